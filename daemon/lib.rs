@@ -1,0 +1,7 @@
+//! tieline joins a phone system to Kustomer: every call and text becomes one conversation with one note.
+//!
+//! ```text
+//! calls, texts   intake -> journal -> decode -> assemble -> filter -> matching -> entry -> outbox -> log
+//! contacts       fetch (both sides) -> plan -> guard -> apply -> links
+//! ```
+#![forbid(unsafe_code)]
