@@ -5,3 +5,7 @@
 //! contacts       fetch (both sides) -> plan -> guard -> apply -> links
 //! ```
 #![forbid(unsafe_code)]
+
+pub mod calls;
+pub mod settings;
+pub mod terms;

@@ -34,3 +34,9 @@ pub enum PhoneEvent {
     Leg(LegFacts),
     Text(Text),
 }
+
+/// What one record or live event says of one leg.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LegFacts {
+    pub key: CallKey,
+}
