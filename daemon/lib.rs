@@ -11,5 +11,6 @@ pub mod calls;
 pub mod clock;
 pub mod kustomer;
 pub mod pace;
+pub mod sandbox;
 pub mod settings;
 pub mod terms;
