@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use std::sync::atomic::Ordering;
 
-/// A customer that was merged more often than this is a loop or a mistake.
+/// 300 merges of one customer; more is a mistake.
 const MERGE_PAGES_MAX: u32 = 3;
 
 /// What is read of a customer. Shared phones and e-mails and WhatsApp numbers are never read (invariant 5).
@@ -140,7 +140,7 @@ impl Client {
         if let Err(KustomerFault::Rejected { .. } | KustomerFault::Conflict { .. }) = created {
             self.plus_understood().store(false, Ordering::Relaxed);
         }
-        created.as_ref().map(customer).map_err(KustomerFault::clone)
+        created.map(|record| customer(&record))
     }
 
     /// Merges this customer took part in; empty also when Kustomer doesn't know the customer any more.
@@ -201,10 +201,9 @@ impl Client {
 
 /// Reads a search result or lookup as a customer.
 pub fn customer(record: &Record) -> Customer {
-    let name = record.text("name").or_else(|| record.text("displayName"));
     Customer {
         id: CustomerId(record.id.clone()),
-        name: name.map(str::to_owned),
+        name: record.text("name").map(str::to_owned),
         external_id: record.text("externalId").map(str::to_owned),
         phones: record.texts("phones", "phone"),
         emails: record.texts("emails", "email"),

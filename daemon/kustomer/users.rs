@@ -46,7 +46,7 @@ impl Client {
         let reply = self
             .get("GET /v1/users/current", "/v1/users/current".to_owned())
             .await?;
-        one(reply).as_ref().map(user).map_err(KustomerFault::clone)
+        one(reply).map(|record| user(&record))
     }
 }
 
