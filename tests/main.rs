@@ -2,3 +2,5 @@
 
 mod entries;
 mod filters;
+mod patterns;
+mod samples;

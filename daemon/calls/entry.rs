@@ -272,10 +272,13 @@ fn call_name(call: &Call) -> String {
     } else {
         String::new()
     };
-    let name = format!(
-        "{what} {preposition} {} ({result}{talked})",
-        shown(&call.other)
-    );
+    let who = match call.other.party {
+        Party::Anonymous => "an anonymous caller".to_owned(),
+        Party::Number(_) | Party::Extension(_) | Party::Short(_) | Party::Invalid => {
+            shown(&call.other)
+        }
+    };
+    let name = format!("{what} {preposition} {who} ({result}{talked})");
     clip(&name, NAME_UNITS_MAX)
 }
 

@@ -246,23 +246,21 @@ fn phone_system(pbx: &str, to: &KustomerSettings) -> Result<String, String> {
 }
 
 fn internal_call(call: &Call, to: &KustomerSettings) -> Result<String, String> {
-    match (call.direction, log_as(CallType::Internal, to) == LogAs::Off) {
-        (Direction::In | Direction::Out, _) => Ok("the call has an outside party".to_owned()),
-        (Direction::Internal, false) => {
-            Ok("a call between our own phones, and log.internal is on".to_owned())
-        }
-        (Direction::Internal, true) => {
-            Err("a call between our own phones, and log.internal is \"off\"".to_owned())
-        }
+    if call.direction != Direction::Internal {
+        return Ok("the call has an outside party".to_owned());
     }
+    let between = |log: String| format!("a call between our own phones, and {log}");
+    switch("log.internal", log_as(CallType::Internal, to))
+        .map(between)
+        .map_err(between)
 }
 
 fn internal_text(text: &Text, _to: &KustomerSettings) -> Result<String, String> {
-    match text.other().party {
-        Party::Extension(_) => Err("a text between our own phones".to_owned()),
-        Party::Number(_) | Party::Short(_) | Party::Anonymous | Party::Invalid => {
-            Ok("the text has an outside party".to_owned())
-        }
+    let inside = matches!(text.other().party, Party::Extension(_));
+    if inside || text.direction == Direction::Internal {
+        Err("a text between our own phones".to_owned())
+    } else {
+        Ok("the text has an outside party".to_owned())
     }
 }
 
@@ -281,11 +279,10 @@ fn anonymous_call(call: &Call, to: &KustomerSettings) -> Result<String, String> 
 }
 
 fn anonymous_text(text: &Text) -> Result<String, String> {
-    match text.other().party {
-        Party::Anonymous => Err("the number is hidden: nobody to log the text to".to_owned()),
-        Party::Number(_) | Party::Extension(_) | Party::Short(_) | Party::Invalid => {
-            Ok("the number isn't hidden".to_owned())
-        }
+    if text.other().party == Party::Anonymous {
+        Err("the number is hidden: nobody to log the text to".to_owned())
+    } else {
+        Ok("the number isn't hidden".to_owned())
     }
 }
 
@@ -323,10 +320,7 @@ fn listed(ours: &Contact, list: &[NumberPattern]) -> Result<String, String> {
             "{shown} matches {:?} of connected_numbers",
             pattern.written
         )),
-        None => Err(format!(
-            "{shown} is none of the {} in connected_numbers",
-            list.len()
-        )),
+        None => Err(format!("{shown} is not in connected_numbers")),
     }
 }
 
@@ -336,10 +330,9 @@ fn call_switch(call: &Call, to: &KustomerSettings) -> Result<String, String> {
 }
 
 fn text_switch(text: &Text, to: &KustomerSettings) -> Result<String, String> {
-    switch(
-        &format!("texts.log.{}", text_log_key(text)),
-        text_log_as(text, &to.texts),
-    )
+    let outgoing = text.direction == Direction::Out;
+    let key = if outgoing { "sent" } else { "received" };
+    switch(&format!("texts.log.{key}"), text_log_as(text, &to.texts))
 }
 
 fn switch(key: &str, log: LogAs) -> Result<String, String> {
@@ -361,13 +354,6 @@ pub const fn text_log_as(text: &Text, rules: &TextRules) -> LogAs {
     match text.direction {
         Direction::Out => rules.sent,
         Direction::In | Direction::Internal => rules.received,
-    }
-}
-
-const fn text_log_key(text: &Text) -> &'static str {
-    match text.direction {
-        Direction::Out => "sent",
-        Direction::In | Direction::Internal => "received",
     }
 }
 
@@ -423,7 +409,7 @@ fn ignored(parties: &[&Contact], list: &[NumberPattern]) -> Result<String, Strin
             "{:?} matches {:?} of ignore",
             party.raw, pattern.written
         )),
-        None => Ok(format!("none of the {} in ignore matches", list.len())),
+        None => Ok("nothing in ignore matches".to_owned()),
     }
 }
 
@@ -440,15 +426,12 @@ fn short_number(other: &Contact) -> Result<String, String> {
 
 /// A call needs somebody to log it to: the customer with the number, or the one set for calls without a number.
 fn callable(call: &Call, to: &KustomerSettings) -> Result<String, String> {
-    match (&call.other.party, &to.calls.anonymous) {
-        (Party::Anonymous | Party::Extension(_), AnonymousPolicy::Customer(id)) => {
-            Ok(format!("no number needed: it goes to customer {id}"))
-        }
-        (Party::Number(_) | Party::Short(_) | Party::Invalid, _)
-        | (Party::Anonymous | Party::Extension(_), AnonymousPolicy::Skip) => {
-            valid_number(&call.other)
-        }
+    if let (Party::Anonymous | Party::Extension(_), AnonymousPolicy::Customer(id)) =
+        (&call.other.party, &to.calls.anonymous)
+    {
+        return Ok(format!("no number needed: it goes to customer {id}"));
     }
+    valid_number(&call.other)
 }
 
 fn valid_number(other: &Contact) -> Result<String, String> {
