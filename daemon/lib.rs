@@ -7,5 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod calls;
+pub mod clock;
 pub mod settings;
+pub mod store;
 pub mod terms;

@@ -2,3 +2,5 @@
 //! intake -> journal -> decode -> assemble -> filter -> matching -> entry -> outbox -> log; `line` joins them.
 
 pub mod decode;
+pub mod intake;
+pub mod journal;

@@ -74,7 +74,11 @@ impl CallKey {
         if pbx.is_empty() || id.is_empty() {
             return None;
         }
-        Some(Self { kind, pbx: pbx.to_owned(), id: id.to_owned() })
+        Some(Self {
+            kind,
+            pbx: pbx.to_owned(),
+            id: id.to_owned(),
+        })
     }
 
     /// The externalId of the Kustomer conversation: `tieline:<pbx>:<id>`. The note's is the same with `:note`.
