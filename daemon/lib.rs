@@ -5,3 +5,5 @@
 //! contacts       fetch (both sides) -> plan -> guard -> apply -> links
 //! ```
 #![forbid(unsafe_code)]
+
+pub mod terms;
