@@ -1,0 +1,3 @@
+//! The one test binary: each further binary would cost a link of the whole program.
+
+mod numbers;
