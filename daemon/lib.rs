@@ -6,9 +6,6 @@
 //! ```
 #![forbid(unsafe_code)]
 
-<<<<<<< HEAD
 pub mod calls;
 pub mod settings;
-=======
->>>>>>> gates
 pub mod terms;

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The vocabulary: what a call, a text and a party are. No I/O, knows no other module.
 
 pub mod call;
@@ -6,8 +5,3 @@ pub mod ids;
 pub mod number;
 pub mod party;
 pub mod text;
-=======
-//! The vocabulary: what a call, a text, a number or a contact is. No I/O, and no knowledge of any other module.
-
-pub mod number;
->>>>>>> gates
