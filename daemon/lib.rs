@@ -7,5 +7,6 @@
 #![forbid(unsafe_code)]
 
 pub mod calls;
+pub mod cli;
 pub mod settings;
 pub mod terms;

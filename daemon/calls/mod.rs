@@ -1,4 +1,5 @@
 //! Calls and texts, from the phone system's post to Kustomer's note. The files in flow order:
 //! intake -> journal -> decode -> assemble -> filter -> matching -> entry -> outbox -> log; `line` joins them.
 
+pub mod assemble;
 pub mod decode;
