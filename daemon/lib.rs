@@ -8,6 +8,7 @@
 
 pub mod backoff;
 pub mod calls;
+pub mod cli;
 pub mod clock;
 pub mod kustomer;
 pub mod pace;
