@@ -382,9 +382,9 @@ fn sources_without_a_decoder_are_refused() {
 fn an_id_used_again_a_day_later_is_another_call() {
     let call = example_call("ended-answered.json");
     let hours = |hours: i64| call.ended + jiff::SignedDuration::from_hours(hours);
-    assert!(assemble::is_reuse(&call, hours(24)));
-    assert!(!assemble::is_reuse(&call, hours(1)));
-    assert!(!assemble::is_reuse(&call, call.started));
+    assert!(assemble::is_reuse(call.ended, hours(24)));
+    assert!(!assemble::is_reuse(call.ended, hours(1)));
+    assert!(!assemble::is_reuse(call.ended, call.started));
     assert_eq!(decode::reused("a1", hours(24)), "a1~20261121T122436Z");
     assert!(decode::reused(&"a".repeat(160), hours(24)).len() <= tieline::terms::ids::VENDOR_ID_BYTES_MAX);
 }

@@ -4,6 +4,7 @@
 use super::recording::posts;
 use crate::calls::assemble::{self, OpenWhy, State};
 use crate::calls::decode::{self, LegFacts, PhoneEvent, RawEvent, Site};
+use crate::calls::picture::{address, call_json, seconds, text_json};
 use crate::settings::types::Dialect;
 use crate::terms::call::Call;
 use crate::terms::ids::CallKey;
@@ -240,62 +241,6 @@ pub fn decoded_json(decoded: &Decoded) -> Value {
         "texts": decoded.texts.iter().map(text_json).collect::<Vec<_>>(),
         "undecoded": decoded.undecoded.iter().map(|post| json!({ "post": post.post, "why": post.why })).collect::<Vec<_>>(),
     })
-}
-
-/// A call as `expected.json` has it: the phone system's own id, UTC with milliseconds, seconds as numbers.
-pub fn call_json(call: &Call) -> Value {
-    let transfers = call.transfers.iter();
-    let transfers = transfers.map(|hop| json!({ "kind": hop.kind.word(), "from": hop.from, "to": hop.to }));
-    json!({
-        "key": call.key.id,
-        "type": call.call_type.words(),
-        "reason": call.reason.map(|reason| reason.words()),
-        "direction": call.direction.word(),
-        "other_party": call.other.number().map(ToString::to_string),
-        "other_party_raw": call.other.raw,
-        "other_party_name": call.other.name,
-        "connected_number": call.connected.as_ref().map(ToString::to_string),
-        "first_agent": call.first_agent.as_ref().map(ToString::to_string),
-        "agent": call.agent.as_ref().map(ToString::to_string),
-        "queue": call.queue,
-        "started": utc(call.started),
-        "answered": call.answered.map(utc),
-        "ended": utc(call.ended),
-        "wait_seconds": seconds(call.wait),
-        "talk_seconds": seconds(call.talk),
-        "transfers": transfers.collect::<Vec<_>>(),
-        "voicemail": call.voicemail,
-        "recording_announced": call.recording_announced,
-        "doubts": call.doubts,
-    })
-}
-
-/// A text as `expected.json` has it.
-pub fn text_json(text: &Text) -> Value {
-    json!({
-        "direction": text.direction.word(),
-        "from": address(&text.from),
-        "to": address(&text.to),
-        "body": text.body,
-        "message_id": text.key.id,
-        "at": utc(text.at),
-        "media": text.media,
-    })
-}
-
-/// The number in E.164, else what was sent.
-fn address(contact: &Contact) -> String {
-    contact.number().map_or_else(|| contact.raw.clone(), ToString::to_string)
-}
-
-fn utc(time: Timestamp) -> String {
-    // Rounding fails at the ends of the calendar alone, where milliseconds are cut instead.
-    let time = time.round(Unit::Millisecond).unwrap_or(time);
-    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
-}
-
-fn seconds(duration: SignedDuration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 fn table(decoded: &Decoded, zone: &TimeZone, out: &mut dyn Write) -> std::io::Result<()> {
