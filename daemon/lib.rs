@@ -6,4 +6,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod calls;
 pub mod sandbox;
+pub mod settings;
+pub mod terms;

@@ -1,0 +1,4 @@
+//! Calls and texts, from the phone system's post to Kustomer's note. The files in flow order:
+//! intake -> journal -> decode -> assemble -> filter -> matching -> entry -> outbox -> log; `line` joins them.
+
+pub mod decode;

@@ -1,0 +1,272 @@
+//! What can be set, after checking: every value parsed, every file named by an absolute path, no secret inside.
+//! `load.rs` reads the layers, `check.rs` builds these or lists every fault.
+
+use crate::terms::call::CallType;
+use crate::terms::number::{E164, NumberPlan};
+use crate::terms::party::Extensions;
+use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub daemon: DaemonSettings,
+    pub pbxs: Vec<PbxSettings>,
+    pub kustomers: Vec<KustomerSettings>,
+    /// Extension or PBX login -> Kustomer user's e-mail.
+    pub agents: BTreeMap<String, String>,
+    pub clients: Vec<ClientSettings>,
+    pub carddavs: Vec<CardDavSettings>,
+    /// Things that are set but that this version does not do yet, in words; printed by `check`.
+    pub later: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DaemonSettings {
+    pub state_dir: PathBuf,
+    pub listen: SocketAddr,
+    pub admin: AdminAddress,
+    pub plan: NumberPlan,
+    pub time_zone: TimeZone,
+    /// `Europe/Berlin`, for notes.
+    pub time_zone_name: String,
+    /// Bytes that must stay free on the store's disk; below it events are answered 503.
+    pub disk_reserve: u64,
+    /// How long raw events and settled calls are kept.
+    pub keep: Duration,
+    /// How long a stop may take to drain.
+    pub grace: Duration,
+    /// Limits of the listener.
+    pub intake: IntakeLimits,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    Unix(PathBuf),
+    /// Loopback only.
+    Tcp(SocketAddr),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct IntakeLimits {
+    pub body_bytes: usize,
+    pub connections: usize,
+    /// From accept to the end of the request's head.
+    pub header_timeout: Duration,
+    /// From the head's end to the body's last byte.
+    pub body_timeout: Duration,
+    /// A kept-alive connection without a request is closed after this.
+    pub idle_timeout: Duration,
+    /// Events waiting for the writer; beyond it 503.
+    pub queue: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct PbxSettings {
+    pub name: String,
+    pub dialect: Dialect,
+    pub auth: Auth,
+    /// Source networks; empty: all.
+    pub allow_from: Vec<ipnet::IpNet>,
+    pub extensions: Extensions,
+    pub settle: Duration,
+    /// Region, area code and zone of this system; those of `[daemon]` unless set.
+    pub plan: NumberPlan,
+    pub time_zone: TimeZone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dialect {
+    Tieline,
+    Freeswitch,
+}
+
+/// How a phone system proves itself. Secrets stay in files until the listener is built.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    Basic { user: String, password_file: PathBuf },
+    Bearer { token_file: PathBuf },
+    /// HMAC over the raw body, in `header`, as hex or base64.
+    Hmac { secret_file: PathBuf, header: String, algorithm: HmacAlgorithm },
+    /// A shared secret in the query, for systems that can do nothing else.
+    Query { name: String, token_file: PathBuf },
+    /// Loopback listeners only.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HmacAlgorithm {
+    Sha256,
+    Sha1,
+}
+
+#[derive(Clone, Debug)]
+pub struct KustomerSettings {
+    pub name: String,
+    /// Origin without a path: `https://acme.api.kustomerapp.com`; http only on loopback.
+    pub url: String,
+    /// For links to records: `https://acme.kustomerapp.com`; none with `url` instead of `org`.
+    pub web_url: Option<String>,
+    pub api_key_file: PathBuf,
+    pub active: bool,
+    /// Names of phone systems; empty: all.
+    pub pbx: Vec<String>,
+    pub contact_tag: String,
+    pub requests_per_minute: u32,
+    pub searches_per_minute: u32,
+    /// Length of the budgets' window: 60 s, shorter only against a sandbox (loopback).
+    pub budget_window: Duration,
+    /// Whole request, connect included.
+    pub timeout: Duration,
+    /// Waits before attempt 2, 3, …; the last one repeats until `retry_for` is over.
+    pub retry: Vec<Duration>,
+    pub retry_for: Duration,
+    /// Requests in flight at once.
+    pub parallel: usize,
+    pub calls: CallRules,
+    pub texts: TextRules,
+    pub contacts: ContactRules,
+}
+
+impl KustomerSettings {
+    /// Whether this integration takes events of that phone system.
+    pub fn takes(&self, pbx: &str) -> bool {
+        self.pbx.is_empty() || self.pbx.iter().any(|name| name == pbx)
+    }
+}
+
+/// `[kustomer.calls]`
+#[derive(Clone, Debug)]
+pub struct CallRules {
+    /// Empty: all.
+    pub connected_numbers: Vec<NumberPattern>,
+    pub ignore: Vec<NumberPattern>,
+    pub min_talk: Duration,
+    pub anonymous: AnonymousPolicy,
+    pub unknown: UnknownPolicy,
+    pub several: SeveralPolicy,
+    pub voice_message: bool,
+    /// What to do with each type of call; all six are there.
+    pub log: BTreeMap<CallTypeKey, LogAs>,
+    pub tags: Vec<String>,
+    /// minijinja source of the note; none: the built-in one.
+    pub note_template: Option<String>,
+    /// Names shown beside our numbers: `+4921155500100 (Support)`.
+    pub labels: BTreeMap<E164, String>,
+}
+
+/// A call type as an ordered map key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallTypeKey(pub &'static str);
+
+impl From<CallType> for CallTypeKey {
+    fn from(call_type: CallType) -> Self {
+        Self(call_type.key())
+    }
+}
+
+/// The conversation's status at the end, or no log at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogAs {
+    Open,
+    Done,
+    Off,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnonymousPolicy {
+    Skip,
+    /// The id of one customer that gets every anonymous call.
+    Customer(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownPolicy {
+    Create,
+    Skip,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeveralPolicy {
+    Newest,
+    Oldest,
+    Skip,
+}
+
+/// One line of a number list, kept as written for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberPattern {
+    pub written: String,
+    pub matcher: Matcher,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Matcher {
+    Number(E164),
+    /// `+` and digits that an E.164 number starts with: `+4930555*`.
+    Prefix(String),
+    /// Both ends with the same number of digits: `+4930555100..+4930555199`.
+    Range { first: String, last: String },
+    /// An extension or a range of them: `101`, `100-199`.
+    Extensions(Extensions),
+}
+
+/// `[kustomer.texts]`
+#[derive(Clone, Debug)]
+pub struct TextRules {
+    pub connected_numbers: Vec<NumberPattern>,
+    pub ignore: Vec<NumberPattern>,
+    pub received: LogAs,
+    pub sent: LogAs,
+    /// Zero: one conversation per text.
+    pub window: Duration,
+    pub text_message: bool,
+    pub unknown: UnknownPolicy,
+    pub several: SeveralPolicy,
+    pub tags: Vec<String>,
+}
+
+/// `[kustomer.contacts]`: accepted and checked; the contact sync reads it.
+#[derive(Clone, Debug)]
+pub struct ContactRules {
+    pub import: bool,
+    pub export: bool,
+    pub merge_by: Vec<MergeBy>,
+    pub phonebook: String,
+    pub poll: Duration,
+    pub max_changes_count: u32,
+    pub max_changes_percent: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeBy {
+    Phone,
+    Name,
+}
+
+/// `[[client]]`: who may use the contacts API.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    pub name: String,
+    pub token_file: PathBuf,
+    pub may: Vec<Right>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    Lookup,
+    ContactsRead,
+    ContactsWrite,
+}
+
+/// `[[carddav]]`: a contact server for the contact sync.
+#[derive(Clone, Debug)]
+pub struct CardDavSettings {
+    pub name: String,
+    pub url: String,
+    pub user: String,
+    pub password_file: PathBuf,
+}
