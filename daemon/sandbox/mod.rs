@@ -24,10 +24,12 @@ mod bulk;
 mod catalog;
 mod clock;
 mod conversations;
+mod customer_schema;
 mod customers;
 mod entries;
 mod faults;
 mod limits;
+mod merges;
 mod options;
 mod paging;
 mod record;
@@ -69,11 +71,17 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Binds, seeds and serves. Errors: the address is taken or not valid, or a seed breaks a rule.
+    /// Binds, seeds and serves. Errors: the address is taken, not valid or not loopback, or a seed breaks a rule.
     pub async fn start(options: SandboxOptions) -> io::Result<Sandbox> {
         let (changed, changes) = watch::channel(());
         let listener = TcpListener::bind(&options.listen).await?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            // `/_sandbox` asks nobody for a key.
+            let text = format!("the sandbox listens on loopback only, not on {address}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let url = format!("http://{address}");
         let (users, customers) = (options.users.clone(), options.customers.clone());
         let mut state = State::new(options, changed);
         for user in users {
@@ -104,6 +112,7 @@ impl Sandbox {
         self.shared.lock().faults.add(fault)
     }
 
+    /// Removes all rules.
     pub fn clear_faults(&self) {
         self.shared.lock().faults.clear();
     }

@@ -235,6 +235,7 @@ fn is_tag(text: &str) -> bool {
 mod tests {
     use serde_json::json;
 
+    use super::super::customer_schema::CUSTOMER;
     use super::super::schemas;
     use super::*;
 
@@ -246,7 +247,7 @@ mod tests {
 
     #[test]
     fn bodies_that_break_a_schema_are_refused_with_the_rule() {
-        let customer: &[&[Field]] = &[schemas::CUSTOMER];
+        let customer: &[&[Field]] = &[CUSTOMER];
         let note = schemas::NOTE;
         for (tables, body, part) in [
             (customer, json!({}), "ok"),
