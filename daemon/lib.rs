@@ -6,7 +6,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod backoff;
 pub mod calls;
+pub mod clock;
+pub mod kustomer;
+pub mod pace;
 pub mod sandbox;
 pub mod settings;
 pub mod terms;

@@ -1,6 +1,24 @@
-//! The one test binary; a file per part.
+//! The one test binary: each further binary would cost a link of the whole program.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test stops at the first surprise and says what it measured"
+)]
 
+mod entries;
+mod filters;
+mod kustomer;
+mod numbers;
+mod patterns;
+mod samples;
 mod sandbox;
 mod sandbox_faults;
 mod sandbox_records;
 mod sandbox_search;
+mod systemd;
+mod tidy;

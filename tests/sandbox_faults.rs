@@ -155,7 +155,7 @@ async fn budgets_are_told_and_enforced_per_window() {
         .expect("text")
         .parse()
         .expect("epoch seconds");
-    let now = jiff::Timestamp::now().as_second();
+    let now = tieline::clock::now().as_second();
     assert!((now..=now + 61).contains(&reset), "{reset} at {now}");
     let requests = api.sandbox.requests();
     assert_eq!((requests.total, requests.limited), (4, 2));

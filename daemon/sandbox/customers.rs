@@ -205,7 +205,7 @@ pub fn list(state: &State, ask: &Ask) -> Result<Reply, Refusal> {
             Some("-updatedAt") => rows.sort_by_key(|row| std::cmp::Reverse(row.text("updatedAt"))),
             Some("createdAt" | "asc") => rows.sort_by_key(|row| row.text("createdAt")),
             Some("-createdAt" | "desc") => {
-                rows.sort_by_key(|row| std::cmp::Reverse(row.text("createdAt")))
+                rows.sort_by_key(|row| std::cmp::Reverse(row.text("createdAt")));
             }
             Some(_) => return Err(Refusal::bad("sort", "unknown sort", "/query/sort")),
         }

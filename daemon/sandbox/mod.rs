@@ -29,6 +29,7 @@ mod customers;
 mod entries;
 mod faults;
 mod limits;
+mod lock;
 mod merges;
 mod options;
 mod paging;
@@ -41,7 +42,6 @@ mod rules;
 mod schemas;
 mod search;
 mod server;
-mod shared;
 mod state;
 
 use std::io;
@@ -57,9 +57,9 @@ pub use limits::LimitOptions;
 pub use options::{ApiKey, Counts, SANDBOX_KEY, SandboxOptions};
 pub use requests::{Arrival, Requests};
 
+use lock::Shared;
 use record::Kind;
 use reply::Refusal;
-use shared::Shared;
 use state::State;
 
 /// A running sandbox; dropping it closes its listener and connections.

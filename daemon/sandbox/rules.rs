@@ -239,7 +239,7 @@ mod tests {
     use super::super::schemas;
     use super::*;
 
-    fn refused(tables: &[&[Field]], body: Value) -> String {
+    fn refused(tables: &[&[Field]], body: &Value) -> String {
         check(tables, body.as_object().expect("an object"))
             .err()
             .map_or_else(|| "ok".to_owned(), |refusal| refusal.line())
@@ -305,7 +305,7 @@ mod tests {
                 "channels: Additional",
             ),
         ] {
-            let line = refused(tables, body.clone());
+            let line = refused(tables, &body);
             assert!(line.contains(part), "{body}: {line}");
         }
     }

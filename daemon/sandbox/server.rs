@@ -21,10 +21,10 @@ use tokio::task::JoinSet;
 use super::admin;
 use super::bulk;
 use super::faults::FaultKind;
+use super::lock::Shared;
 use super::reply::{Refusal, Reply};
 use super::requests::Ask;
 use super::routes;
-use super::shared::Shared;
 
 /// Kustomer refuses larger bodies with 413.
 const BODY_BYTES_MAX: usize = 100 * 1024;
@@ -43,13 +43,10 @@ pub async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             connections.join_next().await;
         }
         while connections.try_join_next().is_some() {}
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(_) => {
-                // Out of file descriptors, most likely: a moment for connections to end.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors, most likely: a moment for connections to end.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
         };
         // Small replies must not wait for an acknowledgement; without it they are only slower.
         let _ = stream.set_nodelay(true);
