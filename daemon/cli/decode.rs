@@ -14,7 +14,7 @@ use crate::terms::text::Text;
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, Unit};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
