@@ -87,12 +87,24 @@ pub enum Dialect {
 /// How a phone system proves itself. Secrets stay in files until the listener is built.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    Basic { user: String, password_file: PathBuf },
-    Bearer { token_file: PathBuf },
+    Basic {
+        user: String,
+        password_file: PathBuf,
+    },
+    Bearer {
+        token_file: PathBuf,
+    },
     /// HMAC over the raw body, in `header`, as hex or base64.
-    Hmac { secret_file: PathBuf, header: String, algorithm: HmacAlgorithm },
+    Hmac {
+        secret_file: PathBuf,
+        header: String,
+        algorithm: HmacAlgorithm,
+    },
     /// A shared secret in the query, for systems that can do nothing else.
-    Query { name: String, token_file: PathBuf },
+    Query {
+        name: String,
+        token_file: PathBuf,
+    },
     /// Loopback listeners only.
     None,
 }
@@ -209,7 +221,10 @@ pub enum Matcher {
     /// `+` and digits that an E.164 number starts with: `+4930555*`.
     Prefix(String),
     /// Both ends with the same number of digits: `+4930555100..+4930555199`.
-    Range { first: String, last: String },
+    Range {
+        first: String,
+        last: String,
+    },
     /// An extension or a range of them: `101`, `100-199`.
     Extensions(Extensions),
 }

@@ -74,7 +74,11 @@ impl CallKey {
         if pbx.is_empty() || id.is_empty() {
             return None;
         }
-        Some(Self { kind, pbx: pbx.to_owned(), id: id.to_owned() })
+        Some(Self {
+            kind,
+            pbx: pbx.to_owned(),
+            id: id.to_owned(),
+        })
     }
 
     /// The externalId of the Kustomer conversation: `tieline:<pbx>:<id>`. The note's is the same with `:note`.
@@ -88,3 +92,15 @@ impl fmt::Display for CallKey {
         write!(f, "{}:{}", self.pbx, self.id)
     }
 }
+
+/// A Kustomer customer's id, as Kustomer sent it or as an administrator configured it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CustomerId(pub String);
+
+/// A Kustomer conversation's id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConversationId(pub String);
+
+/// A Kustomer user's id: a person who may be assigned, or the machine user of an API key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(pub String);

@@ -62,14 +62,25 @@ pub struct ExtensionRange {
 /// Emergency and harmonised service numbers that look like extensions or local numbers.
 /// ITU-T E.129 (national numbering plans), EU decisions 91/396/EEC (112) and 2007/116/EC (116xxx).
 const SHORT_NUMBERS: &[&str] = &[
-    "000", "08", "100", "101", "102", "103", "104", "108", "110", "111", "112", "113", "114", "115", "117", "118", "119",
-    "120", "122", "133", "144", "190", "191", "192", "193", "911", "988", "995", "999",
+    "000", "08", "100", "101", "102", "103", "104", "108", "110", "111", "112", "113", "114",
+    "115", "117", "118", "119", "120", "122", "133", "144", "190", "191", "192", "193", "911",
+    "988", "995", "999",
 ];
 
 /// What phone systems write for a hidden caller; compared in lower case.
 const ANONYMOUS: &[&str] = &[
-    "", "anonymous", "unknown", "restricted", "private", "unavailable", "asserted", "withheld", "blocked", "no caller id",
-    "hidden", "-",
+    "",
+    "anonymous",
+    "unknown",
+    "restricted",
+    "private",
+    "unavailable",
+    "asserted",
+    "withheld",
+    "blocked",
+    "no caller id",
+    "hidden",
+    "-",
 ];
 
 impl Extensions {
@@ -77,7 +88,10 @@ impl Extensions {
     pub fn contains(&self, raw: &str) -> bool {
         if self.0.is_empty() {
             let digits = raw.bytes().all(|b| b.is_ascii_digit());
-            return digits && (2..=5).contains(&raw.len()) && !is_emergency(raw) && !raw.starts_with("116");
+            return digits
+                && (2..=5).contains(&raw.len())
+                && !is_emergency(raw)
+                && !raw.starts_with("116");
         }
         self.0.iter().any(|range| range.contains(raw))
     }
@@ -89,7 +103,10 @@ impl ExtensionRange {
             return raw == self.first;
         }
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        digits(raw) && raw.len() == self.first.len() && raw >= self.first.as_str() && raw <= self.last.as_str()
+        digits(raw)
+            && raw.len() == self.first.len()
+            && raw >= self.first.as_str()
+            && raw <= self.last.as_str()
     }
 }
 
@@ -103,12 +120,22 @@ fn is_emergency(raw: &str) -> bool {
 pub fn read(raw: &str, name: Option<&str>, plan: &NumberPlan, extensions: &Extensions) -> Contact {
     let raw = raw.trim();
     let party = classify(raw, plan, extensions);
-    let name = name.map(str::trim).filter(|name| !name.is_empty() && *name != raw).map(str::to_owned);
-    Contact { party, raw: raw.to_owned(), name }
+    let name = name
+        .map(str::trim)
+        .filter(|name| !name.is_empty() && *name != raw)
+        .map(str::to_owned);
+    Contact {
+        party,
+        raw: raw.to_owned(),
+        name,
+    }
 }
 
 fn classify(raw: &str, plan: &NumberPlan, extensions: &Extensions) -> Party {
-    let bare = raw.strip_prefix("sips:").or_else(|| raw.strip_prefix("sip:")).unwrap_or(raw);
+    let bare = raw
+        .strip_prefix("sips:")
+        .or_else(|| raw.strip_prefix("sip:"))
+        .unwrap_or(raw);
     let bare = bare.split(['@', ';']).next().unwrap_or(bare);
     let lower = bare.to_ascii_lowercase();
     if ANONYMOUS.contains(&lower.as_str()) || lower.starts_with("asserted") {
