@@ -18,7 +18,17 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Kinds of content that no phone system calls an event by mistake.
-const FOREIGN_CONTENT: &[&str] = &["image/", "audio/", "video/", "font/", "model/", "multipart/", "application/pdf", "application/zip", "application/gzip"];
+const FOREIGN_CONTENT: &[&str] = &[
+    "image/",
+    "audio/",
+    "video/",
+    "font/",
+    "model/",
+    "multipart/",
+    "application/pdf",
+    "application/zip",
+    "application/gzip",
+];
 
 /// A body by its first byte; phone systems label JSON as a form and the other way round.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +42,10 @@ pub enum Payload<'a> {
 /// Refuses pictures, sounds and file uploads; everything else is told by its bytes.
 pub fn check_content_type(content_type: Option<&str>) -> Result<(), Malformed> {
     let given = content_type.unwrap_or_default().trim().to_ascii_lowercase();
-    if FOREIGN_CONTENT.iter().any(|foreign| given.starts_with(foreign)) {
+    if FOREIGN_CONTENT
+        .iter()
+        .any(|foreign| given.starts_with(foreign))
+    {
         return Err(Malformed::ContentType);
     }
     Ok(())
@@ -40,29 +53,31 @@ pub fn check_content_type(content_type: Option<&str>) -> Result<(), Malformed> {
 
 /// The kind of `body`.
 pub fn sniff(body: &[u8]) -> Result<Payload<'_>, Malformed> {
-    let text = std::str::from_utf8(body).map_err(|fault| Malformed::NotUtf8 { at: fault.valid_up_to() })?;
-    sniff_text(Cow::Borrowed(text))
+    let text = std::str::from_utf8(body).map_err(|fault| Malformed::NotUtf8 {
+        at: fault.valid_up_to(),
+    })?;
+    Ok(match kind(text)? {
+        (Kind::Json, json) => Payload::Json(Cow::Borrowed(json)),
+        (Kind::Xml, xml) => Payload::Xml(Cow::Borrowed(xml)),
+        (Kind::Form, form) => Payload::Form(form),
+    })
 }
 
-fn sniff_text(text: Cow<'_, str>) -> Result<Payload<'_>, Malformed> {
+enum Kind {
+    Json,
+    Xml,
+    Form,
+}
+
+/// What `text` is by its first character, and `text` from there on.
+fn kind(text: &str) -> Result<(Kind, &str), Malformed> {
     let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     match start.bytes().next() {
         None => Err(Malformed::Empty),
-        Some(b'{' | b'[') => Ok(Payload::Json(cut(&text, start))),
-        Some(b'<') => Ok(Payload::Xml(cut(&text, start))),
-        Some(_) => match text {
-            Cow::Borrowed(form) if form.contains('=') => Ok(Payload::Form(form.trim())),
-            Cow::Borrowed(_) | Cow::Owned(_) => Err(Malformed::Unknown),
-        },
-    }
-}
-
-/// `start`, a tail of `text`, with the lifetime that `text` allows.
-fn cut<'a>(text: &Cow<'a, str>, start: &str) -> Cow<'a, str> {
-    let skipped = text.len().saturating_sub(start.len());
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.get(skipped..).unwrap_or_default()),
-        Cow::Owned(_) => Cow::Owned(start.to_owned()),
+        Some(b'{' | b'[') => Ok((Kind::Json, start)),
+        Some(b'<') => Ok((Kind::Xml, start)),
+        Some(_) if start.contains('=') => Ok((Kind::Form, start.trim_end())),
+        Some(_) => Err(Malformed::Unknown),
     }
 }
 
@@ -74,21 +89,29 @@ pub fn document_in_form<'a>(form: &'a str, name: &str) -> Result<Option<Payload<
     };
     // Unencoded, an ampersand may be part of the document.
     if value.starts_with(['<', '{']) {
-        return sniff_text(Cow::Borrowed(value)).map(Some);
+        return sniff(value.as_bytes()).map(Some);
     }
     let value = value.split('&').next().unwrap_or_default();
-    let document = if value.contains('%') { from_percent(value)? } else { from_base64(value)? };
-    match sniff_text(Cow::Owned(document))? {
-        Payload::Form(_) => Err(Malformed::Form),
-        document @ (Payload::Json(_) | Payload::Xml(_)) => Ok(Some(document)),
-    }
+    let document = if value.contains('%') {
+        from_percent(value)?
+    } else {
+        from_base64(value)?
+    };
+    Ok(Some(match kind(&document)? {
+        (Kind::Json, json) => Payload::Json(Cow::Owned(json.to_owned())),
+        (Kind::Xml, xml) => Payload::Xml(Cow::Owned(xml.to_owned())),
+        (Kind::Form, _) => return Err(Malformed::Form),
+    }))
 }
 
 /// Everything from field `name`'s value to the end of the form.
 fn form_field<'a>(form: &'a str, name: &str) -> Option<&'a str> {
     let mut rest = form;
     loop {
-        if let Some(value) = rest.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')) {
+        if let Some(value) = rest
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('='))
+        {
             return Some(value);
         }
         rest = rest.split_once('&')?.1;
@@ -98,7 +121,10 @@ fn form_field<'a>(form: &'a str, name: &str) -> Option<&'a str> {
 fn from_percent(value: &str) -> Result<String, Malformed> {
     check_percent(value)?;
     let bytes = percent_decode_str(value);
-    bytes.decode_utf8().map(Cow::into_owned).map_err(|_| Malformed::Form)
+    bytes
+        .decode_utf8()
+        .map(Cow::into_owned)
+        .map_err(|_| Malformed::Form)
 }
 
 /// Every `%` is followed by two hex digits.
@@ -106,7 +132,11 @@ pub fn check_percent(form: &str) -> Result<(), Malformed> {
     let mut parts = form.split('%');
     parts.next();
     let whole = |part: &str| part.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
-    if parts.all(whole) { Ok(()) } else { Err(Malformed::Form) }
+    if parts.all(whole) {
+        Ok(())
+    } else {
+        Err(Malformed::Form)
+    }
 }
 
 fn from_base64(value: &str) -> Result<String, Malformed> {
@@ -124,13 +154,16 @@ pub fn percent_decoded(value: &str) -> String {
 pub fn check_json(json: &str) -> Result<(), Malformed> {
     // Depth first: it bounds what the parser has to hold.
     check_json_depth(json)?;
-    serde_json::from_str::<IgnoredAny>(json).map_err(json_fault)?;
+    serde_json::from_str::<IgnoredAny>(json).map_err(|fault| json_fault(&fault))?;
     Ok(())
 }
 
 /// Where the parser stopped.
-pub fn json_fault(fault: serde_json::Error) -> Malformed {
-    Malformed::Json { line: fault.line(), column: fault.column() }
+pub fn json_fault(fault: &serde_json::Error) -> Malformed {
+    Malformed::Json {
+        line: fault.line(),
+        column: fault.column(),
+    }
 }
 
 fn check_json_depth(json: &str) -> Result<(), Malformed> {
@@ -162,7 +195,9 @@ fn check_json_depth(json: &str) -> Result<(), Malformed> {
 
 /// Where the reader stopped.
 pub fn xml_fault(reader: &Reader<&[u8]>) -> Malformed {
-    Malformed::Xml { at: usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX) }
+    Malformed::Xml {
+        at: usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX),
+    }
 }
 
 /// Whether `xml` is whole, not too deep and without a DOCTYPE, so that no entity can be declared.
@@ -182,7 +217,14 @@ pub fn check_xml(xml: &str) -> Result<(), Malformed> {
             Ok(Event::Empty(_)) => seen = true,
             // The reader itself refuses an end that nothing began.
             Ok(Event::End(_)) => depth = depth.saturating_sub(1),
-            Ok(Event::Text(_) | Event::CData(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::GeneralRef(_)) => {}
+            Ok(
+                Event::Text(_)
+                | Event::CData(_)
+                | Event::Comment(_)
+                | Event::Decl(_)
+                | Event::PI(_)
+                | Event::GeneralRef(_),
+            ) => {}
         }
         if depth > NESTING_MAX {
             return Err(Malformed::TooDeep);
