@@ -4,11 +4,13 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 /// Wall clock, for what is stored, shown or sent.
+#[allow(clippy::disallowed_methods, reason = "this is the place that reads it")]
 pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
 /// Monotonic clock, for waits and spans: never set back by an administrator or NTP.
+#[allow(clippy::disallowed_methods, reason = "this is the place that reads it")]
 pub fn monotonic() -> Instant {
     Instant::now()
 }
