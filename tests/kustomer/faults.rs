@@ -249,6 +249,25 @@ async fn what_may_have_been_done_is_unclear_and_what_was_done_is_found() {
 }
 
 #[tokio::test]
+async fn a_request_on_a_reused_connection_is_never_sent_twice() {
+    for kind in [FaultKind::CommitThenClose, FaultKind::CloseBefore] {
+        let world = world().await;
+        let customer = world.customer().await;
+        world.fault("/v1/customers/*/conversations", kind);
+        let new = new_conversation("a");
+        let create = world.client.create_conversation(&customer, &new);
+        assert!(matches!(fault_of(create).await, KustomerFault::Lost(_)));
+        assert_eq!(
+            world
+                .sandbox
+                .requests()
+                .count("POST /v1/customers/{id}/conversations"),
+            1
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_kustomer_rejects_is_certain_and_says_why() {
     let world = world().await;
     let customer = world.customer().await;
