@@ -10,4 +10,11 @@
     reason = "a test stops at the first surprise and says what it measured"
 )]
 
+mod entries;
+mod filters;
 mod kustomer;
+mod numbers;
+mod patterns;
+mod samples;
+mod systemd;
+mod tidy;

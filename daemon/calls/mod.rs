@@ -2,3 +2,8 @@
 //! intake -> journal -> decode -> assemble -> filter -> matching -> entry -> outbox -> log; `line` joins them.
 
 pub mod decode;
+pub mod entry;
+pub mod fields;
+pub mod filter;
+pub mod matching;
+pub mod note;

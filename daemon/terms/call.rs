@@ -115,6 +115,7 @@ pub enum TransferKind {
 }
 
 impl TransferKind {
+    /// The word for it in notes and tables.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Blind => "blind",
