@@ -13,4 +13,5 @@ pub mod kustomer;
 pub mod pace;
 pub mod sandbox;
 pub mod settings;
+pub mod store;
 pub mod terms;

@@ -7,3 +7,5 @@ pub mod fields;
 pub mod filter;
 pub mod matching;
 pub mod note;
+pub mod intake;
+pub mod journal;

@@ -186,20 +186,30 @@ async fn a_call_becomes_a_conversation_a_note_and_a_message() {
             .id,
         created.id
     );
+}
 
+#[tokio::test]
+async fn a_note_is_cut_to_what_kustomer_takes_and_listed() {
+    let world = world().await;
+    let conversation = world.conversation().await;
     let note = world
         .client
         .create_note(
-            &created.id,
+            &conversation,
             &new_note("tieline:hq:a1:note", &"ä".repeat(40_000)),
         )
         .await
         .unwrap();
-    let notes = world.client.notes_of(&created.id).await.unwrap();
+    let notes = world.client.notes_of(&conversation).await.unwrap();
     assert_eq!(notes, std::slice::from_ref(&note));
     assert_eq!(note.external_id.as_deref(), Some("tieline:hq:a1:note"));
     assert_eq!(note.body.unwrap().chars().count(), 10_000);
+}
 
+#[tokio::test]
+async fn a_message_tells_the_times_of_a_call_and_done_closes() {
+    let world = world().await;
+    let conversation = world.conversation().await;
     let message = NewMessage {
         external_id: "tieline:hq:a1".into(),
         direction: Direction::In,
@@ -216,7 +226,7 @@ async fn a_call_becomes_a_conversation_a_note_and_a_message() {
     };
     let id = world
         .client
-        .create_message(&created.id, &message)
+        .create_message(&conversation, &message)
         .await
         .unwrap();
     assert_eq!(
@@ -239,7 +249,7 @@ async fn a_call_becomes_a_conversation_a_note_and_a_message() {
     };
     world
         .client
-        .create_message(&created.id, &sms)
+        .create_message(&conversation, &sms)
         .await
         .unwrap();
     let meta = &world.sandbox.messages()[0]["attributes"]["meta"];
@@ -248,7 +258,7 @@ async fn a_call_becomes_a_conversation_a_note_and_a_message() {
 
     world
         .client
-        .update_conversation(&created.id, Status::Done)
+        .update_conversation(&conversation, Status::Done)
         .await
         .unwrap();
     assert_eq!(

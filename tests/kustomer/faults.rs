@@ -45,7 +45,7 @@ async fn a_wrong_key_or_a_missing_role_pauses() {
     });
     for (key, status) in [("wrong", 401), ("poor", 403)] {
         let world = world_with(options.clone(), |settings| {
-            std::fs::write(&settings.api_key_file, key).unwrap()
+            std::fs::write(&settings.api_key_file, key).unwrap();
         })
         .await;
         let fault = fault_of(world.client.create_customer(&NewCustomer::default())).await;
@@ -62,7 +62,7 @@ async fn a_wrong_key_or_a_missing_role_pauses() {
 #[tokio::test]
 async fn a_rotated_key_is_read_again_after_a_401() {
     let world = world_with(SandboxOptions::empty(), |settings| {
-        std::fs::write(&settings.api_key_file, "old").unwrap()
+        std::fs::write(&settings.api_key_file, "old").unwrap();
     })
     .await;
     fault_of(world.client.current_user()).await;
@@ -134,10 +134,10 @@ async fn little_left_of_the_shared_budget_pauses_after_a_success_too() {
     assert!(world.client.requests().paused_for.is_some());
 }
 
-#[tokio::test]
-async fn what_may_have_been_done_is_unclear_and_what_was_done_is_found() {
+/// What happens to a create, and how many conversations there are afterwards.
+fn unclear_faults() -> Vec<(&'static str, FaultKind, usize)> {
     let long = 60_000;
-    let cases = [
+    vec![
         ("500 before", status(500, &[], None), 0),
         (
             "503 with a hint",
@@ -197,8 +197,12 @@ async fn what_may_have_been_done_is_unclear_and_what_was_done_is_found() {
             status(201, &[], Some(json!({"data": "x".repeat(REPLY_BYTES_MAX)}))),
             0,
         ),
-    ];
-    for (what, kind, conversations) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_unclear_and_what_was_done_is_found() {
+    for (what, kind, conversations) in unclear_faults() {
         let is_stall = what.starts_with("stall");
         let timeout = if is_stall {
             Duration::from_millis(300)
@@ -206,7 +210,7 @@ async fn what_may_have_been_done_is_unclear_and_what_was_done_is_found() {
             Duration::from_secs(30)
         };
         let world = world_with(SandboxOptions::empty(), |settings| {
-            settings.timeout = timeout
+            settings.timeout = timeout;
         })
         .await;
         let customer = CustomerId(world.sandbox.seed_customer(json!({})).unwrap());
