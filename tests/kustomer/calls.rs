@@ -1,10 +1,11 @@
 //! Every call of the client once, against the sandbox.
 
-use super::{at, new_conversation, new_note, number, status, world, world_with};
+use super::{at, fault_of, new_conversation, new_note, number, status, world, world_with};
 use serde_json::{Map, json};
 use tieline::kustomer::conversations::{Channel, NewConversation, NewMessage, Status};
 use tieline::kustomer::customers::NewCustomer;
 use tieline::kustomer::fault::KustomerFault;
+use tieline::kustomer::stats::Outcome;
 use tieline::sandbox::SandboxOptions;
 use tieline::terms::call::Direction;
 use tieline::terms::ids::{CustomerId, UserId};
@@ -326,4 +327,30 @@ async fn notes_are_read_over_all_pages() {
         101
     );
     assert_eq!(world.sandbox.requests().total - before, 2);
+}
+
+#[tokio::test]
+async fn what_was_asked_is_counted() {
+    let world = world().await;
+    world.customer().await;
+    world.client.by_email("nobody@example.org").await.unwrap();
+    world.fault("/v1/users/current", status(500, &[], None));
+    fault_of(world.client.current_user()).await;
+    let stats = world.client.stats();
+    let counted: Vec<_> = stats
+        .requests
+        .iter()
+        .map(|((route, outcome), count)| (*route, *outcome, *count))
+        .collect();
+    let expected = [
+        ("GET /v1/customers/email=", Outcome::NotFound, 1),
+        ("GET /v1/users/current", Outcome::Failed, 1),
+        ("POST /v1/customers", Outcome::Ok, 1),
+    ];
+    assert_eq!(counted, expected);
+    assert!(stats.last_success.is_some());
+    assert_eq!(
+        stats.last_failure.unwrap().1,
+        "GET /v1/users/current: Kustomer answered 500"
+    );
 }

@@ -7,7 +7,6 @@ use tieline::kustomer::client::{Client, REPLY_BYTES_MAX};
 use tieline::kustomer::conversations::NewConversation;
 use tieline::kustomer::customers::NewCustomer;
 use tieline::kustomer::fault::{KustomerFault, Next};
-use tieline::kustomer::stats::Outcome;
 use tieline::pace::Lane;
 use tieline::sandbox::{ApiKey, Fault, FaultKind, SANDBOX_KEY, SandboxOptions};
 use tieline::terms::ids::{ConversationId, CustomerId};
@@ -424,31 +423,5 @@ async fn no_window_at_the_server_sees_more_than_the_budget() {
         requests.most_within(window) <= 10,
         "{}",
         requests.most_within(window)
-    );
-}
-
-#[tokio::test]
-async fn what_was_asked_is_counted() {
-    let world = world().await;
-    world.customer().await;
-    world.client.by_email("nobody@example.org").await.unwrap();
-    world.fault("/v1/users/current", status(500, &[], None));
-    fault_of(world.client.current_user()).await;
-    let stats = world.client.stats();
-    let counted: Vec<_> = stats
-        .requests
-        .iter()
-        .map(|((route, outcome), count)| (*route, *outcome, *count))
-        .collect();
-    let expected = [
-        ("GET /v1/customers/email=", Outcome::NotFound, 1),
-        ("GET /v1/users/current", Outcome::Failed, 1),
-        ("POST /v1/customers", Outcome::Ok, 1),
-    ];
-    assert_eq!(counted, expected);
-    assert!(stats.last_success.is_some());
-    assert_eq!(
-        stats.last_failure.unwrap().1,
-        "GET /v1/users/current: Kustomer answered 500"
     );
 }
