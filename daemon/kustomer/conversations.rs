@@ -93,8 +93,11 @@ pub enum Channel {
     /// Work-force and survey tools compute waiting time from these.
     Voice {
         placed_at: Timestamp,
+        /// None: nobody answered.
         answered_at: Option<Timestamp>,
-        ended_at: Timestamp,
+        ended_at: Option<Timestamp>,
+        /// Kustomer's own words for it are not documented; `completed` has been seen.
+        status: Option<String>,
         recording: Option<String>,
     },
 }
@@ -292,11 +295,13 @@ fn message_body(new: &NewMessage) -> Value {
             placed_at,
             answered_at,
             ended_at,
+            status,
             recording,
         } => {
             put("placedAt", Some(time(*placed_at)));
             put("answeredAt", answered_at.map(time));
-            put("endedAt", Some(time(*ended_at)));
+            put("endedAt", ended_at.map(time));
+            put("status", status.clone());
             put("externalRecordingUrl", recording.clone());
             "voice"
         }

@@ -98,6 +98,13 @@ impl KustomerFault {
         }
     }
 
+    /// True: Kustomer as a whole can't be reached, so the next request would fare no better. Other faults may concern one
+    /// request alone.
+    pub const fn unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
+    }
+
+    /// What to do about it.
     pub const fn next(&self) -> Next {
         match self {
             Self::Key(_) | Self::Unauthorized { .. } => Next::Pause,

@@ -29,7 +29,7 @@ async fn no_connection_is_certainly_not_done() {
     for client in [refused, tls, unknown_host] {
         let fault = fault_of(client.create_customer(&NewCustomer::default())).await;
         assert!(matches!(fault, KustomerFault::Unreachable(_)), "{fault}");
-        assert!(fault.certain_not_done());
+        assert!(fault.certain_not_done() && fault.unreachable());
         assert_eq!(fault.next(), Next::Backoff);
     }
     assert_eq!(world.sandbox.counts().customers, 0);
