@@ -6,12 +6,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod app;
 pub mod backoff;
 pub mod calls;
+pub mod cli;
 pub mod clock;
 pub mod kustomer;
 pub mod pace;
 pub mod sandbox;
 pub mod settings;
 pub mod store;
+pub mod systemd;
 pub mod terms;
+pub mod trace;

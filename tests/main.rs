@@ -10,11 +10,16 @@
     reason = "a test stops at the first surprise and says what it measured"
 )]
 
+mod decode;
 mod entries;
 mod filters;
 mod kustomer;
 mod numbers;
 mod patterns;
 mod samples;
+mod sandbox;
+mod sandbox_faults;
+mod sandbox_records;
+mod sandbox_search;
 mod systemd;
 mod tidy;

@@ -98,10 +98,9 @@ impl KustomerFault {
         }
     }
 
-    /// True: Kustomer as a whole can't be reached, so the next request would fare no better. Other faults may concern one
-    /// request alone.
+    /// Kustomer as a whole seems to be away, so that other requests would fail the same way.
     pub const fn unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable(_))
+        matches!(self, Self::Unreachable(_) | Self::Timeout(_))
     }
 
     /// What to do about it.
