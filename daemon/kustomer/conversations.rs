@@ -95,9 +95,7 @@ pub enum Channel {
         placed_at: Timestamp,
         /// None: nobody answered.
         answered_at: Option<Timestamp>,
-        ended_at: Option<Timestamp>,
-        /// Kustomer's own words for it are not documented; `completed` has been seen.
-        status: Option<String>,
+        ended_at: Timestamp,
         recording: Option<String>,
     },
 }
@@ -295,13 +293,11 @@ fn message_body(new: &NewMessage) -> Value {
             placed_at,
             answered_at,
             ended_at,
-            status,
             recording,
         } => {
             put("placedAt", Some(time(*placed_at)));
             put("answeredAt", answered_at.map(time));
-            put("endedAt", ended_at.map(time));
-            put("status", status.clone());
+            put("endedAt", Some(time(*ended_at)));
             put("externalRecordingUrl", recording.clone());
             "voice"
         }
