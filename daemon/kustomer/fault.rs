@@ -103,6 +103,7 @@ impl KustomerFault {
         matches!(self, Self::Unreachable(_) | Self::Timeout(_))
     }
 
+    /// What to do about it.
     pub const fn next(&self) -> Next {
         match self {
             Self::Key(_) | Self::Unauthorized { .. } => Next::Pause,
