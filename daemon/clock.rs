@@ -1,14 +1,17 @@
-//! The only reader of time and chance: pure stages get both as arguments, shells call this.
+//! The only place that reads clocks and chance. Shell code calls it and hands both on as arguments; the deciding stages
+//! never ask, so that tests and replays give the same answer.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// Wall clock, for what is stored, shown or sent.
+/// The time of day in UTC, for what is stored, shown or sent. May jump when the system's clock is set.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that may read the clock")]
 pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Monotonic clock, for waits and spans: never set back by an administrator or NTP.
+/// A clock that only goes forward, for waits and ages. Means nothing after a restart.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that may read the clock")]
 pub fn monotonic() -> Instant {
     Instant::now()
 }

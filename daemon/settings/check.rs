@@ -16,9 +16,10 @@ use super::{patterns, read};
 use crate::terms::number::NumberPlan;
 use crate::terms::party::Extensions;
 use fields::Fields;
+use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -143,7 +144,7 @@ impl Home<'_> {
         let auth = file.auth.as_ref().and_then(|auth| self.auth(&at("auth"), auth, fields));
         let mut allow_from = Vec::new();
         for (index, text) in file.allow_from.iter().enumerate() {
-            let network = text.parse().or_else(|_| text.parse().map(ipnet::IpNet::from));
+            let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
             match network {
                 Ok(network) => allow_from.push(network),
                 Err(_) => {

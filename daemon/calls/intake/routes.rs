@@ -1,0 +1,449 @@
+//! `POST /v1/pbx/{name}/events`: who sent it, is it whole, journal it, 202. Every other outcome is a problem that says
+//! what to do. `app.rs` merges these routes with the others and adds `unknown_path` as the fallback.
+
+use super::problem::{Extra, Problem};
+use super::proof::{Proof, ProofFault, Unproven};
+use super::server::Peer;
+use crate::calls::decode::{self, Malformed, RawEvent};
+use crate::calls::journal::{Accepted, Journal, Posted};
+use crate::clock;
+use crate::settings::types::{Dialect, IntakeLimits, PbxSettings};
+use crate::store::StoreFault;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, request};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time;
+
+/// Bytes of all bodies held at once, from their first byte to the journal: what intake may use of the memory.
+const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bodies are counted in pieces of this size, as a semaphore's permits.
+const BODY_PIECE_BYTES: usize = 1024;
+/// A refused request's body is read and thrown away up to this size, so that the peer reads our answer (and can go on)
+/// instead of a reset; beyond it the connection is closed.
+const DRAIN_BYTES_MAX: usize = 256 * 1024;
+/// How long that may take.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
+/// The query holds what a phone system appends, such as a call id; a longer one is no phone system's.
+const QUERY_BYTES_MAX: usize = 2048;
+const CONTENT_TYPE_BYTES_MAX: usize = 256;
+/// When to come again: a full queue is written within milliseconds, a full disk needs a person.
+const RETRY_BUSY: Duration = Duration::from_secs(1);
+const RETRY_DISK_FULL: Duration = Duration::from_secs(30);
+const RETRY_BROKEN: Duration = Duration::from_secs(5);
+
+/// The listener cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[error("phone system {pbx}: {fault}")]
+pub struct IntakeFault {
+    pub pbx: String,
+    pub fault: ProofFault,
+}
+
+/// What came in, by phone system, since the start. For metrics.
+#[derive(Debug)]
+pub struct IntakeStats {
+    pub pbxs: BTreeMap<String, PbxCounts>,
+    /// Requests for a phone system or path that isn't known.
+    pub unknown: AtomicU64,
+}
+
+/// One phone system's requests by outcome; each request is counted once.
+#[derive(Debug, Default)]
+pub struct PbxCounts {
+    pub accepted: AtomicU64,
+    pub repeated: AtomicU64,
+    /// 400, 405, 411, 415: not an event.
+    pub malformed: AtomicU64,
+    /// 401.
+    pub unproven: AtomicU64,
+    /// 403.
+    pub foreign: AtomicU64,
+    /// 413.
+    pub oversized: AtomicU64,
+    /// 408.
+    pub slow: AtomicU64,
+    /// 503.
+    pub unavailable: AtomicU64,
+}
+
+/// Takes events from every configured phone system.
+pub struct Intake {
+    doors: BTreeMap<String, Door>,
+    journal: Journal,
+    limits: IntakeLimits,
+    bodies: Semaphore,
+    stats: Arc<IntakeStats>,
+}
+
+struct Door {
+    dialect: Dialect,
+    proof: Proof,
+    allow_from: Vec<ipnet::IpNet>,
+}
+
+impl Intake {
+    /// Reads the secret files.
+    ///
+    /// # Errors
+    /// The first secret that cannot be used, with its phone system.
+    pub fn new(
+        pbxs: &[PbxSettings],
+        limits: IntakeLimits,
+        journal: Journal,
+    ) -> Result<Self, IntakeFault> {
+        let mut doors = BTreeMap::new();
+        let mut stats = BTreeMap::new();
+        for pbx in pbxs {
+            let proof = Proof::build(&pbx.auth).map_err(|fault| IntakeFault {
+                pbx: pbx.name.clone(),
+                fault,
+            })?;
+            let door = Door {
+                dialect: pbx.dialect,
+                proof,
+                allow_from: pbx.allow_from.clone(),
+            };
+            doors.insert(pbx.name.clone(), door);
+            stats.insert(pbx.name.clone(), PbxCounts::default());
+        }
+        let bodies = Semaphore::new(BODIES_BYTES_MAX.max(limits.body_bytes) / BODY_PIECE_BYTES + 1);
+        let stats = Arc::new(IntakeStats {
+            pbxs: stats,
+            unknown: AtomicU64::new(0),
+        });
+        Ok(Self {
+            doors,
+            journal,
+            limits,
+            bodies,
+            stats,
+        })
+    }
+
+    pub fn stats(&self) -> Arc<IntakeStats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// The routes without a fallback, to be merged with others.
+    pub fn routes(self) -> Router {
+        Router::new()
+            .route("/v1/pbx/{name}/events", any(events))
+            .with_state(Arc::new(self))
+    }
+}
+
+/// The fallback of a whole listener.
+pub async fn unknown_path(request: Request) -> Response {
+    let problem = Problem::new(
+        StatusCode::NOT_FOUND,
+        "unknown-path",
+        "there is nothing at this path; events go to /v1/pbx/{name}/events",
+    );
+    let (head, body) = request.into_parts();
+    refuse(problem, &head.headers, body).await
+}
+
+async fn events(
+    State(intake): State<Arc<Intake>>,
+    Extension(peer): Extension<Peer>,
+    path: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let name = path.map(|Path(name)| name).unwrap_or_default();
+    let (Some((name, door)), Some(counts)) = (
+        intake.doors.get_key_value(&name),
+        intake.stats.pbxs.get(&name),
+    ) else {
+        intake.stats.unknown.fetch_add(1, Relaxed);
+        return refuse(unknown_pbx(), &head.headers, body).await;
+    };
+    let query = match check_head(door, peer, &head, intake.limits.body_bytes) {
+        Ok(query) => query,
+        Err(problem) => {
+            count(counts, &problem);
+            return refuse(problem, &head.headers, body).await;
+        }
+    };
+    let _held = match hold(&intake, &head.headers) {
+        Ok(held) => held,
+        Err(problem) => {
+            count(counts, &problem);
+            return refuse(problem, &head.headers, body).await;
+        }
+    };
+    match take(&intake, name, door, &head.headers, query, body).await {
+        Ok(accepted) => {
+            let counter = if accepted.repeat {
+                &counts.repeated
+            } else {
+                &counts.accepted
+            };
+            counter.fetch_add(1, Relaxed);
+            answer(accepted)
+        }
+        Err(problem) => {
+            count(counts, &problem);
+            problem.into_response()
+        }
+    }
+}
+
+/// Everything that can be said before the body is read; gives the query that may be journaled.
+fn check_head(
+    door: &Door,
+    peer: Peer,
+    head: &request::Parts,
+    body_max: usize,
+) -> Result<Option<String>, Problem> {
+    if head.method != Method::POST {
+        let problem = Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method",
+            "post events here, one in each request",
+        );
+        return Err(problem.with(Extra::Allow("POST")));
+    }
+    if !door.allow_from.is_empty()
+        && !door
+            .allow_from
+            .iter()
+            .any(|network| network.contains(&peer.0))
+    {
+        let detail = "this address is not in the phone system's allow_from networks";
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "foreign-address",
+            detail,
+        ));
+    }
+    let query = head.uri.query();
+    if query.is_some_and(|query| query.len() > QUERY_BYTES_MAX) {
+        let detail = format!("the query is longer than {QUERY_BYTES_MAX} bytes");
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "query-too-long",
+            detail,
+        ));
+    }
+    let query = door
+        .proof
+        .check_head(&head.headers, query)
+        .map_err(unproven)?;
+    match head.headers.get(CONTENT_LENGTH).map(HeaderValue::to_str) {
+        Some(Ok(length))
+            if length
+                .parse::<usize>()
+                .is_ok_and(|length| length <= body_max) =>
+        {
+            Ok(query)
+        }
+        Some(_) => Err(oversized(body_max)),
+        None if head.headers.contains_key(TRANSFER_ENCODING) => Ok(query),
+        None => Err(Problem::new(
+            StatusCode::LENGTH_REQUIRED,
+            "length",
+            "send the event as the body of the request",
+        )),
+    }
+}
+
+/// Reads the body, checks it, journals it.
+async fn take(
+    intake: &Intake,
+    name: &str,
+    door: &Door,
+    headers: &HeaderMap,
+    query: Option<String>,
+    body: Body,
+) -> Result<Accepted, Problem> {
+    let body = read(body, &intake.limits).await?;
+    door.proof.check_body(headers, &body).map_err(unproven)?;
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let content_type = content_type.filter(|value| value.len() <= CONTENT_TYPE_BYTES_MAX);
+    let received = clock::now();
+    let raw = RawEvent {
+        content_type,
+        query: query.as_deref(),
+        body: &body,
+        received,
+    };
+    decode::admit(door.dialect, &raw).map_err(malformed)?;
+    let bytes = body.len();
+    let posted = Posted {
+        pbx: name.to_owned(),
+        received,
+        content_type: content_type.map(str::to_owned),
+        query,
+        body,
+    };
+    let accepted = intake
+        .journal
+        .append(posted)
+        .await
+        .map_err(|fault| unavailable(&fault))?;
+    tracing::info!(pbx = name, event = %accepted.id, bytes, repeat = accepted.repeat, "event taken");
+    Ok(accepted)
+}
+
+/// Takes room for a body; one of unknown length takes the most it may have.
+fn hold<'a>(intake: &'a Intake, headers: &HeaderMap) -> Result<SemaphorePermit<'a>, Problem> {
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    let length = length
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(intake.limits.body_bytes);
+    let pieces = u32::try_from(length.div_ceil(BODY_PIECE_BYTES)).unwrap_or(u32::MAX);
+    intake
+        .bodies
+        .try_acquire_many(pieces)
+        .map_err(|_| unavailable(&StoreFault::Busy))
+}
+
+async fn read(body: Body, limits: &IntakeLimits) -> Result<Bytes, Problem> {
+    match time::timeout(
+        limits.body_timeout,
+        Limited::new(body, limits.body_bytes).collect(),
+    )
+    .await
+    {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(oversized(limits.body_bytes).with(Extra::Close))
+        }
+        Ok(Err(_)) => {
+            let detail =
+                "the body ended before its length or is not in valid chunks; send it whole";
+            Err(Problem::new(StatusCode::BAD_REQUEST, "body-cut", detail).with(Extra::Close))
+        }
+        Err(_) => {
+            let detail = format!(
+                "the body was not there within {:?}; send it again",
+                limits.body_timeout
+            );
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow-body", detail).with(Extra::Close))
+        }
+    }
+}
+
+/// Answers a request whose body wasn't read. A peer that waits for `100 Continue` sends none; another's is read and
+/// thrown away within limits, because an answer before the end of the request may be lost in a reset.
+async fn refuse(problem: Problem, headers: &HeaderMap, body: Body) -> Response {
+    let waits = headers
+        .get(EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let drained = !waits && {
+        let drain = Limited::new(body, DRAIN_BYTES_MAX).collect();
+        time::timeout(DRAIN_TIME_MAX, drain)
+            .await
+            .is_ok_and(|read| read.is_ok())
+    };
+    let mut response = problem.into_response();
+    if !drained {
+        response.headers_mut().insert(
+            axum::http::header::CONNECTION,
+            HeaderValue::from_static("close"),
+        );
+    }
+    response
+}
+
+fn answer(accepted: Accepted) -> Response {
+    let json = format!(
+        "{{\"id\":\"{}\",\"repeat\":{}}}",
+        accepted.id, accepted.repeat
+    );
+    let mut response = Response::new(Body::from(json));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn count(counts: &PbxCounts, problem: &Problem) {
+    tracing::debug!(kind = problem.kind, "request refused");
+    let counter = match problem.status {
+        StatusCode::UNAUTHORIZED => &counts.unproven,
+        StatusCode::FORBIDDEN => &counts.foreign,
+        StatusCode::PAYLOAD_TOO_LARGE => &counts.oversized,
+        StatusCode::REQUEST_TIMEOUT => &counts.slow,
+        StatusCode::SERVICE_UNAVAILABLE => &counts.unavailable,
+        _ => &counts.malformed,
+    };
+    counter.fetch_add(1, Relaxed);
+}
+
+fn unknown_pbx() -> Problem {
+    let detail =
+        "no phone system has this name; the name in the path is that of a [[pbx]] in tieline.toml";
+    Problem::new(StatusCode::NOT_FOUND, "unknown-phone-system", detail)
+}
+
+fn unproven(unproven: Unproven) -> Problem {
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "wrong-proof", unproven.detail);
+    problem.with(Extra::Challenge(unproven.challenge))
+}
+
+fn oversized(body_max: usize) -> Problem {
+    let detail =
+        format!("the body is larger than {body_max} bytes; send one event in each request");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "oversized", detail)
+}
+
+fn malformed(fault: Malformed) -> Problem {
+    let (status, kind) = match fault {
+        Malformed::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type"),
+        Malformed::Empty => (StatusCode::BAD_REQUEST, "empty"),
+        Malformed::NotUtf8 { .. } => (StatusCode::BAD_REQUEST, "not-utf-8"),
+        Malformed::Json { .. } => (StatusCode::BAD_REQUEST, "not-json"),
+        Malformed::Xml { .. } => (StatusCode::BAD_REQUEST, "not-xml"),
+        Malformed::Form => (StatusCode::BAD_REQUEST, "not-a-form"),
+        Malformed::TooDeep => (StatusCode::BAD_REQUEST, "too-deep"),
+        Malformed::Unknown => (StatusCode::BAD_REQUEST, "unknown-body"),
+    };
+    Problem::new(status, kind, fault.to_string())
+}
+
+fn unavailable(fault: &StoreFault) -> Problem {
+    let (kind, detail, wait) = match fault {
+        StoreFault::Busy => (
+            "busy",
+            "more events wait than can be held; send it again",
+            RETRY_BUSY,
+        ),
+        StoreFault::DiskFull { .. } => (
+            "disk-full",
+            "the disk is full; send it again once there is space",
+            RETRY_DISK_FULL,
+        ),
+        StoreFault::InUse { .. }
+        | StoreFault::NotWritable { .. }
+        | StoreFault::Damaged { .. }
+        | StoreFault::NewerRecord { .. }
+        | StoreFault::BadRecord { .. }
+        | StoreFault::Broken { .. }
+        | StoreFault::Export { .. }
+        | StoreFault::NotEmpty => (
+            "store",
+            "the event could not be stored; send it again",
+            RETRY_BROKEN,
+        ),
+    };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail).with(Extra::RetryAfter(wait))
+}

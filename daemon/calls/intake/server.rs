@@ -1,0 +1,313 @@
+//! Our own accept loop (axum's sets no timer): limits on connections, heads and waits, and a stop that drains under one
+//! deadline. Serves the public listener and the admin one; `app.rs` calls it.
+//!
+//! Each connection holds a place. When all are taken, the connection that has waited longest without a request is
+//! closed, strangers first: whoever opens thousands and leaves them pushes out his own, and a real post gets through.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time;
+use tower::Service;
+
+/// Request line and headers together; phone systems send a few hundred bytes.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+const HEADERS_MAX: usize = 64;
+/// How long to wait after an accept that failed, mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a full listener looks for a connection to close while all are busy.
+const EVICT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Limits of one listener.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeLimits {
+    pub connections: usize,
+    /// From accept to the end of the first request's head.
+    pub header_timeout: Duration,
+    /// From an answer to the end of the next request's head.
+    pub idle_timeout: Duration,
+    /// From the stop to the last answer; what is open then is cut.
+    pub grace: Duration,
+}
+
+/// Where a request came from; a local socket counts as loopback. In every request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// A bound socket that gives streams.
+pub trait Listener: Send {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = tokio::net::TcpStream;
+
+    async fn accept(&self) -> io::Result<(Self::Stream, Peer)> {
+        let (stream, address) = TcpListener::accept(self).await?;
+        // An answer is one small write; waiting for more would only delay it.
+        stream.set_nodelay(true)?;
+        Ok((stream, Peer(address.ip().to_canonical())))
+    }
+}
+
+impl Listener for UnixListener {
+    type Stream = tokio::net::UnixStream;
+
+    async fn accept(&self) -> io::Result<(Self::Stream, Peer)> {
+        let (stream, _) = UnixListener::accept(self).await?;
+        Ok((stream, Peer(IpAddr::V4(Ipv4Addr::LOCALHOST))))
+    }
+}
+
+/// A request's handler panicked: a fault of ours, after which the process must start anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a request handler panicked")]
+pub struct Panicked;
+
+/// Serves until `stop` is true, then takes no more connections, lets running requests end, and returns.
+///
+/// # Errors
+/// `Panicked`; everything else a connection can do ends that connection alone.
+pub async fn serve<L: Listener>(
+    listener: L,
+    router: Router,
+    limits: ServeLimits,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Panicked> {
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let open = Arc::new(OpenConnections::default());
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => break,
+            Some(ended) = tasks.join_next(), if !tasks.is_empty() => panicked(ended)?,
+            (place, accepted) = accept(&listener, &places, &open) => match (place, accepted) {
+                (Some(place), Ok((stream, peer))) => {
+                    let connection = open.enter(place);
+                    tasks.spawn(drive(stream, peer, connection, router.clone(), limits, stop.clone()));
+                }
+                (None, _) | (_, Err(_)) => time::sleep(ACCEPT_PAUSE).await,
+            },
+        }
+    }
+    drop(listener);
+    let drained = time::timeout(limits.grace, async {
+        while let Some(ended) = tasks.join_next().await {
+            panicked(ended)?;
+        }
+        Ok(())
+    });
+    drained.await.unwrap_or(Ok(()))
+}
+
+fn panicked(ended: Result<(), tokio::task::JoinError>) -> Result<(), Panicked> {
+    if ended.is_err_and(|error| error.is_panic()) {
+        Err(Panicked)
+    } else {
+        Ok(())
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // The sender's end is a stop too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Waits for a connection, then for its place. Cancelled only between connections or at the stop.
+async fn accept<L: Listener>(
+    listener: &L,
+    places: &Arc<Semaphore>,
+    open: &OpenConnections,
+) -> (Option<OwnedSemaphorePermit>, io::Result<(L::Stream, Peer)>) {
+    let place = loop {
+        match Arc::clone(places).try_acquire_owned() {
+            Ok(place) => break Some(place),
+            Err(_) => {
+                open.evict();
+                if let Ok(place) =
+                    time::timeout(EVICT_PAUSE, Arc::clone(places).acquire_owned()).await
+                {
+                    break place.ok();
+                }
+            }
+        }
+    };
+    let accepted = listener.accept().await;
+    if let Err(error) = &accepted {
+        tracing::warn!(%error, "a connection could not be accepted");
+        open.evict();
+    }
+    (place, accepted)
+}
+
+/// One connection's life. Ends by itself, by a limit, by eviction, or at the stop.
+async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: Peer,
+    place: Place,
+    router: Router,
+    limits: ServeLimits,
+    mut stop: watch::Receiver<bool>,
+) {
+    let place = Arc::new(place);
+    let service = service_fn({
+        let place = Arc::clone(&place);
+        move |mut request: Request<Incoming>| {
+            place.begin();
+            request.extensions_mut().insert(peer);
+            let answer = router.clone().call(request.map(Body::new));
+            let place = Arc::clone(&place);
+            async move {
+                let answer = answer.await;
+                place.end();
+                answer
+            }
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // hyper's timer runs while a kept connection waits, too; the first head's shorter limit is below.
+        .header_read_timeout(limits.idle_timeout.max(limits.header_timeout))
+        .max_headers(HEADERS_MAX)
+        .max_header_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut served = pin!(served);
+    let mut first = pin!(time::sleep(limits.header_timeout));
+    let (mut checked, mut leaving) = (false, false);
+    loop {
+        tokio::select! {
+            // A connection's end is its own affair: the peer went away or broke HTTP.
+            _ = served.as_mut() => return,
+            () = first.as_mut(), if !checked => {
+                checked = true;
+                if place.is_new() {
+                    return;
+                }
+            }
+            () = asked_to_leave(&place.connection, &mut stop), if !leaving => {
+                leaving = true;
+                if place.is_new() {
+                    return;
+                }
+                // Ends at once if no request runs, else after its answer.
+                served.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+async fn asked_to_leave(connection: &Connection, stop: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        () = connection.leave.notified() => {}
+        () = stopped(stop) => {}
+    }
+}
+
+/// Every connection that may be told to leave, by number.
+#[derive(Default)]
+struct OpenConnections {
+    by_number: Mutex<HashMap<u64, Arc<Connection>>>,
+    /// Counts connections and answers: a clock that orders waits.
+    tick: AtomicU64,
+}
+
+#[derive(Default)]
+struct Connection {
+    busy: AtomicBool,
+    served: AtomicBool,
+    /// The tick of its accept or last answer.
+    since: AtomicU64,
+    leave: Notify,
+}
+
+/// A connection's place, given back when it is dropped.
+struct Place {
+    number: u64,
+    connection: Arc<Connection>,
+    open: Arc<OpenConnections>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl OpenConnections {
+    fn enter(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
+        let number = self.tick.fetch_add(1, Relaxed);
+        let connection = Arc::new(Connection {
+            since: AtomicU64::new(number),
+            ..Connection::default()
+        });
+        self.all().insert(number, Arc::clone(&connection));
+        Place {
+            number,
+            connection,
+            open: Arc::clone(self),
+            _permit: permit,
+        }
+    }
+
+    /// Tells the connection that has waited longest to leave: one without a request so far before a kept one.
+    fn evict(&self) {
+        let mut all = self.all();
+        let idle = all
+            .iter()
+            .filter(|(_, connection)| !connection.busy.load(Relaxed));
+        let oldest = idle.min_by_key(|(_, connection)| {
+            (
+                connection.served.load(Relaxed),
+                connection.since.load(Relaxed),
+            )
+        });
+        if let Some(number) = oldest.map(|(number, _)| *number)
+            && let Some(connection) = all.remove(&number)
+        {
+            connection.leave.notify_one();
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<u64, Arc<Connection>>> {
+        self.by_number
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.all().remove(&self.number);
+    }
+}
+
+impl Place {
+    fn begin(&self) {
+        self.connection.busy.store(true, Relaxed);
+    }
+
+    fn end(&self) {
+        self.connection
+            .since
+            .store(self.open.tick.fetch_add(1, Relaxed), Relaxed);
+        self.connection.served.store(true, Relaxed);
+        self.connection.busy.store(false, Relaxed);
+    }
+
+    /// No request so far, not even one that runs.
+    fn is_new(&self) -> bool {
+        !self.connection.busy.load(Relaxed) && !self.connection.served.load(Relaxed)
+    }
+}

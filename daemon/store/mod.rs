@@ -1,0 +1,356 @@
+//! The store: every record of the daemon, on embedded sled, on disk before anybody hears yes. The only folder that
+//! names sled. Opened once by `app.rs`; each tree is written by the one module that owns it.
+
+mod export;
+mod fault;
+mod record;
+mod tree;
+mod writer;
+
+pub use export::Exported;
+pub use fault::StoreFault;
+pub use record::{Record, Stored};
+pub use tree::Tree;
+pub use writer::Writes;
+
+use crate::clock;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+use writer::{Job, Work};
+
+/// sled's page cache. Small, because what is read often (the end of the journal, calls in flight) is little.
+pub const CACHE_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
+/// Jobs waiting for the writer; also what `IntakeLimits::queue` is by default.
+pub const QUEUE_JOBS_DEFAULT: usize = 1024;
+/// Never write closer to a full disk than this, whatever is set: one group and the segments sled opens for it.
+const DISK_RESERVE_MIN: u64 = 8 * 1024 * 1024;
+/// Part of the format on disk; a quarter of it is the largest page (see `tree.rs`).
+const SEGMENT_BYTES: usize = 512 * 1024;
+
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    pub cache_bytes: u64,
+    /// Bytes that must stay free on the disk; below it every write answers `DiskFull`.
+    pub disk_reserve: u64,
+    /// Jobs waiting for the writer; beyond it `try_commit` answers `Busy`.
+    pub queue: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            cache_bytes: CACHE_BYTES_DEFAULT,
+            disk_reserve: DISK_RESERVE_MIN,
+            queue: QUEUE_JOBS_DEFAULT,
+        }
+    }
+}
+
+/// A handle to the one open store. Cheap to clone; the last one to go waits for the writer to finish.
+#[derive(Clone)]
+pub struct Store(Arc<Open>);
+
+struct Open {
+    shared: Arc<Shared>,
+    db: sled::Db,
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    writer: Option<JoinHandle<()>>,
+    /// Held as long as the store is open.
+    _lock: File,
+}
+
+/// Counters for metrics, since the store was opened.
+#[derive(Debug, Default)]
+pub struct StoreStats {
+    /// Groups of jobs.
+    pub commits: AtomicU64,
+    pub jobs: AtomicU64,
+    /// Groups that wrote something.
+    pub syncs: AtomicU64,
+    pub last_sync_micros: AtomicU64,
+}
+
+/// What the watchdog asks.
+#[derive(Clone, Debug)]
+pub struct StoreHealth {
+    /// A write failed half-way: the process must end and start again.
+    pub broken: Option<String>,
+    /// How long the group being written has taken so far; none between groups.
+    pub writing_for: Option<Duration>,
+    /// Since the last group was written (or the store opened).
+    pub last_written: Duration,
+    /// The last group was refused for lack of space.
+    pub disk_full: bool,
+}
+
+struct Shared {
+    dir: PathBuf,
+    disk_reserve: u64,
+    stats: StoreStats,
+    pulse: Mutex<Pulse>,
+}
+
+struct Pulse {
+    began: Option<Instant>,
+    ended: Instant,
+    broken: Option<String>,
+    disk_full: bool,
+}
+
+impl Store {
+    /// Opens the store in `dir`, which is created (mode 0700) if missing, and starts the writer thread.
+    ///
+    /// # Errors
+    /// `InUse`, `NotWritable` or `Damaged`, each with what to do.
+    pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreFault> {
+        let not_writable = |error: io::Error| StoreFault::NotWritable {
+            dir: dir.to_owned(),
+            why: error.to_string(),
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(not_writable)?;
+        let lock = lock(dir)?;
+        let db = open_sled(dir, options.cache_bytes)?;
+        let file = File::open(dir.join("db")).map_err(not_writable)?;
+        sync_folders(dir).map_err(not_writable)?;
+        let next_piece = tree::next_piece_number(&db)?;
+        let now = clock::monotonic();
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            disk_reserve: options.disk_reserve.max(DISK_RESERVE_MIN),
+            stats: StoreStats::default(),
+            pulse: Mutex::new(Pulse {
+                began: None,
+                ended: now,
+                broken: None,
+                disk_full: false,
+            }),
+        });
+        let (queue, jobs) = mpsc::channel(options.queue.max(1));
+        let writer = std::thread::Builder::new()
+            .name("store writer".to_owned())
+            .spawn({
+                let (shared, db) = (Arc::clone(&shared), db.clone());
+                move || writer::run(&shared, db, &file, next_piece, jobs)
+            })
+            .map_err(not_writable)?;
+        Ok(Self(Arc::new(Open {
+            shared,
+            db,
+            queue: Some(queue),
+            writer: Some(writer),
+            _lock: lock,
+        })))
+    }
+
+    /// A typed view of the tree of that name. Only the tree's owner calls this.
+    pub fn tree<V: Stored>(&self, name: &'static str) -> Tree<V> {
+        Tree::new(name, self.0.db.clone())
+    }
+
+    /// Runs `work` in the writer thread and answers once its writes are on disk. Waits for a place in the queue.
+    /// If `work` fails nothing of it is written.
+    ///
+    /// # Errors
+    /// `DiskFull`, `Broken`, or what `work` answered.
+    pub async fn commit<T, F>(&self, work: F) -> Result<T, StoreFault>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writes<'_>) -> Result<T, StoreFault> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Work {
+            work: Some(work),
+            result: None,
+            done: |_: &T| (),
+            reply,
+        });
+        self.queue()?.send(job).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// As `commit`, but answers `Busy` at once when the queue is full. `done` runs in the writer thread once the
+    /// writes are on disk, also when the caller has stopped waiting.
+    ///
+    /// # Errors
+    /// `Busy`, `DiskFull`, `Broken`, or what `work` answered.
+    pub async fn try_commit<T, F, D>(&self, work: F, done: D) -> Result<T, StoreFault>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writes<'_>) -> Result<T, StoreFault> + Send + 'static,
+        D: FnOnce(&T) + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Work {
+            work: Some(work),
+            result: None,
+            done,
+            reply,
+        });
+        self.queue()?.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreFault::Busy,
+            mpsc::error::TrySendError::Closed(_) => gone(),
+        })?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    pub fn stats(&self) -> &StoreStats {
+        &self.0.shared.stats
+    }
+
+    pub fn health(&self) -> StoreHealth {
+        let now = clock::monotonic();
+        let pulse = self.0.shared.pulse();
+        StoreHealth {
+            broken: pulse.broken.clone().or_else(|| {
+                let ended = self.0.writer.as_ref().is_none_or(JoinHandle::is_finished);
+                ended.then(|| "the writer thread has ended".to_owned())
+            }),
+            writing_for: pulse
+                .began
+                .map(|began| now.saturating_duration_since(began)),
+            last_written: now.saturating_duration_since(pulse.ended),
+            disk_full: pulse.disk_full,
+        }
+    }
+
+    /// Bytes of the store's files.
+    ///
+    /// # Errors
+    /// `Broken` if the disk cannot be read.
+    pub fn size_on_disk(&self) -> Result<u64, StoreFault> {
+        Ok(self.0.db.size_on_disk()?)
+    }
+
+    fn queue(&self) -> Result<&mpsc::Sender<Box<dyn Job>>, StoreFault> {
+        self.0.queue.as_ref().ok_or_else(gone)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer thread panicked");
+        }
+    }
+}
+
+impl Shared {
+    fn pulse(&self) -> std::sync::MutexGuard<'_, Pulse> {
+        self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn broken(&self) -> Option<String> {
+        self.pulse().broken.clone()
+    }
+
+    fn begin(&self) {
+        self.pulse().began = Some(clock::monotonic());
+    }
+
+    fn end(&self, verdict: &Result<(), StoreFault>) {
+        let mut pulse = self.pulse();
+        pulse.began = None;
+        let was_full = pulse.disk_full;
+        pulse.disk_full = matches!(verdict, Err(StoreFault::DiskFull { .. }));
+        match verdict {
+            Ok(()) => {
+                pulse.ended = clock::monotonic();
+                if was_full {
+                    tracing::info!("the store's disk has space again");
+                }
+            }
+            Err(StoreFault::DiskFull { .. }) if was_full => {}
+            Err(fault @ StoreFault::DiskFull { .. }) => {
+                tracing::error!(%fault, "nothing is taken until there is space")
+            }
+            Err(fault) => {
+                if pulse.broken.is_none() {
+                    tracing::error!(%fault, "the store is broken");
+                    pulse.broken = Some(fault.to_string());
+                }
+            }
+        }
+    }
+}
+
+fn gone() -> StoreFault {
+    StoreFault::Broken {
+        why: "the writer thread has ended".to_owned(),
+    }
+}
+
+/// Our own lock, because sled's fault for a second owner cannot be told from other I/O errors.
+fn lock(dir: &Path) -> Result<File, StoreFault> {
+    let not_writable = |error: io::Error| StoreFault::NotWritable {
+        dir: dir.to_owned(),
+        why: error.to_string(),
+    };
+    let mut options = OpenOptions::new();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(dir.join("lock"));
+    let file = file.map_err(not_writable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreFault::InUse {
+            dir: dir.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(not_writable(error)),
+    }
+}
+
+fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, StoreFault> {
+    let damaged = |why: String| StoreFault::Damaged {
+        dir: dir.to_owned(),
+        why,
+    };
+    // No flush by time: every group is flushed. sled's `mode` is left alone: 0.34.7 never reads it.
+    let config = sled::Config::new()
+        .path(dir)
+        .cache_capacity(cache_bytes)
+        .segment_size(SEGMENT_BYTES)
+        .flush_every_ms(None);
+    // sled panics on some damaged files; a person needs a sentence instead.
+    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(Ok(db)) => Ok(db),
+        Ok(Err(sled::Error::Io(error))) => Err(StoreFault::NotWritable {
+            dir: dir.to_owned(),
+            why: error.to_string(),
+        }),
+        Ok(Err(error)) => Err(damaged(error.to_string())),
+        Err(_) => Err(damaged("sled could not make sense of its files".to_owned())),
+    }
+}
+
+/// A new file is only safe once its folder is synced too.
+fn sync_folders(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()?;
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn free_bytes(dir: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(dir)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}

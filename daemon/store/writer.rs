@@ -1,0 +1,301 @@
+//! The one thread that writes (invariant 1). It takes all waiting jobs as a group, lets each stage its writes, applies
+//! them as one batch, flushes sled, syncs the file, and only then answers all of them. Started and fed by `mod.rs`.
+//!
+//! ```text
+//! commit() ──> queue (bounded) ──> group: space? ─> run each job ─> one batch ─> flush ─> sync_data ─> answer all
+//! ```
+//! sled's `flush` alone ends in `sync_file_range`, which survives a killed process but not a power cut; its
+//! `flush_async` hangs under concurrency (spacejam/sled#1308) and is never used.
+
+use super::fault::StoreFault;
+use super::record::Stored;
+use super::tree::{
+    Head, PIECE_BYTES_MAX, Pieces, Tree, parse_head, piece_key, read, stored_key, whole,
+};
+use super::{Shared, free_bytes};
+use crate::clock;
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::sync::{mpsc, oneshot};
+
+/// Jobs in one group: enough for every connection of a busy listener, few enough that the first waits no longer than
+/// a few milliseconds for the last.
+const GROUP_JOBS_MAX: usize = 1024;
+/// A group with this many staged bytes is written before further jobs run: bounds memory and the space that one group
+/// can take from the disk's reserve.
+const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Writes of one job, applied with its whole group or not at all. A job sees its own writes and those of the jobs
+/// before it.
+pub struct Writes<'a> {
+    group: &'a mut Staged,
+    own: Vec<(Vec<u8>, Option<sled::IVec>)>,
+}
+
+impl Writes<'_> {
+    /// # Errors
+    /// As `Tree::get`.
+    pub fn get<V: Stored>(&self, tree: &Tree<V>, key: &[u8]) -> Result<Option<V>, StoreFault> {
+        let key = stored_key(tree.name, key);
+        let Some(value) = self.found(&key)? else {
+            return Ok(None);
+        };
+        let pieces = match parse_head(tree.name, &value)? {
+            Head::Whole(bytes) => return V::from_bytes(tree.name, bytes).map(Some),
+            Head::Pieces(pieces) => pieces,
+        };
+        if self.staged(&key).is_none() {
+            let value = read(&self.group.db, tree.name, &key, Some(value))?;
+            return value
+                .map(|bytes| V::from_bytes(tree.name, &bytes))
+                .transpose();
+        }
+        let mut all = Vec::new();
+        for index in 0..pieces.count()? {
+            if let Some(Some(piece)) = self.staged(&piece_key(pieces.number, index)) {
+                all.extend_from_slice(piece);
+            }
+        }
+        V::from_bytes(tree.name, &all).map(Some)
+    }
+
+    /// Writes or replaces a record.
+    ///
+    /// # Errors
+    /// `BadRecord` if the value cannot be written down, `Broken` if the disk fails.
+    pub fn put<V: Stored>(
+        &mut self,
+        tree: &Tree<V>,
+        key: &[u8],
+        value: &V,
+    ) -> Result<(), StoreFault> {
+        self.put_bytes(tree.name, key, &value.to_bytes(tree.name)?)
+    }
+
+    /// Removes a record if it is there.
+    ///
+    /// # Errors
+    /// `Broken` if the disk fails.
+    pub fn remove<V: Stored>(&mut self, tree: &Tree<V>, key: &[u8]) -> Result<(), StoreFault> {
+        let key = stored_key(tree.name, key);
+        self.remove_pieces(tree.name, &key)?;
+        self.own.push((key, None));
+        Ok(())
+    }
+
+    pub(super) fn put_bytes(
+        &mut self,
+        name: &'static str,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), StoreFault> {
+        let key = stored_key(name, key);
+        self.remove_pieces(name, &key)?;
+        if value.len() <= PIECE_BYTES_MAX {
+            self.own.push((key, Some(whole(value).into())));
+            return Ok(());
+        }
+        let number = self.group.next_piece;
+        self.group.next_piece = number.saturating_add(1);
+        for (index, piece) in (0_u32..).zip(value.chunks(PIECE_BYTES_MAX)) {
+            self.own
+                .push((piece_key(number, index), Some(piece.into())));
+        }
+        let head = Pieces {
+            number,
+            bytes: u64::try_from(value.len()).unwrap_or(u64::MAX),
+        };
+        self.own.push((key, Some(head.to_bytes().into())));
+        Ok(())
+    }
+
+    fn remove_pieces(&mut self, name: &'static str, key: &[u8]) -> Result<(), StoreFault> {
+        let Some(old) = self.found(key)? else {
+            return Ok(());
+        };
+        if let Head::Pieces(pieces) = parse_head(name, &old)? {
+            for index in 0..pieces.count()? {
+                self.own.push((piece_key(pieces.number, index), None));
+            }
+        }
+        Ok(())
+    }
+
+    fn staged(&self, key: &[u8]) -> Option<Option<&sled::IVec>> {
+        let own = self
+            .own
+            .iter()
+            .rev()
+            .find(|(staged, _)| staged == key)
+            .map(|(_, value)| value);
+        own.or_else(|| self.group.writes.get(key))
+            .map(Option::as_ref)
+    }
+
+    fn found(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreFault> {
+        match self.staged(key) {
+            Some(staged) => Ok(staged.cloned()),
+            None => Ok(self.group.db.get(key)?),
+        }
+    }
+}
+
+/// What a group is about to write.
+struct Staged {
+    db: sled::Db,
+    writes: HashMap<Vec<u8>, Option<sled::IVec>>,
+    bytes: usize,
+    next_piece: u64,
+}
+
+impl Staged {
+    fn keep(&mut self, own: Vec<(Vec<u8>, Option<sled::IVec>)>) {
+        for (key, value) in own {
+            self.bytes += key.len() + value.as_ref().map_or(0, |value| value.len());
+            self.writes.insert(key, value);
+        }
+    }
+}
+
+/// Something to do in the writer thread and somebody who waits for it to be on disk.
+pub(super) trait Job: Send {
+    fn run(&mut self, writes: &mut Writes<'_>) -> Result<(), ()>;
+    fn answer(self: Box<Self>, group: Result<(), StoreFault>);
+}
+
+pub(super) struct Work<T, F, D> {
+    pub work: Option<F>,
+    pub result: Option<Result<T, StoreFault>>,
+    /// Called in the writer thread once the result is on disk, even if nobody waits for the reply any more.
+    pub done: D,
+    pub reply: oneshot::Sender<Result<T, StoreFault>>,
+}
+
+impl<T, F, D> Job for Work<T, F, D>
+where
+    T: Send,
+    F: FnOnce(&mut Writes<'_>) -> Result<T, StoreFault> + Send,
+    D: FnOnce(&T) + Send,
+{
+    fn run(&mut self, writes: &mut Writes<'_>) -> Result<(), ()> {
+        let Some(work) = self.work.take() else {
+            return Err(());
+        };
+        let result = work(writes);
+        let outcome = if result.is_ok() { Ok(()) } else { Err(()) };
+        self.result = Some(result);
+        outcome
+    }
+
+    fn answer(self: Box<Self>, group: Result<(), StoreFault>) {
+        let result = match (group, self.result) {
+            (Err(fault), _) => Err(fault),
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(StoreFault::Broken {
+                why: "a write was not run".to_owned(),
+            }),
+        };
+        if let Ok(value) = &result {
+            (self.done)(value);
+        }
+        // Nobody waits any more when a phone system hung up; the write stands.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// The thread's life: ends when every `Store` is gone and the queue is empty.
+pub(super) fn run(
+    shared: &Arc<Shared>,
+    db: sled::Db,
+    file: &File,
+    next_piece: u64,
+    mut queue: mpsc::Receiver<Box<dyn Job>>,
+) {
+    let mut staged = Staged {
+        db,
+        writes: HashMap::new(),
+        bytes: 0,
+        next_piece,
+    };
+    let mut waiting = Vec::with_capacity(GROUP_JOBS_MAX);
+    let mut ran = Vec::with_capacity(GROUP_JOBS_MAX);
+    while queue.blocking_recv_many(&mut waiting, GROUP_JOBS_MAX) > 0 {
+        let mut jobs = waiting.drain(..).peekable();
+        while jobs.peek().is_some() {
+            shared.begin();
+            let mut verdict = admit(shared);
+            while verdict.is_ok() && staged.bytes < GROUP_BYTES_MAX {
+                let Some(mut job) = jobs.next() else { break };
+                let mut writes = Writes {
+                    group: &mut staged,
+                    own: Vec::new(),
+                };
+                if job.run(&mut writes).is_ok() {
+                    let own = writes.own;
+                    staged.keep(own);
+                }
+                ran.push(job);
+            }
+            if verdict.is_ok() {
+                verdict = write(shared, &mut staged, file);
+            } else {
+                ran.extend(jobs.by_ref());
+            }
+            shared.stats.commits.fetch_add(1, Relaxed);
+            shared
+                .stats
+                .jobs
+                .fetch_add(u64::try_from(ran.len()).unwrap_or(0), Relaxed);
+            shared.end(&verdict);
+            for job in ran.drain(..) {
+                job.answer(verdict.clone());
+            }
+        }
+    }
+    let _ = write(shared, &mut staged, file);
+}
+
+/// Whether a group may be written now. Nothing has been applied when it may not.
+fn admit(shared: &Shared) -> Result<(), StoreFault> {
+    if let Some(why) = shared.broken() {
+        return Err(StoreFault::Broken { why });
+    }
+    let reserve = shared.disk_reserve;
+    match free_bytes(&shared.dir) {
+        Ok(free) if free < reserve => Err(StoreFault::DiskFull { free, reserve }),
+        Ok(_) => Ok(()),
+        Err(error) => Err(StoreFault::Broken {
+            why: error.to_string(),
+        }),
+    }
+}
+
+/// Applies and syncs what is staged. After a fault what is on disk isn't known, so the store stays broken.
+fn write(shared: &Shared, staged: &mut Staged, file: &File) -> Result<(), StoreFault> {
+    staged.bytes = 0;
+    if staged.writes.is_empty() {
+        return Ok(());
+    }
+    let mut batch = sled::Batch::default();
+    for (key, value) in staged.writes.drain() {
+        match value {
+            Some(value) => batch.insert(key, value),
+            None => batch.remove(key),
+        }
+    }
+    staged.db.apply_batch(batch)?;
+    staged.db.flush()?;
+    let start = clock::monotonic();
+    file.sync_data().map_err(|error| StoreFault::Broken {
+        why: format!("sync: {error}"),
+    })?;
+    let took = clock::monotonic().saturating_duration_since(start);
+    shared.stats.syncs.fetch_add(1, Relaxed);
+    shared
+        .stats
+        .last_sync_micros
+        .store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    Ok(())
+}
