@@ -10,10 +10,13 @@
     reason = "a test stops at the first surprise and says what it measured"
 )]
 
+mod calls;
+mod crash;
 mod decode;
 mod entries;
 mod filters;
 mod kustomer;
+mod kustomer_faults;
 mod numbers;
 mod patterns;
 mod samples;
@@ -21,5 +24,6 @@ mod sandbox;
 mod sandbox_faults;
 mod sandbox_records;
 mod sandbox_search;
+mod support;
 mod systemd;
 mod tidy;

@@ -4,7 +4,7 @@
 //! back but one probe at a time; the first success lets all of it go at once (invariant 10).
 
 use super::line::{Notice, Order};
-use super::log::{Courier, Halt, LAND_TIME};
+use super::log::{Courier, Halt};
 use super::outbox::{Delivery, DeliveryEnd};
 use crate::backoff::{self, Retry};
 use crate::clock;
@@ -17,8 +17,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-/// While Kustomer is unreachable or the key is refused, one delivery probes this often.
-const PROBE_EVERY: SignedDuration = SignedDuration::from_secs(15);
+/// While Kustomer is unreachable or the key is refused, one delivery probes this often, or as often as the retry
+/// schedule's longest wait if that is shorter.
+const PROBE_EVERY: Duration = Duration::from_secs(15);
 
 /// The loop turns at least this often: due times are wall-clock times, and the wall clock may be set.
 const TURN_MAX: Duration = Duration::from_secs(5);
@@ -55,6 +56,9 @@ pub struct Dispatch {
     due: BTreeSet<(Timestamp, String)>,
     due_at: HashMap<String, Timestamp>,
     busy: HashSet<String>,
+    /// Deliveries with an unclear create: not before then, whatever else would start them, or the look that settles it
+    /// could miss what is still on its way (invariant 3).
+    landing: HashMap<String, Timestamp>,
     hold: Option<Hold>,
     probe_at: Timestamp,
     logged: u64,
@@ -69,7 +73,8 @@ struct Report {
 
 enum Outcome {
     Ended(DeliveryEnd),
-    Again { at: Timestamp, hold: Option<Hold> },
+    /// `land`: a create is unclear and must not be looked for before then.
+    Again { at: Timestamp, land: Option<Timestamp>, hold: Option<Hold> },
     Gone,
     Store(StoreFault),
 }
@@ -82,7 +87,7 @@ impl Dispatch {
         status: Arc<Mutex<DispatchStatus>>,
     ) -> Result<Self, StoreFault> {
         let pending = courier.outbox.pending(&courier.settings.name)?;
-        let now = clock::now();
+        let (now, land_time) = (clock::now(), courier.settings.land_time);
         let mut dispatch = Self {
             courier,
             orders,
@@ -91,6 +96,7 @@ impl Dispatch {
             due: BTreeSet::new(),
             due_at: HashMap::new(),
             busy: HashSet::new(),
+            landing: HashMap::new(),
             hold: None,
             probe_at: now,
             logged: 0,
@@ -98,8 +104,10 @@ impl Dispatch {
         };
         for delivery in pending {
             // Unclear creates of the last run get time to land, as after any unclear outcome.
-            let land = if delivery.intent.is_some() { after(now, LAND_TIME) } else { now };
-            dispatch.schedule(delivery.key, delivery.next_try.max(land));
+            if delivery.intent.is_some() {
+                dispatch.landing.insert(delivery.key.clone(), after(now, land_time));
+            }
+            dispatch.schedule(delivery.key, delivery.next_try.max(now));
         }
         Ok(dispatch)
     }
@@ -141,16 +149,13 @@ impl Dispatch {
         let now = clock::now();
         let parallel = if self.hold.is_some() { 1 } else { self.courier.settings.parallel };
         while workers.len() < parallel {
-            if self.hold.is_some() && self.probe_at > now {
-                return;
-            }
-            let Some((at, key)) = self.due.first().cloned() else { return };
-            // A probe needn't be due: an outage of hours leaves everything on hourly retries.
-            if at > now && self.hold.is_none() {
+            let Some((at, key)) = self.upcoming() else { return };
+            if at > now {
                 return;
             }
             self.unschedule(&key);
-            self.probe_at = now + PROBE_EVERY;
+            self.landing.remove(&key);
+            self.probe_at = after(now, self.probe_every());
             self.busy.insert(key.clone());
             let courier = Arc::clone(&self.courier);
             workers.spawn(async move {
@@ -158,6 +163,23 @@ impl Dispatch {
                 Report { key, outcome }
             });
         }
+    }
+
+    /// What starts next, and when. A probe needn't be due: an outage of hours leaves everything on hourly retries.
+    fn upcoming(&self) -> Option<(Timestamp, String)> {
+        if self.hold.is_none() {
+            return self.due.first().cloned();
+        }
+        let clear = self.due.iter().find(|(_, key)| !self.landing.contains_key(key));
+        let clear = clear.map(|(_, key)| (self.probe_at, key.clone()));
+        clear.or_else(|| {
+            let (key, at) = self.landing.iter().filter(|(key, _)| self.due_at.contains_key(*key)).min_by_key(|(_, at)| **at)?;
+            Some((self.probe_at.max(*at), key.clone()))
+        })
+    }
+
+    fn probe_every(&self) -> Duration {
+        self.courier.settings.retry.iter().max().map_or(PROBE_EVERY, |longest| PROBE_EVERY.min(*longest))
     }
 
     fn settle(&mut self, report: Report) -> Result<(), StoreFault> {
@@ -174,7 +196,10 @@ impl Dispatch {
                 // A line that is gone means that the process stops; it finds the end in the outbox at the next start.
                 let _ = self.notices.send(Notice::Settled { integration, key, end });
             }
-            Outcome::Again { at, hold } => {
+            Outcome::Again { at, land, hold } => {
+                if let Some(land) = land {
+                    self.landing.insert(key.clone(), land);
+                }
                 self.schedule(key, at);
                 match hold {
                     Some(hold) => self.hold_back(hold),
@@ -212,13 +237,13 @@ impl Dispatch {
     /// Until something may start, at most `TURN_MAX`; a worker's report or an order wakes earlier.
     fn nap(&self) -> Duration {
         let full = self.busy.len() >= if self.hold.is_some() { 1 } else { self.courier.settings.parallel };
-        let Some((due, _)) = self.due.first().filter(|_| !full) else { return TURN_MAX };
-        let next = if self.hold.is_some() { self.probe_at } else { *due };
+        let Some((next, _)) = self.upcoming().filter(|_| !full) else { return TURN_MAX };
         Duration::try_from(next.duration_since(clock::now())).unwrap_or_default().min(TURN_MAX)
     }
 
     fn schedule(&mut self, key: String, at: Timestamp) {
         self.unschedule(&key);
+        let at = self.landing.get(&key).map_or(at, |land| at.max(*land));
         self.due.insert((at, key.clone()));
         self.due_at.insert(key, at);
     }
@@ -277,12 +302,12 @@ fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> O
     let now = clock::now();
     let settings = &courier.settings;
     let first_try = delivery.first_try.unwrap_or(now);
-    let earliest = match (&delivery.intent, fault) {
-        (None, _) => now,
+    let land = delivery.intent.map(|_| match fault {
         // A server that stalled may still do it: give it as long again.
-        (Some(_), KustomerFault::Timeout(_)) => after(now, settings.timeout.max(LAND_TIME)),
-        (Some(_), _) => after(now, LAND_TIME),
-    };
+        KustomerFault::Timeout(_) => after(now, settings.timeout.max(settings.land_time)),
+        _ => after(now, settings.land_time),
+    });
+    let earliest = land.unwrap_or(now);
     let scheduled = |delivery: &Delivery, hint: Option<Duration>| {
         let jitter = clock::chance();
         backoff::next_attempt(&settings.retry, settings.retry_for, first_try, delivery.attempts, now, jitter, hint)
@@ -290,10 +315,10 @@ fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> O
     let dead = || Outcome::Ended(DeliveryEnd::Dead { why: fault.to_string() });
     match fault.next() {
         Next::Never => dead(),
-        Next::Pause => Outcome::Again { at: earliest, hold: Some(Hold::Paused(fault.to_string())) },
+        Next::Pause => Outcome::Again { at: earliest, land, hold: Some(Hold::Paused(fault.to_string())) },
         Next::After(wait) => match scheduled(delivery, Some(wait)) {
             Retry::GiveUp => dead(),
-            Retry::At(_) => Outcome::Again { at: earliest.max(after(now, wait)), hold: None },
+            Retry::At(_) => Outcome::Again { at: earliest.max(after(now, wait)), land, hold: None },
         },
         Next::Backoff => {
             delivery.attempts = delivery.attempts.saturating_add(1);
@@ -301,7 +326,7 @@ fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> O
                 Retry::GiveUp => dead(),
                 Retry::At(at) => {
                     let hold = fault.unreachable().then(|| Hold::Outage(fault.to_string()));
-                    Outcome::Again { at: at.max(earliest), hold }
+                    Outcome::Again { at: at.max(earliest), land, hold }
                 }
             }
         }

@@ -328,7 +328,11 @@ impl Line {
         let mut turn = Turn::default();
         let owed: Vec<CallRecord> = self.open.values().filter(|record| record.stage == Stage::Owed).cloned().collect();
         for mut record in owed {
-            for (integration, end) in self.judge.settled(&record)? {
+            let settled = self.judge.settled(&record)?;
+            if settled.is_empty() {
+                continue;
+            }
+            for (integration, end) in settled {
                 set_end(&mut record, &integration, end);
             }
             self.set_stage(&mut record, &mut turn)?;
