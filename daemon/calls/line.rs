@@ -18,6 +18,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// Events decoded between two commits: large enough to share a sync, small enough that due calls don't wait.
 const BATCH_EVENTS_MAX: usize = 256;
 
+/// A turn is committed after this, however little is in it: what was decided goes out, and a process that is stopped
+/// again and again gets on all the same.
+const TURN_TIME_MAX: Duration = Duration::from_millis(20);
+
 /// A store that refuses (disk full) is tried again after this.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
@@ -119,12 +123,17 @@ impl Line {
     async fn read_new(&mut self, stop: &watch::Receiver<bool>) -> Result<(), StoreFault> {
         while self.counts.cursor < self.journal.last_seq() && !*stop.borrow() {
             let events = self.journal.after(self.counts.cursor, BATCH_EVENTS_MAX)?;
-            let Some(last) = events.last().map(|event| event.seq) else { return Ok(()) };
-            let mut turn = Turn::default();
+            if events.is_empty() {
+                return Ok(());
+            }
+            let (mut turn, began) = (Turn::default(), clock::monotonic());
             for event in &events {
                 self.take(event, &mut turn)?;
+                self.counts.cursor = event.seq;
+                if clock::monotonic().duration_since(began) >= TURN_TIME_MAX {
+                    break;
+                }
             }
-            self.counts.cursor = last;
             self.commit(turn).await?;
             self.show();
             tokio::task::yield_now().await;
@@ -249,14 +258,15 @@ impl Line {
 
     async fn decide_due(&mut self) -> Result<(), StoreFault> {
         let now = clock::now();
-        let mut turn = Turn::default();
+        let (mut turn, mut began) = (Turn::default(), clock::monotonic());
         while let Some((_, key)) = self.due.first().filter(|(at, _)| *at <= now).cloned() {
             self.unschedule(&key);
             if let Some(record) = self.open.get(&key).cloned() {
                 self.advance(record, now, true, &mut turn)?;
             }
-            if turn.changes.records.len() >= BATCH_EVENTS_MAX {
+            if turn.changes.records.len() >= BATCH_EVENTS_MAX || clock::monotonic().duration_since(began) >= TURN_TIME_MAX {
                 self.commit(std::mem::take(&mut turn)).await?;
+                began = clock::monotonic();
             }
         }
         self.commit(turn).await
