@@ -78,7 +78,13 @@ impl Admin {
         let in_flight = accepted.saturating_sub(counts.ended());
         let unread = accepted.saturating_sub(counts.cursor);
         let open = self.line.open_events.load(Ordering::Relaxed);
-        Ok(Accounting { accepted, in_flight, unread, open, counts })
+        Ok(Accounting {
+            accepted,
+            in_flight,
+            unread,
+            open,
+            counts,
+        })
     }
 
     /// One line for `systemctl status` and the log.
@@ -87,12 +93,18 @@ impl Admin {
             |fault| fault.to_string(),
             |sums| {
                 let dead = sums.counts.dead;
-                format!("{} events accepted, {} in flight, {dead} dead", sums.accepted, sums.in_flight)
+                format!(
+                    "{} events accepted, {} in flight, {dead} dead",
+                    sums.accepted, sums.in_flight
+                )
             },
         );
         let held = self.integrations.iter().filter_map(|part| {
             let status = part.status.lock().unwrap_or_else(PoisonError::into_inner);
-            status.held.as_ref().map(|why| format!("; {}: {why}, {} wait", part.settings.name, status.owed))
+            status
+                .held
+                .as_ref()
+                .map(|why| format!("; {}: {why}, {} wait", part.settings.name, status.owed))
         });
         let reload = match &self.reloaded {
             Some(Err(_)) => "; the new settings are wrong, the old ones are in force",
@@ -126,7 +138,10 @@ impl Admin {
             return Err(format!("the store is broken: {why}"));
         }
         if let Some(stuck) = store.writing_for.filter(|time| *time > WRITE_TIME_MAX) {
-            return Err(format!("the store has been writing for {} s", stuck.as_secs()));
+            return Err(format!(
+                "the store has been writing for {} s",
+                stuck.as_secs()
+            ));
         }
         let turned = self.line.turned_at.load(Ordering::Relaxed);
         let age = clock::now().as_second().saturating_sub(turned);
@@ -162,14 +177,22 @@ const HEALTH_TURN_AGE_MAX: Duration = Duration::from_secs(60);
 async fn health(State(admin): State<Arc<Admin>>) -> Answer {
     match admin.healthy(HEALTH_TURN_AGE_MAX) {
         Ok(()) => Ok(Json(json!({"healthy": true})).into_response()),
-        Err(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-healthy", why)),
+        Err(why) => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not-healthy",
+            why,
+        )),
     }
 }
 
 async fn ready(State(admin): State<Arc<Admin>>) -> Answer {
     if admin.store.health().disk_full {
         let detail = "the store's disk is full: events are answered 503 until there is space";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "disk-full", detail));
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "disk-full",
+            detail,
+        ));
     }
     Ok(Json(json!({"ready": true})).into_response())
 }
@@ -219,7 +242,11 @@ async fn status(State(admin): State<Arc<Admin>>) -> Answer {
 }
 
 fn integration_status(part: &Integration) -> Value {
-    let status = part.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let status = part
+        .status
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
     let stats = part.client.stats();
     json!({
         "name": part.settings.name,
@@ -253,7 +280,12 @@ async fn show_explain(State(admin): State<Arc<Admin>>, Query(what): Query<What>)
 }
 
 async fn show_lookup(State(admin): State<Arc<Admin>>, Query(what): Query<What>) -> Answer {
-    Ok(Json(lookup::lookup(&admin, &what.of, what.online).await.map_err(broken)?).into_response())
+    Ok(Json(
+        lookup::lookup(&admin, &what.of, what.online)
+            .await
+            .map_err(broken)?,
+    )
+    .into_response())
 }
 
 async fn dead(State(admin): State<Arc<Admin>>) -> Answer {
@@ -264,9 +296,16 @@ async fn dead(State(admin): State<Arc<Admin>>) -> Answer {
             continue;
         }
         if let Some(event) = admin.journal.get(seq).map_err(broken)? {
-            let why = mark.end.as_ref().and_then(End::why).unwrap_or_default().to_owned();
-            rows.push(json!({"id": event.id.to_string(), "kind": "event", "from": event.posted.pbx,
-                "since": event.posted.received.to_string(), "why": why}));
+            let why = mark
+                .end
+                .as_ref()
+                .and_then(End::why)
+                .unwrap_or_default()
+                .to_owned();
+            rows.push(
+                json!({"id": event.id.to_string(), "kind": "event", "from": event.posted.pbx,
+                "since": event.posted.received.to_string(), "why": why}),
+            );
         }
     }
     for part in &admin.integrations {
@@ -289,10 +328,19 @@ fn why_ended(end: &crate::calls::outbox::DeliveryEnd) -> String {
 
 async fn dead_one(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Answer {
     if let Some((integration, key)) = id.split_once('/') {
-        let delivery = admin.outbox.get(integration, key).map_err(broken)?.ok_or_else(|| not_found(&id))?;
-        return Ok(Json(json!({"id": id, "kind": "delivery", "delivery": delivery})).into_response());
+        let delivery = admin
+            .outbox
+            .get(integration, key)
+            .map_err(broken)?
+            .ok_or_else(|| not_found(&id))?;
+        return Ok(
+            Json(json!({"id": id, "kind": "delivery", "delivery": delivery})).into_response(),
+        );
     }
-    let event = admin.find_event(&id).map_err(broken)?.ok_or_else(|| not_found(&id))?;
+    let event = admin
+        .find_event(&id)
+        .map_err(broken)?
+        .ok_or_else(|| not_found(&id))?;
     let mark = admin.ledger.mark(event.seq).map_err(broken)?;
     let posted = &event.posted;
     Ok(Json(json!({"id": id, "kind": "event", "number": event.seq, "phone_system": posted.pbx,
@@ -311,7 +359,9 @@ async fn dead_retry(State(admin): State<Arc<Admin>>, Json(Ids { ids }): Json<Ids
     let mut events = Vec::new();
     for id in &ids {
         match id.split_once('/') {
-            Some((integration, key)) => retried += usize::from(retry_delivery(&admin, integration, key).await?),
+            Some((integration, key)) => {
+                retried += usize::from(retry_delivery(&admin, integration, key).await?);
+            }
             None => events.extend(admin.find_event(id).map_err(broken)?.map(|event| event.seq)),
         }
     }
@@ -320,11 +370,20 @@ async fn dead_retry(State(admin): State<Arc<Admin>>, Json(Ids { ids }): Json<Ids
 }
 
 async fn retry_delivery(admin: &Admin, integration: &str, key: &str) -> Result<bool, Problem> {
-    let Some(part) = admin.integrations.iter().find(|part| part.settings.name == integration) else {
+    let Some(part) = admin
+        .integrations
+        .iter()
+        .find(|part| part.settings.name == integration)
+    else {
         return Ok(false);
     };
-    let Some(mut delivery) = admin.outbox.get(integration, key).map_err(broken)? else { return Ok(false) };
-    if !matches!(delivery.end, Some(crate::calls::outbox::DeliveryEnd::Dead { .. })) {
+    let Some(mut delivery) = admin.outbox.get(integration, key).map_err(broken)? else {
+        return Ok(false);
+    };
+    if !matches!(
+        delivery.end,
+        Some(crate::calls::outbox::DeliveryEnd::Dead { .. })
+    ) {
         return Ok(false);
     }
     delivery.revive(clock::now());
@@ -337,7 +396,14 @@ async fn dead_drop(State(admin): State<Arc<Admin>>, Json(Ids { ids }): Json<Ids>
     for id in &ids {
         if let Some(event) = admin.find_event(id).map_err(broken)? {
             let (answer, answered) = oneshot::channel();
-            if admin.notices.send(Notice::Drop { event: event.seq, answer }).is_ok() {
+            if admin
+                .notices
+                .send(Notice::Drop {
+                    event: event.seq,
+                    answer,
+                })
+                .is_ok()
+            {
                 dropped += usize::from(answered.await.unwrap_or(false));
             }
         }
@@ -359,11 +425,20 @@ async fn replay(State(admin): State<Arc<Admin>>, Json(wanted): Json<Wanted>) -> 
     for what in &wanted.what {
         match admin.find_event(what).map_err(broken)? {
             Some(event) => events.push(event.seq),
-            None => events.extend(admin.find_record(what).map_err(broken)?.ok_or_else(|| not_found(what))?.events),
+            None => events.extend(
+                admin
+                    .find_record(what)
+                    .map_err(broken)?
+                    .ok_or_else(|| not_found(what))?
+                    .events,
+            ),
         }
     }
     if wanted.dead || wanted.filtered {
-        let ended = admin.ledger.ended_events(wanted.dead, wanted.filtered).map_err(broken)?;
+        let ended = admin
+            .ledger
+            .ended_events(wanted.dead, wanted.filtered)
+            .map_err(broken)?;
         events.extend(ended);
     }
     let replayed = take_up(&admin, events).await?;
@@ -375,16 +450,33 @@ async fn take_up(admin: &Admin, events: Vec<u64>) -> Result<usize, Problem> {
         return Ok(0);
     }
     let (answer, answered) = oneshot::channel();
-    let stopping = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the daemon is about to stop");
-    admin.notices.send(Notice::Replay { events, answer }).map_err(|_| stopping())?;
+    let stopping = || {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "stopping",
+            "the daemon is about to stop",
+        )
+    };
+    admin
+        .notices
+        .send(Notice::Replay { events, answer })
+        .map_err(|_| stopping())?;
     answered.await.map_err(|_| stopping())
 }
 
 fn not_found(what: &str) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not-found", format!("no event, call or text is known as \"{what}\""))
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not-found",
+        format!("no event, call or text is known as \"{what}\""),
+    )
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used in map_err")]
 fn broken(fault: StoreFault) -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", format!("the store can't be read: {fault}"))
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "store",
+        format!("the store can't be read: {fault}"),
+    )
 }

@@ -98,7 +98,11 @@ impl Dispatch {
         };
         for delivery in pending {
             // Unclear creates of the last run get time to land, as after any unclear outcome.
-            let land = if delivery.intent.is_some() { after(now, LAND_TIME) } else { now };
+            let land = if delivery.intent.is_some() {
+                after(now, LAND_TIME)
+            } else {
+                now
+            };
             dispatch.schedule(delivery.key, delivery.next_try.max(land));
         }
         Ok(dispatch)
@@ -139,12 +143,18 @@ impl Dispatch {
     /// Starts what is due, as many as may run at once; one probe at a time while held.
     fn start_due(&mut self, workers: &mut JoinSet<Report>) {
         let now = clock::now();
-        let parallel = if self.hold.is_some() { 1 } else { self.courier.settings.parallel };
+        let parallel = if self.hold.is_some() {
+            1
+        } else {
+            self.courier.settings.parallel
+        };
         while workers.len() < parallel {
             if self.hold.is_some() && self.probe_at > now {
                 return;
             }
-            let Some((at, key)) = self.due.first().cloned() else { return };
+            let Some((at, key)) = self.due.first().cloned() else {
+                return;
+            };
             // A probe needn't be due: an outage of hours leaves everything on hourly retries.
             if at > now && self.hold.is_none() {
                 return;
@@ -172,7 +182,11 @@ impl Dispatch {
                 }
                 let integration = self.courier.settings.name.clone();
                 // A line that is gone means that the process stops; it finds the end in the outbox at the next start.
-                let _ = self.notices.send(Notice::Settled { integration, key, end });
+                let _ = self.notices.send(Notice::Settled {
+                    integration,
+                    key,
+                    end,
+                });
             }
             Outcome::Again { at, hold } => {
                 self.schedule(key, at);
@@ -182,7 +196,9 @@ impl Dispatch {
                 }
             }
             Outcome::Gone => {}
-            Outcome::Store(fault) if fault.passes() => self.schedule(key, clock::now() + STORE_RETRY),
+            Outcome::Store(fault) if fault.passes() => {
+                self.schedule(key, clock::now() + STORE_RETRY);
+            }
             Outcome::Store(fault) => return Err(fault),
         }
         Ok(())
@@ -211,10 +227,23 @@ impl Dispatch {
 
     /// Until something may start, at most `TURN_MAX`; a worker's report or an order wakes earlier.
     fn nap(&self) -> Duration {
-        let full = self.busy.len() >= if self.hold.is_some() { 1 } else { self.courier.settings.parallel };
-        let Some((due, _)) = self.due.first().filter(|_| !full) else { return TURN_MAX };
-        let next = if self.hold.is_some() { self.probe_at } else { *due };
-        Duration::try_from(next.duration_since(clock::now())).unwrap_or_default().min(TURN_MAX)
+        let full = self.busy.len()
+            >= if self.hold.is_some() {
+                1
+            } else {
+                self.courier.settings.parallel
+            };
+        let Some((due, _)) = self.due.first().filter(|_| !full) else {
+            return TURN_MAX;
+        };
+        let next = if self.hold.is_some() {
+            self.probe_at
+        } else {
+            *due
+        };
+        Duration::try_from(next.duration_since(clock::now()))
+            .unwrap_or_default()
+            .min(TURN_MAX)
     }
 
     fn schedule(&mut self, key: String, at: Timestamp) {
@@ -285,15 +314,33 @@ fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> O
     };
     let scheduled = |delivery: &Delivery, hint: Option<Duration>| {
         let jitter = clock::chance();
-        backoff::next_attempt(&settings.retry, settings.retry_for, first_try, delivery.attempts, now, jitter, hint)
+        backoff::next_attempt(
+            &settings.retry,
+            settings.retry_for,
+            first_try,
+            delivery.attempts,
+            now,
+            jitter,
+            hint,
+        )
     };
-    let dead = || Outcome::Ended(DeliveryEnd::Dead { why: fault.to_string() });
+    let dead = || {
+        Outcome::Ended(DeliveryEnd::Dead {
+            why: fault.to_string(),
+        })
+    };
     match fault.next() {
         Next::Never => dead(),
-        Next::Pause => Outcome::Again { at: earliest, hold: Some(Hold::Paused(fault.to_string())) },
+        Next::Pause => Outcome::Again {
+            at: earliest,
+            hold: Some(Hold::Paused(fault.to_string())),
+        },
         Next::After(wait) => match scheduled(delivery, Some(wait)) {
             Retry::GiveUp => dead(),
-            Retry::At(_) => Outcome::Again { at: earliest.max(after(now, wait)), hold: None },
+            Retry::At(_) => Outcome::Again {
+                at: earliest.max(after(now, wait)),
+                hold: None,
+            },
         },
         Next::Backoff => {
             delivery.attempts = delivery.attempts.saturating_add(1);
@@ -301,7 +348,10 @@ fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> O
                 Retry::GiveUp => dead(),
                 Retry::At(at) => {
                     let hold = fault.unreachable().then(|| Hold::Outage(fault.to_string()));
-                    Outcome::Again { at: at.max(earliest), hold }
+                    Outcome::Again {
+                        at: at.max(earliest),
+                        hold,
+                    }
                 }
             }
         }

@@ -28,11 +28,21 @@ const TURN_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub enum Notice {
     /// A courier is done with a delivery.
-    Settled { integration: String, key: String, end: DeliveryEnd },
+    Settled {
+        integration: String,
+        key: String,
+        end: DeliveryEnd,
+    },
     /// Take these events up again as if they had just come; answers how many were.
-    Replay { events: Vec<u64>, answer: oneshot::Sender<usize> },
+    Replay {
+        events: Vec<u64>,
+        answer: oneshot::Sender<usize>,
+    },
     /// A dead event is given up for good: its end stays visible as erased.
-    Drop { event: u64, answer: oneshot::Sender<bool> },
+    Drop {
+        event: u64,
+        answer: oneshot::Sender<bool>,
+    },
 }
 
 /// What a courier is told.
@@ -86,10 +96,28 @@ impl Line {
     ) -> Result<Self, StoreFault> {
         let counts = ledger.counts()?;
         let records = ledger.open_records()?;
-        let open_events = records.iter().map(|record| record.events.len() as u64).sum();
-        let open = records.into_iter().map(|record| (record.key.clone(), record)).collect();
+        let open_events = records
+            .iter()
+            .map(|record| record.events.len() as u64)
+            .sum();
+        let open = records
+            .into_iter()
+            .map(|record| (record.key.clone(), record))
+            .collect();
         let (due, due_at) = (BTreeSet::new(), HashMap::new());
-        let mut line = Self { journal, ledger, judge, couriers, notices, stats, counts, open, open_events, due, due_at };
+        let mut line = Self {
+            journal,
+            ledger,
+            judge,
+            couriers,
+            notices,
+            stats,
+            counts,
+            open,
+            open_events,
+            due,
+            due_at,
+        };
         line.schedule_all();
         Ok(line)
     }
@@ -119,7 +147,9 @@ impl Line {
     async fn read_new(&mut self, stop: &watch::Receiver<bool>) -> Result<(), StoreFault> {
         while self.counts.cursor < self.journal.last_seq() && !*stop.borrow() {
             let events = self.journal.after(self.counts.cursor, BATCH_EVENTS_MAX)?;
-            let Some(last) = events.last().map(|event| event.seq) else { return Ok(()) };
+            let Some(last) = events.last().map(|event| event.seq) else {
+                return Ok(());
+            };
             let mut turn = Turn::default();
             for event in &events {
                 self.take(event, &mut turn)?;
@@ -138,13 +168,30 @@ impl Line {
         let keys = match self.judge.read(event) {
             Ok(keys) => keys,
             Err(why) => {
-                self.mark(seq, EventMark { key: None, end: Some(End::Dead { why }) }, turn)?;
+                self.mark(
+                    seq,
+                    EventMark {
+                        key: None,
+                        end: Some(End::Dead { why }),
+                    },
+                    turn,
+                )?;
                 return Ok(());
             }
         };
         let Some((first, _)) = keys.first().cloned() else {
-            let end = End::Filtered { rule: "nothing".to_owned(), why: "it reports neither a call nor a text".to_owned() };
-            return self.mark(seq, EventMark { key: None, end: Some(end) }, turn);
+            let end = End::Filtered {
+                rule: "nothing".to_owned(),
+                why: "it reports neither a call nor a text".to_owned(),
+            };
+            return self.mark(
+                seq,
+                EventMark {
+                    key: None,
+                    end: Some(end),
+                },
+                turn,
+            );
         };
         let mut primary = None;
         for (key, start) in keys {
@@ -161,7 +208,14 @@ impl Line {
             let index = record.events.iter().position(|event| *event == seq)?;
             record.end_of(index)
         });
-        self.mark(seq, EventMark { key: Some(key), end }, turn)
+        self.mark(
+            seq,
+            EventMark {
+                key: Some(key),
+                end,
+            },
+            turn,
+        )
     }
 
     /// The record of that call, a new one, or one under a fresh key if the id was used by a call that is long over.
@@ -173,10 +227,14 @@ impl Line {
         turn: &Turn,
     ) -> Result<CallRecord, StoreFault> {
         let new = |key: String| CallRecord::new(key, &event.posted.pbx, event.posted.received);
-        let Some(record) = self.current(&key.stored(), turn)? else { return Ok(new(key.stored())) };
+        let Some(record) = self.current(&key.stored(), turn)? else {
+            return Ok(new(key.stored()));
+        };
         match Judge::fresh_key(&record, key, start) {
             None => Ok(record),
-            Some(fresh) => Ok(self.current(&fresh.stored(), turn)?.unwrap_or_else(|| new(fresh.stored()))),
+            Some(fresh) => Ok(self
+                .current(&fresh.stored(), turn)?
+                .unwrap_or_else(|| new(fresh.stored()))),
         }
     }
 
@@ -206,13 +264,26 @@ impl Line {
     }
 
     /// Puts a verdict into the record: who takes the call, and what is owed.
-    fn decide(&mut self, record: &mut CallRecord, verdict: Verdict, turn: &mut Turn) -> Result<(), StoreFault> {
-        let Verdict::Decided { span, takers, deliveries } = verdict else { return Ok(()) };
+    fn decide(
+        &mut self,
+        record: &mut CallRecord,
+        verdict: Verdict,
+        turn: &mut Turn,
+    ) -> Result<(), StoreFault> {
+        let Verdict::Decided {
+            span,
+            takers,
+            deliveries,
+        } = verdict
+        else {
+            return Ok(());
+        };
         record.span = Some(span);
         record.takers = takers;
         self.unschedule(&record.key);
         for delivery in deliveries {
-            turn.orders.push((delivery.integration.clone(), delivery.key.clone()));
+            turn.orders
+                .push((delivery.integration.clone(), delivery.key.clone()));
             turn.changes.deliveries.push(delivery);
         }
         self.set_stage(record, turn)
@@ -224,7 +295,14 @@ impl Line {
         record.stage = if all { Stage::Ended } else { Stage::Owed };
         for (index, seq) in record.events.iter().enumerate() {
             let end = record.end_of(index);
-            self.mark(*seq, EventMark { key: Some(record.key.clone()), end }, turn)?;
+            self.mark(
+                *seq,
+                EventMark {
+                    key: Some(record.key.clone()),
+                    end,
+                },
+                turn,
+            )?;
         }
         Ok(())
     }
@@ -267,7 +345,9 @@ impl Line {
         self.apply(notice, &mut turn)?;
         // Couriers settle many at once after an outage: one sync for all that wait.
         for _ in 1..BATCH_EVENTS_MAX {
-            let Ok(notice) = self.notices.try_recv() else { break };
+            let Ok(notice) = self.notices.try_recv() else {
+                break;
+            };
             self.apply(notice, &mut turn)?;
         }
         self.commit(turn).await
@@ -275,7 +355,11 @@ impl Line {
 
     fn apply(&mut self, notice: Notice, turn: &mut Turn) -> Result<(), StoreFault> {
         match notice {
-            Notice::Settled { integration, key, end } => {
+            Notice::Settled {
+                integration,
+                key,
+                end,
+            } => {
                 if let Some(mut record) = self.current(&key, turn)? {
                     set_end(&mut record, &integration, end);
                     self.set_stage(&mut record, turn)?;
@@ -295,7 +379,14 @@ impl Line {
                 let dead = mark.filter(|mark| matches!(mark.end, Some(End::Dead { .. })));
                 let dropped = dead.is_some();
                 if let Some(mark) = dead {
-                    self.mark(event, EventMark { key: mark.key, end: Some(End::Erased) }, turn)?;
+                    self.mark(
+                        event,
+                        EventMark {
+                            key: mark.key,
+                            end: Some(End::Erased),
+                        },
+                        turn,
+                    )?;
                 }
                 let _ = answer.send(dropped);
             }
@@ -305,20 +396,33 @@ impl Line {
 
     /// Takes an ended event up again: dead and filtered ones only, a logged call is never logged anew.
     fn replay(&mut self, seq: u64, turn: &mut Turn) -> Result<bool, StoreFault> {
-        let Some(mark) = self.ledger.mark(seq)? else { return Ok(false) };
+        let Some(mark) = self.ledger.mark(seq)? else {
+            return Ok(false);
+        };
         match mark.end {
             Some(End::Dead { .. } | End::Filtered { .. }) => {}
             None | Some(End::Logged | End::Joined | End::Erased) => return Ok(false),
         }
-        if let Some(mut record) = mark.key.map(|key| self.current(&key, turn)).transpose()?.flatten() {
-            if record.takers.iter().any(|taker| taker.end == Some(End::Logged)) {
+        if let Some(mut record) = mark
+            .key
+            .map(|key| self.current(&key, turn))
+            .transpose()?
+            .flatten()
+        {
+            if record
+                .takers
+                .iter()
+                .any(|taker| taker.end == Some(End::Logged))
+            {
                 return Ok(false);
             }
             record.stage = Stage::Gathering;
             record.takers.clear();
             turn.changes.records.insert(record.key.clone(), record);
         }
-        let Some(event) = self.journal.get(seq)? else { return Ok(false) };
+        let Some(event) = self.journal.get(seq)? else {
+            return Ok(false);
+        };
         self.take(&event, turn)?;
         Ok(true)
     }
@@ -326,7 +430,12 @@ impl Line {
     /// Deliveries that settled while nobody listened (a stop between the courier's write and ours).
     async fn recheck_owed(&mut self) -> Result<(), StoreFault> {
         let mut turn = Turn::default();
-        let owed: Vec<CallRecord> = self.open.values().filter(|record| record.stage == Stage::Owed).cloned().collect();
+        let owed: Vec<CallRecord> = self
+            .open
+            .values()
+            .filter(|record| record.stage == Stage::Owed)
+            .cloned()
+            .collect();
         for mut record in owed {
             for (integration, end) in self.judge.settled(&record)? {
                 set_end(&mut record, &integration, end);
@@ -374,13 +483,23 @@ impl Line {
 
     /// Until the next call is due, at most `TURN_MAX`.
     fn nap(&self) -> Duration {
-        let due = self.due.first().map(|(at, _)| at.duration_since(clock::now()));
-        due.map_or(TURN_MAX, |wait| Duration::try_from(wait).unwrap_or_default().min(TURN_MAX))
+        let due = self
+            .due
+            .first()
+            .map(|(at, _)| at.duration_since(clock::now()));
+        due.map_or(TURN_MAX, |wait| {
+            Duration::try_from(wait).unwrap_or_default().min(TURN_MAX)
+        })
     }
 
     fn schedule_all(&mut self) {
-        let gathering = self.open.values().filter(|record| record.stage == Stage::Gathering);
-        let keys: Vec<(String, Timestamp)> = gathering.map(|record| (record.key.clone(), record.last_event)).collect();
+        let gathering = self
+            .open
+            .values()
+            .filter(|record| record.stage == Stage::Gathering);
+        let keys: Vec<(String, Timestamp)> = gathering
+            .map(|record| (record.key.clone(), record.last_event))
+            .collect();
         for (key, at) in keys {
             self.schedule(&key, at);
         }
@@ -399,20 +518,36 @@ impl Line {
     }
 
     fn show(&self) {
-        self.stats.open_calls.store(self.open.len() as u64, Ordering::Relaxed);
-        self.stats.open_events.store(self.open_events, Ordering::Relaxed);
-        self.stats.turned_at.store(clock::now().as_second(), Ordering::Relaxed);
+        self.stats
+            .open_calls
+            .store(self.open.len() as u64, Ordering::Relaxed);
+        self.stats
+            .open_events
+            .store(self.open_events, Ordering::Relaxed);
+        self.stats
+            .turned_at
+            .store(clock::now().as_second(), Ordering::Relaxed);
     }
 }
 
 fn set_end(record: &mut CallRecord, integration: &str, end: DeliveryEnd) {
     let end = match end {
         DeliveryEnd::Logged => End::Logged,
-        DeliveryEnd::Skipped { why } => End::Filtered { rule: "customer".to_owned(), why },
+        DeliveryEnd::Skipped { why } => End::Filtered {
+            rule: "customer".to_owned(),
+            why,
+        },
         DeliveryEnd::Dead { why } => End::Dead { why },
     };
-    match record.takers.iter_mut().find(|taker| taker.integration == integration) {
+    match record
+        .takers
+        .iter_mut()
+        .find(|taker| taker.integration == integration)
+    {
         Some(taker) => taker.end = Some(end),
-        None => record.takers.push(Taker { integration: integration.to_owned(), end: Some(end) }),
+        None => record.takers.push(Taker {
+            integration: integration.to_owned(),
+            end: Some(end),
+        }),
     }
 }

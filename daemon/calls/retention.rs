@@ -37,22 +37,36 @@ pub async fn run(admin: Arc<Admin>, mut stop: watch::Receiver<bool>) -> Result<(
 
 async fn prune(admin: &Admin) -> Result<usize, AppFault> {
     let keep = SignedDuration::try_from(admin.settings.daemon.keep).unwrap_or(SignedDuration::MAX);
-    let Ok(before) = clock::now().checked_sub(keep) else { return Ok(0) };
+    let Ok(before) = clock::now().checked_sub(keep) else {
+        return Ok(0);
+    };
     let (mut removed, mut cursor) = (0, 0);
     loop {
         let page = admin.journal.after(cursor, PAGE_EVENTS)?;
-        let old: Vec<Entry> = page.into_iter().take_while(|entry| entry.posted.received < before).collect();
-        let Some(last) = old.last() else { return Ok(removed) };
+        let old: Vec<Entry> = page
+            .into_iter()
+            .take_while(|entry| entry.posted.received < before)
+            .collect();
+        let Some(last) = old.last() else {
+            return Ok(removed);
+        };
         cursor = last.seq;
         let mut events = Vec::new();
         let mut records = BTreeMap::new();
         for entry in &old {
             let mark = admin.ledger.mark(entry.seq)?.unwrap_or_default();
-            if !matches!(mark.end, Some(End::Logged | End::Joined | End::Filtered { .. } | End::Erased)) {
+            if !matches!(
+                mark.end,
+                Some(End::Logged | End::Joined | End::Filtered { .. } | End::Erased)
+            ) {
                 continue;
             }
             events.push((entry.seq, entry.id));
-            if let Some(record) = mark.key.map(|key| admin.ledger.record(&key)).transpose()?.flatten()
+            if let Some(record) = mark
+                .key
+                .map(|key| admin.ledger.record(&key))
+                .transpose()?
+                .flatten()
                 && record.stage == Stage::Ended
                 && record.last_event < before
             {
@@ -63,6 +77,9 @@ async fn prune(admin: &Admin) -> Result<usize, AppFault> {
         // The journal goes first: a mark without its event is only space, an event without its mark would stay for good.
         let seqs = events.iter().map(|(seq, _)| *seq).collect();
         admin.journal.remove(events).await?;
-        admin.ledger.forget(seqs, records.into_values().collect()).await?;
+        admin
+            .ledger
+            .forget(seqs, records.into_values().collect())
+            .await?;
     }
 }
