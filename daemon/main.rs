@@ -1,3 +1,15 @@
-//! The `tieline` program: the life of the process and its exit codes.
+//! The `tieline` program: reads the command line, runs one subcommand, turns its outcome into an exit code.
 
-fn main() {}
+use clap::Parser as _;
+use std::process::ExitCode;
+use tieline::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    match cli::run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tieline: {error:#}");
+            ExitCode::from(cli::exit_code_of(&error))
+        }
+    }
+}

@@ -9,9 +9,8 @@ use tieline::calls::assemble::{self, Done, State};
 use tieline::calls::decode::{
     self, LegFacts, Malformed, NotUnderstood, PhoneEvent, RawEvent, Site,
 };
-use tieline::cli::decode::{Decoded, Source, decode_recording};
+use tieline::cli::decode::{Decoded, Source, decode_recording, decoded_json};
 use tieline::cli::recording::{Post, RECORDINGS, posts};
-use tieline::cli::show::decoded_json;
 use tieline::settings::types::Dialect;
 use tieline::terms::call::{CallType, Direction, Reason};
 use tieline::terms::number::NumberPlan;
@@ -633,9 +632,9 @@ fn sources_without_a_decoder_are_refused() {
 fn an_id_used_again_a_day_later_is_another_call() {
     let call = example_call("ended-answered.json");
     let hours = |hours: i64| call.ended + jiff::SignedDuration::from_hours(hours);
-    assert!(assemble::is_reuse(&call, hours(24)));
-    assert!(!assemble::is_reuse(&call, hours(1)));
-    assert!(!assemble::is_reuse(&call, call.started));
+    assert!(assemble::is_reuse(call.ended, hours(24)));
+    assert!(!assemble::is_reuse(call.ended, hours(1)));
+    assert!(!assemble::is_reuse(call.ended, call.started));
     assert_eq!(decode::reused("a1", hours(24)), "a1~20261121T122436Z");
     assert!(
         decode::reused(&"a".repeat(160), hours(24)).len()

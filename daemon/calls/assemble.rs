@@ -86,9 +86,10 @@ pub fn close(key: &CallKey, facts: &[LegFacts], now: Timestamp) -> Option<Call> 
     Some(call)
 }
 
-/// Whether a leg that starts at `start` belongs to another call than `previous`, although it has the same id.
-pub fn is_reuse(previous: &Call, start: Timestamp) -> bool {
-    start.duration_since(previous.ended) > REUSE_AFTER
+/// Whether a leg that starts at `start` belongs to another call than the one that ended at `ended`, although it has the
+/// same id: phone systems count from the start again after a restart. Legs of one call follow each other within minutes.
+pub fn is_reuse(ended: Timestamp, start: Timestamp) -> bool {
+    start.duration_since(ended) > REUSE_AFTER
 }
 
 /// The call that `orphan` belongs to, if one of `calls` has a leg of that id. When somebody who was called is handed on, the

@@ -2,19 +2,21 @@
 //! a daemon, a configuration or Kustomer. The support tool; the tests use its core, [`decode_recording`].
 
 use super::recording::posts;
-use super::show::{decoded_json, table};
+use super::table;
 use crate::calls::assemble::{self, OpenWhy, State};
 use crate::calls::decode::{self, LegFacts, PhoneEvent, RawEvent, Site};
+use crate::calls::picture::{address, call_json, seconds, text_json};
 use crate::settings::types::Dialect;
 use crate::terms::call::Call;
 use crate::terms::ids::CallKey;
 use crate::terms::number::NumberPlan;
-use crate::terms::party::{ExtensionRange, Extensions};
+use crate::terms::party::{Contact, ExtensionRange, Extensions, Party};
 use crate::terms::text::Text;
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -96,9 +98,7 @@ pub struct Undecoded {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "this version has no decoder for {dialect} by {by}; it reads freeswitch and tieline by http"
-)]
+#[error("this version has no decoder for {dialect} by {by}; it reads freeswitch and tieline by http")]
 pub struct NoDecoder {
     dialect: &'static str,
     by: &'static str,
@@ -109,8 +109,7 @@ pub fn run(args: &DecodeArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let site = site(args)?;
     let mut decoded = Decoded::default();
     for file in &args.files {
-        let bytes =
-            std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
+        let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
         match decode_recording(args.dialect, args.source, &bytes, &site) {
             Ok(more) => decoded.add(more),
             Err(fault) => {
@@ -123,18 +122,13 @@ pub fn run(args: &DecodeArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         serde_json::to_writer_pretty(&mut *out, &decoded_json(&decoded))?;
         writeln!(out)?;
     } else {
-        table(&decoded, &site.time_zone, out)?;
+        print(&decoded, &site.time_zone, out)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The calls and texts in one recording.
-pub fn decode_recording(
-    dialect: Dialect,
-    source: Source,
-    recording: &[u8],
-    site: &Site,
-) -> Result<Decoded, NoDecoder> {
+pub fn decode_recording(dialect: Dialect, source: Source, recording: &[u8], site: &Site) -> Result<Decoded, NoDecoder> {
     let by = match source {
         Source::Http => None,
         Source::Ami => Some("ami"),
@@ -143,10 +137,7 @@ pub fn decode_recording(
         Source::Esl => Some("esl"),
     };
     if let Some(by) = by {
-        return Err(NoDecoder {
-            dialect: word(dialect),
-            by,
-        });
+        return Err(NoDecoder { dialect: word(dialect), by });
     }
     let mut decoded = Decoded::default();
     let mut facts: BTreeMap<CallKey, Vec<LegFacts>> = BTreeMap::new();
@@ -162,16 +153,11 @@ pub fn decode_recording(
             .map_err(|fault| fault.to_string())
             .and_then(|()| decode::decode(dialect, &raw, site).map_err(|fault| fault.to_string()));
         match events {
-            Err(why) => decoded.undecoded.push(Undecoded {
-                post: index.saturating_add(1),
-                why,
-            }),
+            Err(why) => decoded.undecoded.push(Undecoded { post: index.saturating_add(1), why }),
             Ok(events) => {
                 for event in events {
                     match event {
-                        PhoneEvent::Leg(leg) => {
-                            facts.entry(leg.key.clone()).or_default().push(*leg);
-                        }
+                        PhoneEvent::Leg(leg) => facts.entry(leg.key.clone()).or_default().push(*leg),
                         PhoneEvent::Text(text) => {
                             texts.entry(text.key.clone()).or_insert(text);
                         }
@@ -188,9 +174,7 @@ pub fn decode_recording(
             State::Complete(_) => None,
             State::Open { why } => Some(why),
         };
-        decoded
-            .calls
-            .extend(assemble::close(key, facts, end).map(|call| DecodedCall { call, open }));
+        decoded.calls.extend(assemble::close(key, facts, end).map(|call| DecodedCall { call, open }));
     }
     decoded.texts = texts.into_values().collect();
     decoded.sort();
@@ -201,9 +185,7 @@ pub fn decode_recording(
 fn adopt(calls: &mut BTreeMap<CallKey, Vec<LegFacts>>) {
     for orphan in calls.keys().cloned().collect::<Vec<_>>() {
         let known = calls.iter().map(|(key, facts)| (key, facts.as_slice()));
-        let Some(family) = assemble::family(&orphan, known).cloned() else {
-            continue;
-        };
+        let Some(family) = assemble::family(&orphan, known).cloned() else { continue };
         let facts = calls.remove(&orphan).unwrap_or_default();
         calls.entry(family).or_default().extend(facts);
     }
@@ -218,29 +200,17 @@ impl Decoded {
     }
 
     fn sort(&mut self) {
-        self.calls
-            .sort_by(|a, b| (a.call.started, &a.call.key).cmp(&(b.call.started, &b.call.key)));
-        self.texts
-            .sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
+        self.calls.sort_by(|a, b| (a.call.started, &a.call.key).cmp(&(b.call.started, &b.call.key)));
+        self.texts.sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
     }
 }
 
 /// What the arguments say of the phone system.
 fn site(args: &DecodeArgs) -> anyhow::Result<Site> {
     let plan = NumberPlan::new(&args.region, args.area_code.as_deref())?;
-    let ranges = args
-        .extensions
-        .iter()
-        .map(|range| extensions(range))
-        .collect::<anyhow::Result<_>>()?;
-    let time_zone = TimeZone::get(&args.time_zone)
-        .with_context(|| format!("unknown --time-zone {}", args.time_zone))?;
-    Ok(Site {
-        pbx: "recording".to_owned(),
-        plan,
-        extensions: Extensions(ranges),
-        time_zone,
-    })
+    let ranges = args.extensions.iter().map(|range| extensions(range)).collect::<anyhow::Result<_>>()?;
+    let time_zone = TimeZone::get(&args.time_zone).with_context(|| format!("unknown --time-zone {}", args.time_zone))?;
+    Ok(Site { pbx: "recording".to_owned(), plan, extensions: Extensions(ranges), time_zone })
 }
 
 /// `101`, `sales` or `100-199`.
@@ -254,23 +224,79 @@ fn extensions(written: &str) -> anyhow::Result<ExtensionRange> {
     if first.is_empty() || first.len() != last.len() || first > last {
         bail!("--extensions: `{written}` must be an extension or a range such as 100-199");
     }
-    Ok(ExtensionRange {
-        first: first.to_owned(),
-        last: last.to_owned(),
-    })
+    Ok(ExtensionRange { first: first.to_owned(), last: last.to_owned() })
 }
 
 fn dialect(written: &str) -> anyhow::Result<Dialect> {
     let known = [Dialect::Freeswitch, Dialect::Tieline];
-    known
-        .into_iter()
-        .find(|dialect| word(*dialect) == written)
-        .ok_or_else(|| anyhow!("this version knows freeswitch and tieline"))
+    known.into_iter().find(|dialect| word(*dialect) == written).ok_or_else(|| anyhow!("this version knows freeswitch and tieline"))
 }
 
 const fn word(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Tieline => "tieline",
         Dialect::Freeswitch => "freeswitch",
+    }
+}
+
+/// Everything, in the form of the recordings' `expected.json`.
+pub fn decoded_json(decoded: &Decoded) -> Value {
+    let call = |decoded: &DecodedCall| {
+        let mut call = call_json(&decoded.call);
+        if let (Some(why), Value::Object(fields)) = (decoded.open, &mut call) {
+            fields.insert("incomplete".to_owned(), json!(why.to_string()));
+        }
+        call
+    };
+    json!({
+        "calls": decoded.calls.iter().map(call).collect::<Vec<_>>(),
+        "texts": decoded.texts.iter().map(text_json).collect::<Vec<_>>(),
+        "undecoded": decoded.undecoded.iter().map(|post| json!({ "post": post.post, "why": post.why })).collect::<Vec<_>>(),
+    })
+}
+
+fn print(decoded: &Decoded, zone: &TimeZone, out: &mut dyn Write) -> std::io::Result<()> {
+    let local = |time: Timestamp| time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let call = |DecodedCall { call, open }: &DecodedCall| {
+        let reason = call.reason.map(|reason| format!(", {}", reason.words())).unwrap_or_default();
+        let open = open.map(|why| format!(" (incomplete: {why})")).unwrap_or_default();
+        vec![
+            local(call.started),
+            format!("{}{reason}{open}", call.call_type.words()),
+            person(&call.other),
+            call.connected.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+            call.agent.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+            format!("{:.1} s", seconds(call.wait)),
+            format!("{:.1} s", seconds(call.talk)),
+            call.key.id.clone(),
+        ]
+    };
+    let text = |text: &Text| {
+        let (direction, body) = (text.direction.word().to_owned(), text.body.replace(char::is_control, " "));
+        vec![local(text.at), direction, address(&text.from), address(&text.to), body, text.key.id.clone()]
+    };
+    if !decoded.calls.is_empty() {
+        let head = ["started", "result", "other party", "our number", "agent", "wait", "talk", "call"];
+        table::write(out, &head, &decoded.calls.iter().map(call).collect::<Vec<_>>())?;
+    }
+    if !decoded.texts.is_empty() {
+        let head = ["at", "text", "from", "to", "body", "id"];
+        table::write(out, &head, &decoded.texts.iter().map(text).collect::<Vec<_>>())?;
+    }
+    for post in &decoded.undecoded {
+        writeln!(out, "post {} gave nothing: {}", post.post, post.why)?;
+    }
+    let (calls, texts, rest) = (decoded.calls.len(), decoded.texts.len(), decoded.undecoded.len());
+    writeln!(out, "{calls} calls, {texts} texts, {rest} posts not understood")
+}
+
+fn person(contact: &Contact) -> String {
+    let address = match contact.party {
+        Party::Anonymous => "anonymous".to_owned(),
+        Party::Number(_) | Party::Extension(_) | Party::Short(_) | Party::Invalid => address(contact),
+    };
+    match &contact.name {
+        Some(name) => format!("{address} {}", name.replace(char::is_control, " ")),
+        None => address,
     }
 }
