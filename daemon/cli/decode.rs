@@ -14,8 +14,8 @@ use crate::terms::party::{Contact, ExtensionRange, Extensions, Party};
 use crate::terms::text::Text;
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
-use jiff::tz::TimeZone;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -98,7 +98,9 @@ pub struct Undecoded {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this version has no decoder for {dialect} by {by}; it reads freeswitch and tieline by http")]
+#[error(
+    "this version has no decoder for {dialect} by {by}; it reads freeswitch and tieline by http"
+)]
 pub struct NoDecoder {
     dialect: &'static str,
     by: &'static str,
@@ -109,7 +111,8 @@ pub fn run(args: &DecodeArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let site = site(args)?;
     let mut decoded = Decoded::default();
     for file in &args.files {
-        let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
+        let bytes =
+            std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
         match decode_recording(args.dialect, args.source, &bytes, &site) {
             Ok(more) => decoded.add(more),
             Err(fault) => {
@@ -128,7 +131,12 @@ pub fn run(args: &DecodeArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
 }
 
 /// The calls and texts in one recording.
-pub fn decode_recording(dialect: Dialect, source: Source, recording: &[u8], site: &Site) -> Result<Decoded, NoDecoder> {
+pub fn decode_recording(
+    dialect: Dialect,
+    source: Source,
+    recording: &[u8],
+    site: &Site,
+) -> Result<Decoded, NoDecoder> {
     let by = match source {
         Source::Http => None,
         Source::Ami => Some("ami"),
@@ -137,7 +145,10 @@ pub fn decode_recording(dialect: Dialect, source: Source, recording: &[u8], site
         Source::Esl => Some("esl"),
     };
     if let Some(by) = by {
-        return Err(NoDecoder { dialect: word(dialect), by });
+        return Err(NoDecoder {
+            dialect: word(dialect),
+            by,
+        });
     }
     let mut decoded = Decoded::default();
     let mut facts: BTreeMap<CallKey, Vec<LegFacts>> = BTreeMap::new();
@@ -153,11 +164,16 @@ pub fn decode_recording(dialect: Dialect, source: Source, recording: &[u8], site
             .map_err(|fault| fault.to_string())
             .and_then(|()| decode::decode(dialect, &raw, site).map_err(|fault| fault.to_string()));
         match events {
-            Err(why) => decoded.undecoded.push(Undecoded { post: index.saturating_add(1), why }),
+            Err(why) => decoded.undecoded.push(Undecoded {
+                post: index.saturating_add(1),
+                why,
+            }),
             Ok(events) => {
                 for event in events {
                     match event {
-                        PhoneEvent::Leg(leg) => facts.entry(leg.key.clone()).or_default().push(*leg),
+                        PhoneEvent::Leg(leg) => {
+                            facts.entry(leg.key.clone()).or_default().push(*leg);
+                        }
                         PhoneEvent::Text(text) => {
                             texts.entry(text.key.clone()).or_insert(text);
                         }
@@ -174,7 +190,9 @@ pub fn decode_recording(dialect: Dialect, source: Source, recording: &[u8], site
             State::Complete(_) => None,
             State::Open { why } => Some(why),
         };
-        decoded.calls.extend(assemble::close(key, facts, end).map(|call| DecodedCall { call, open }));
+        decoded
+            .calls
+            .extend(assemble::close(key, facts, end).map(|call| DecodedCall { call, open }));
     }
     decoded.texts = texts.into_values().collect();
     decoded.sort();
@@ -185,7 +203,9 @@ pub fn decode_recording(dialect: Dialect, source: Source, recording: &[u8], site
 fn adopt(calls: &mut BTreeMap<CallKey, Vec<LegFacts>>) {
     for orphan in calls.keys().cloned().collect::<Vec<_>>() {
         let known = calls.iter().map(|(key, facts)| (key, facts.as_slice()));
-        let Some(family) = assemble::family(&orphan, known).cloned() else { continue };
+        let Some(family) = assemble::family(&orphan, known).cloned() else {
+            continue;
+        };
         let facts = calls.remove(&orphan).unwrap_or_default();
         calls.entry(family).or_default().extend(facts);
     }
@@ -200,17 +220,29 @@ impl Decoded {
     }
 
     fn sort(&mut self) {
-        self.calls.sort_by(|a, b| (a.call.started, &a.call.key).cmp(&(b.call.started, &b.call.key)));
-        self.texts.sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
+        self.calls
+            .sort_by(|a, b| (a.call.started, &a.call.key).cmp(&(b.call.started, &b.call.key)));
+        self.texts
+            .sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
     }
 }
 
 /// What the arguments say of the phone system.
 fn site(args: &DecodeArgs) -> anyhow::Result<Site> {
     let plan = NumberPlan::new(&args.region, args.area_code.as_deref())?;
-    let ranges = args.extensions.iter().map(|range| extensions(range)).collect::<anyhow::Result<_>>()?;
-    let time_zone = TimeZone::get(&args.time_zone).with_context(|| format!("unknown --time-zone {}", args.time_zone))?;
-    Ok(Site { pbx: "recording".to_owned(), plan, extensions: Extensions(ranges), time_zone })
+    let ranges = args
+        .extensions
+        .iter()
+        .map(|range| extensions(range))
+        .collect::<anyhow::Result<_>>()?;
+    let time_zone = TimeZone::get(&args.time_zone)
+        .with_context(|| format!("unknown --time-zone {}", args.time_zone))?;
+    Ok(Site {
+        pbx: "recording".to_owned(),
+        plan,
+        extensions: Extensions(ranges),
+        time_zone,
+    })
 }
 
 /// `101`, `sales` or `100-199`.
@@ -224,12 +256,18 @@ fn extensions(written: &str) -> anyhow::Result<ExtensionRange> {
     if first.is_empty() || first.len() != last.len() || first > last {
         bail!("--extensions: `{written}` must be an extension or a range such as 100-199");
     }
-    Ok(ExtensionRange { first: first.to_owned(), last: last.to_owned() })
+    Ok(ExtensionRange {
+        first: first.to_owned(),
+        last: last.to_owned(),
+    })
 }
 
 fn dialect(written: &str) -> anyhow::Result<Dialect> {
     let known = [Dialect::Freeswitch, Dialect::Tieline];
-    known.into_iter().find(|dialect| word(*dialect) == written).ok_or_else(|| anyhow!("this version knows freeswitch and tieline"))
+    known
+        .into_iter()
+        .find(|dialect| word(*dialect) == written)
+        .ok_or_else(|| anyhow!("this version knows freeswitch and tieline"))
 }
 
 const fn word(dialect: Dialect) -> &'static str {
@@ -255,45 +293,92 @@ pub fn decoded_json(decoded: &Decoded) -> Value {
     })
 }
 
+/// The columns of [`call_row`].
+const CALL_HEAD: [&str; 8] = [
+    "started",
+    "result",
+    "other party",
+    "our number",
+    "agent",
+    "wait",
+    "talk",
+    "call",
+];
+
+/// The columns of [`text_row`].
+const TEXT_HEAD: [&str; 6] = ["at", "text", "from", "to", "body", "id"];
+
 fn print(decoded: &Decoded, zone: &TimeZone, out: &mut dyn Write) -> std::io::Result<()> {
-    let local = |time: Timestamp| time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
-    let call = |DecodedCall { call, open }: &DecodedCall| {
-        let reason = call.reason.map(|reason| format!(", {}", reason.words())).unwrap_or_default();
-        let open = open.map(|why| format!(" (incomplete: {why})")).unwrap_or_default();
-        vec![
-            local(call.started),
-            format!("{}{reason}{open}", call.call_type.words()),
-            person(&call.other),
-            call.connected.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
-            call.agent.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
-            format!("{:.1} s", seconds(call.wait)),
-            format!("{:.1} s", seconds(call.talk)),
-            call.key.id.clone(),
-        ]
-    };
-    let text = |text: &Text| {
-        let (direction, body) = (text.direction.word().to_owned(), text.body.replace(char::is_control, " "));
-        vec![local(text.at), direction, address(&text.from), address(&text.to), body, text.key.id.clone()]
-    };
     if !decoded.calls.is_empty() {
-        let head = ["started", "result", "other party", "our number", "agent", "wait", "talk", "call"];
-        table::write(out, &head, &decoded.calls.iter().map(call).collect::<Vec<_>>())?;
+        let rows: Vec<_> = decoded
+            .calls
+            .iter()
+            .map(|call| call_row(call, zone))
+            .collect();
+        table::write(out, &CALL_HEAD, &rows)?;
     }
     if !decoded.texts.is_empty() {
-        let head = ["at", "text", "from", "to", "body", "id"];
-        table::write(out, &head, &decoded.texts.iter().map(text).collect::<Vec<_>>())?;
+        let rows: Vec<_> = decoded
+            .texts
+            .iter()
+            .map(|text| text_row(text, zone))
+            .collect();
+        table::write(out, &TEXT_HEAD, &rows)?;
     }
     for post in &decoded.undecoded {
         writeln!(out, "post {} gave nothing: {}", post.post, post.why)?;
     }
-    let (calls, texts, rest) = (decoded.calls.len(), decoded.texts.len(), decoded.undecoded.len());
-    writeln!(out, "{calls} calls, {texts} texts, {rest} posts not understood")
+    let (calls, texts) = (decoded.calls.len(), decoded.texts.len());
+    let rest = decoded.undecoded.len();
+    writeln!(
+        out,
+        "calls: {calls}, texts: {texts}, posts that gave nothing: {rest}"
+    )
+}
+
+fn call_row(DecodedCall { call, open }: &DecodedCall, zone: &TimeZone) -> Vec<String> {
+    let reason = call
+        .reason
+        .map(|reason| format!(", {}", reason.words()))
+        .unwrap_or_default();
+    let open = open
+        .map(|why| format!(" (incomplete: {why})"))
+        .unwrap_or_default();
+    let or_dash = |said: Option<String>| said.unwrap_or_else(|| "-".to_owned());
+    vec![
+        local(call.started, zone),
+        format!("{}{reason}{open}", call.call_type.words()),
+        person(&call.other),
+        or_dash(call.connected.as_ref().map(ToString::to_string)),
+        or_dash(call.agent.as_ref().map(ToString::to_string)),
+        format!("{:.1} s", seconds(call.wait)),
+        format!("{:.1} s", seconds(call.talk)),
+        call.key.id.clone(),
+    ]
+}
+
+fn text_row(text: &Text, zone: &TimeZone) -> Vec<String> {
+    vec![
+        local(text.at, zone),
+        text.direction.word().to_owned(),
+        address(&text.from),
+        address(&text.to),
+        text.body.replace(char::is_control, " "),
+        text.key.id.clone(),
+    ]
+}
+
+fn local(time: Timestamp, zone: &TimeZone) -> String {
+    let local = time.to_zoned(zone.clone());
+    local.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 fn person(contact: &Contact) -> String {
     let address = match contact.party {
         Party::Anonymous => "anonymous".to_owned(),
-        Party::Number(_) | Party::Extension(_) | Party::Short(_) | Party::Invalid => address(contact),
+        Party::Number(_) | Party::Extension(_) | Party::Short(_) | Party::Invalid => {
+            address(contact)
+        }
     };
     match &contact.name {
         Some(name) => format!("{address} {}", name.replace(char::is_control, " ")),
