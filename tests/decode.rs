@@ -9,8 +9,9 @@ use tieline::calls::assemble::{self, Done, State};
 use tieline::calls::decode::{
     self, LegFacts, Malformed, NotUnderstood, PhoneEvent, RawEvent, Site,
 };
-use tieline::cli::decode::{Decoded, Source, decode_recording, decoded_json};
+use tieline::cli::decode::{Decoded, Source, decode_recording};
 use tieline::cli::recording::{Post, RECORDINGS, posts};
+use tieline::cli::show::decoded_json;
 use tieline::settings::types::Dialect;
 use tieline::terms::call::{CallType, Direction, Reason};
 use tieline::terms::number::NumberPlan;

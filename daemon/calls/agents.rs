@@ -7,8 +7,9 @@ use crate::kustomer::client::Client;
 use crate::kustomer::fault::KustomerFault;
 use crate::terms::ids::UserId;
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// People join and leave by the day; one request per 500 users an hour is little.
 const LIST_AGE_MAX: Duration = Duration::from_secs(60 * 60);

@@ -277,9 +277,14 @@ fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> O
     let now = clock::now();
     let settings = &courier.settings;
     let first_try = delivery.first_try.unwrap_or(now);
-    let earliest = if delivery.intent.is_some() { after(now, LAND_TIME) } else { now };
+    let earliest = match (&delivery.intent, fault) {
+        (None, _) => now,
+        // A server that stalled may still do it: give it as long again.
+        (Some(_), KustomerFault::Timeout(_)) => after(now, settings.timeout.max(LAND_TIME)),
+        (Some(_), _) => after(now, LAND_TIME),
+    };
     let scheduled = |delivery: &Delivery, hint: Option<Duration>| {
-        let jitter = fastrand::f64();
+        let jitter = clock::chance();
         backoff::next_attempt(&settings.retry, settings.retry_for, first_try, delivery.attempts, now, jitter, hint)
     };
     let dead = || Outcome::Ended(DeliveryEnd::Dead { why: fault.to_string() });

@@ -161,7 +161,7 @@ impl Judge {
                     PhoneEvent::Leg(mut leg) => {
                         if let Some(key) = belongs(&leg.key, &record.key) {
                             leg.key = key;
-                            legs.push(leg);
+                            legs.push(*leg);
                         }
                     }
                     PhoneEvent::Text(mut text) => {

@@ -347,8 +347,7 @@ fn new_message(message: &entry::Message) -> NewMessage {
         entry::Channel::Voice => Channel::Voice {
             placed_at: meta.placed_at.unwrap_or(message.sent_at),
             answered_at: meta.answered_at,
-            ended_at: meta.ended_at,
-            status: meta.status.clone(),
+            ended_at: meta.ended_at.unwrap_or(message.sent_at),
             recording: meta.recording.clone(),
         },
     };

@@ -75,8 +75,6 @@ async fn exchange(
     path: &str,
     body: Option<&Value>,
 ) -> anyhow::Result<Answer> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
     let body = body.map(Value::to_string).unwrap_or_default();
     let request = Request::builder()
         .method(method)
@@ -84,6 +82,16 @@ async fn exchange(
         .header("host", "tieline")
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body)))?;
+    send(stream, request).await
+}
+
+/// One request over a fresh connection; an answer without a body is JSON's null.
+pub async fn send(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<Answer> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
     let response = sender.send_request(request).await.context("the daemon closed the connection")?;
     let status = response.status();
     let bytes = match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {

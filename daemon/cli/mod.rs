@@ -14,6 +14,7 @@ pub mod recording;
 pub mod replay;
 pub mod run;
 pub mod sandbox;
+pub mod show;
 pub mod status;
 mod table;
 
