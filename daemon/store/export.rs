@@ -172,6 +172,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "stands in map_err")]
 fn export(why: impl ToString) -> StoreFault {
     StoreFault::Export {
         why: why.to_string(),
