@@ -11,3 +11,8 @@ pub mod clock;
 pub mod settings;
 pub mod store;
 pub mod terms;
+
+/// Many small records are made in one thread and dropped in another; glibc's allocator spends a fifth of the intake's
+/// time on that (docs/benchmarks.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

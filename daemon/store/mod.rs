@@ -138,11 +138,13 @@ impl Store {
             }),
         });
         let (queue, jobs) = mpsc::channel(options.queue.max(1));
+        let (written, answers) = mpsc::unbounded_channel();
+        tokio::spawn(writer::answer(answers));
         let writer = std::thread::Builder::new()
             .name("store writer".to_owned())
             .spawn({
                 let (shared, db) = (Arc::clone(&shared), db.clone());
-                move || writer::run(&shared, db, &file, next_piece, jobs)
+                move || writer::run(&shared, db, &file, next_piece, jobs, &written)
             })
             .map_err(not_writable)?;
         Ok(Self(Arc::new(Open {
