@@ -6,8 +6,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod backoff;
 pub mod calls;
+pub mod cli;
 pub mod clock;
+pub mod kustomer;
+pub mod pace;
+pub mod sandbox;
 pub mod settings;
 pub mod store;
 pub mod terms;

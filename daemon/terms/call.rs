@@ -7,7 +7,7 @@ use super::party::{Contact, Extension};
 use jiff::{SignedDuration, Timestamp};
 
 /// Seen from us: `In` from an outside party, `Out` to one, `Internal` between our own phones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     In,
     Out,
@@ -72,7 +72,7 @@ impl CallType {
 }
 
 /// Why nobody talked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     NoAnswer,
     CallerGaveUp,
@@ -108,13 +108,14 @@ impl Reason {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TransferKind {
     Blind,
     Attended,
 }
 
 impl TransferKind {
+    /// The word for it in notes and tables.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Blind => "blind",

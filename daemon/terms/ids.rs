@@ -92,3 +92,15 @@ impl fmt::Display for CallKey {
         write!(f, "{}:{}", self.pbx, self.id)
     }
 }
+
+/// A Kustomer customer's id, as Kustomer sent it or as an administrator configured it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CustomerId(pub String);
+
+/// A Kustomer conversation's id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConversationId(pub String);
+
+/// A Kustomer user's id: a person who may be assigned, or the machine user of an API key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(pub String);

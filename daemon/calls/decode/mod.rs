@@ -1,12 +1,25 @@
 //! Raw payloads -> phone events. One file per phone system; pure. A new phone system is one file here, its fixtures,
-//! and one line in each `match` below.
+//! and one line in each `match` below. Called by intake (`admit`), by the line and by `tieline decode` (`decode`).
 
-use crate::terms::ids::CallKey;
+mod body;
+pub mod facts;
+mod freeswitch;
+mod tieline;
+
+pub use facts::LegFacts;
+
+use crate::settings::types::Dialect;
+use crate::terms::ids::VENDOR_ID_BYTES_MAX;
 use crate::terms::number::NumberPlan;
 use crate::terms::party::Extensions;
 use crate::terms::text::Text;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+/// Deepest nesting of a JSON or XML body. Phone systems need eight; a parser's stack must not be anybody's to fill.
+pub const NESTING_MAX: usize = 64;
 
 /// What was posted, as journaled.
 #[derive(Clone, Copy, Debug)]
@@ -31,29 +44,18 @@ pub struct Site {
 /// One fact about a call or text.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PhoneEvent {
-    Leg(LegFacts),
+    Leg(Box<LegFacts>),
     Text(Text),
 }
 
-/// What one record or live event says of one leg.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LegFacts {
-    pub key: CallKey,
-}
-
-/// Deepest nesting of a body.
-const NESTING_MAX: usize = 64;
-
-/// Why a body is refused before it is journaled: the phone system is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// The body isn't whole, or isn't of a kind that any phone system sends: refused, never journaled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Malformed {
     #[error("the content type is not one of an event; send JSON, XML or a form")]
     ContentType,
     #[error("the body is empty; send one event in it")]
     Empty,
-    #[error(
-        "the body is not UTF-8 from byte {at} on; set the phone system's character set to UTF-8"
-    )]
+    #[error("the body is not UTF-8 from byte {at} on; set the phone system's character set to UTF-8")]
     NotUtf8 { at: usize },
     #[error("the body is not whole JSON (line {line}, column {column}); was it cut short?")]
     Json { line: usize, column: usize },
@@ -67,30 +69,76 @@ pub enum Malformed {
     Unknown,
 }
 
-/// Whether a body may be accepted: whole and of a kind that this phone system sends.
-pub fn admit(
-    _dialect: crate::settings::types::Dialect,
-    raw: &RawEvent<'_>,
-) -> Result<(), Malformed> {
-    if raw
-        .content_type
-        .is_some_and(|kind| kind.starts_with("image/"))
-    {
-        return Err(Malformed::ContentType);
+/// Whole, but nothing this version can read: journaled and dead, to be replayed by a version that can.
+/// The texts hold no numbers and no names, for they are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotUnderstood {
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error(
+        "the values are percent-encoded inside a percent-encoded form, which no receiver can undo; \
+         in json_cdr.conf.xml set encode=false, or encode-values=false with encode=true"
+    )]
+    EncodedTwice,
+    #[error("not a call record of FreeSWITCH: no variables in it; post mod_json_cdr, mod_xml_cdr or mod_format_cdr here")]
+    NotACdr,
+    #[error("the body must be one JSON object with `event` and `id`")]
+    NotAnObject,
+    #[error("field `{0}` is missing; it must be sent")]
+    Missing(&'static str),
+    #[error("field `{field}` must be {must}")]
+    WrongType { field: &'static str, must: &'static str },
+    #[error("field `{0}` is no time; send RFC 3339 such as 2026-11-20T12:24:29Z")]
+    BadTime(&'static str),
+    #[error(
+        "unknown kind of event; this version knows call.started, call.ringing, call.answered, call.held, call.resumed, \
+         call.transferred, call.ended and text"
+    )]
+    UnknownEvent,
+    #[error("a WhatsApp message is not a text; it is not logged")]
+    WhatsApp,
+}
+
+/// Whether a body may be accepted: whole and of a kind that this phone system sends. Builds nothing for JSON.
+pub fn admit(dialect: Dialect, raw: &RawEvent<'_>) -> Result<(), Malformed> {
+    body::check_content_type(raw.content_type)?;
+    match dialect {
+        Dialect::Tieline => tieline::admit(raw),
+        Dialect::Freeswitch => freeswitch::admit(raw),
     }
-    let text = std::str::from_utf8(raw.body).map_err(|error| Malformed::NotUtf8 {
-        at: error.valid_up_to(),
-    })?;
-    if text.is_empty() {
-        return Err(Malformed::Empty);
+}
+
+/// What an accepted event says. The same bytes always give the same facts: they are decoded anew when needed.
+pub fn decode(dialect: Dialect, raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnderstood> {
+    match dialect {
+        Dialect::Tieline => tieline::decode(raw, site),
+        Dialect::Freeswitch => freeswitch::decode(raw, site),
     }
-    if text.contains(&"[".repeat(NESTING_MAX)) {
-        return Err(Malformed::TooDeep);
+}
+
+/// The key of a call whose id was used by an earlier call (`assemble::is_reuse`): the id, `~`, and the start in UTC.
+/// Cut so that it stays within [`VENDOR_ID_BYTES_MAX`].
+pub fn reused(id: &str, start: Timestamp) -> String {
+    let stamp = start.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let room = VENDOR_ID_BYTES_MAX.saturating_sub(stamp.len() + 1);
+    let id = if id.len() > room { hashed(id) } else { id.to_owned() };
+    format!("{id}~{stamp}")
+}
+
+/// A vendor's id as we keep it: trimmed, and hashed if it is too long or holds what a key must not. None if empty.
+fn vendor_id(raw: &str) -> Option<String> {
+    let id = raw.trim();
+    if id.is_empty() {
+        return None;
     }
-    serde_json::from_str::<serde::de::IgnoredAny>(text)
-        .map(|_| ())
-        .map_err(|error| Malformed::Json {
-            line: error.line(),
-            column: error.column(),
-        })
+    if id.len() > VENDOR_ID_BYTES_MAX || id.contains(char::is_control) {
+        return Some(hashed(id));
+    }
+    Some(id.to_owned())
+}
+
+fn hashed(id: &str) -> String {
+    let digest = Sha256::digest(id.as_bytes());
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256-{hex}")
 }

@@ -1,0 +1,354 @@
+//! Facts about the legs of one call -> the call. Pure: the same facts in any order, twice or with gaps give the same
+//! call. Called by the line for each call key, and by `tieline decode`.
+//!
+//! Answered means that a person was bridged: a queue, an IVR or a mailbox picking up isn't. Wait runs to the first such
+//! bridge, or to the end without one; talk is the time bridged in total, without the ringing after a transfer.
+
+use super::decode::facts::{LegFacts, Role, TransferFact, weight};
+use crate::terms::call::{Call, CallType, Direction, Leg, Reason, Transfer};
+use crate::terms::ids::CallKey;
+use crate::terms::party::{Contact, Extension, Party};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A call that is open for longer is closed with what is known: its end was lost. No person talks for a day.
+pub const CALL_AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
+
+/// A leg that starts this long after a call's end is another call with the same id: phone systems count ids from 1 again
+/// after a restart, and none posts a leg of one call an hour late with a start after the end.
+pub const REUSE_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+/// Most legs kept in a call, for its timeline: a ring group of every phone, several times over.
+pub const LEGS_KEPT_MAX: usize = 200;
+
+/// What the facts so far amount to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assembly {
+    /// None while nothing tells when it started. Of an open call, the best so far.
+    pub call: Option<Call>,
+    pub state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Complete(Done),
+    Open { why: OpenWhy },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// The phone system said that nothing more comes.
+    Final,
+    /// Every known leg ended; a record may still be on its way, so the settle time is waited.
+    Settle,
+}
+
+/// What an open call waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenWhy {
+    #[error("the record of the leg that the call began with hasn't come")]
+    NoRoot,
+    #[error("the call is going on")]
+    LegLive,
+    #[error("a leg that was handed over hasn't ended")]
+    LegMissing,
+}
+
+/// What `facts` (all of `key`) amount to at `now`; an open call counts as lasting until then.
+pub fn assemble(key: &CallKey, facts: &[LegFacts], now: Timestamp) -> Assembly {
+    let legs = merged(facts);
+    let state = state(&legs);
+    let until = match state {
+        State::Complete(Done::Final | Done::Settle) => None,
+        State::Open { .. } => Some(now),
+    };
+    Assembly { call: build(key, &legs, until, Vec::new()), state }
+}
+
+/// The best call from what is there, when it has been open for [`CALL_AGE_MAX`]. It ends with the last thing known of it.
+pub fn close(key: &CallKey, facts: &[LegFacts], now: Timestamp) -> Option<Call> {
+    let legs = merged(facts);
+    let doubts = match state(&legs) {
+        State::Complete(Done::Final | Done::Settle) => Vec::new(),
+        State::Open { why } => vec![format!("closed incomplete: {why}")],
+    };
+    let mut call = build(key, &legs, None, doubts)?;
+    if call.started > now {
+        call.doubts.push("started in the future; check the phone system's clock".to_owned());
+    }
+    Some(call)
+}
+
+/// Whether a leg that starts at `start` belongs to another call than `previous`, although it has the same id.
+pub fn is_reuse(previous: &Call, start: Timestamp) -> bool {
+    start.duration_since(previous.ended) > REUSE_AFTER
+}
+
+fn merged(facts: &[LegFacts]) -> BTreeMap<&str, LegFacts> {
+    let mut legs: BTreeMap<&str, LegFacts> = BTreeMap::new();
+    for fact in facts {
+        legs.entry(&fact.leg).and_modify(|known| known.merge(fact)).or_insert_with(|| fact.clone());
+    }
+    legs
+}
+
+fn state(legs: &BTreeMap<&str, LegFacts>) -> State {
+    if legs.values().any(|leg| leg.last) {
+        return State::Complete(Done::Final);
+    }
+    let why = if root(legs).is_none() {
+        OpenWhy::NoRoot
+    } else if legs.values().any(|leg| leg.started.is_some() && leg.ended.is_none()) {
+        OpenWhy::LegLive
+    } else if legs.values().flat_map(|leg| &leg.awaits).any(|id| legs.get(id.as_str()).is_none_or(|leg| leg.ended.is_none())) {
+        OpenWhy::LegMissing
+    } else {
+        return State::Complete(Done::Settle);
+    };
+    State::Open { why }
+}
+
+/// The leg that the call began with; should there be several, the first.
+fn root<'a>(legs: &'a BTreeMap<&str, LegFacts>) -> Option<&'a LegFacts> {
+    let roots = legs.values().filter(|leg| leg.role == Some(Role::Root));
+    roots.min_by_key(|leg| (leg.started.is_none(), leg.started, &leg.leg))
+}
+
+/// One thing said of the whole call: by the root leg, else the greatest that any other says.
+fn of_call<'a, T: Ord>(legs: &'a BTreeMap<&str, LegFacts>, of: impl Fn(&'a LegFacts) -> Option<T>) -> Option<T> {
+    root(legs).and_then(&of).or_else(|| legs.values().filter_map(of).max())
+}
+
+fn contact_of<'a>(legs: &'a BTreeMap<&str, LegFacts>, of: impl Fn(&'a LegFacts) -> Option<&'a Contact>) -> Option<&'a Contact> {
+    root(legs).and_then(&of).or_else(|| legs.values().filter_map(of).max_by_key(|contact| weight(contact)))
+}
+
+fn build(key: &CallKey, legs: &BTreeMap<&str, LegFacts>, until: Option<Timestamp>, mut doubts: Vec<String>) -> Option<Call> {
+    let times = Times::of(legs, until, &mut doubts)?;
+    let caller = contact_of(legs, |leg| leg.caller.as_ref());
+    let dialled = contact_of(legs, |leg| leg.dialled.as_ref());
+    let direction = of_call(legs, |leg| leg.direction).unwrap_or_else(|| direction(caller, dialled, legs));
+    let (other, ours) = match direction {
+        Direction::In => (caller, dialled),
+        Direction::Out => (dialled, contact_of(legs, |leg| leg.shown.as_ref())),
+        Direction::Internal => (dialled, None),
+    };
+    let other = other.cloned().unwrap_or(Contact { party: Party::Anonymous, raw: String::new(), name: None });
+    let placed = match direction {
+        Direction::In => None,
+        Direction::Out | Direction::Internal => of_call(legs, |leg| leg.agent.as_ref()).or_else(|| caller.and_then(extension)),
+    };
+    let talkers = talkers(legs, direction, placed, &times);
+    let answered = times.answered();
+    let voicemail = legs.values().any(|leg| leg.voicemail);
+    let call_type = call_type(direction, answered.is_some(), voicemail);
+    let mut tags: BTreeSet<&String> = BTreeSet::new();
+    tags.extend(legs.values().flat_map(|leg| &leg.tags));
+    Some(Call {
+        key: key.clone(),
+        weak_key: legs.values().any(|leg| leg.weak_key),
+        call_type,
+        reason: if answered.is_some() { None } else { Some(reason(legs)) },
+        direction,
+        other,
+        connected: ours.and_then(Contact::number).cloned(),
+        connected_raw: ours.map(|ours| ours.raw.clone()).filter(|raw| !raw.is_empty()),
+        first_agent: talkers.first().map(|(_, talker)| (*talker).clone()),
+        agent: agent(legs, &talkers, placed, answered.is_some()),
+        queue: of_call(legs, |leg| leg.queue.clone()),
+        started: times.started,
+        answered,
+        ended: times.ended,
+        wait: answered.unwrap_or(times.ended).duration_since(times.started),
+        talk: times.talk(),
+        transfers: transfers(legs, &talkers, answered),
+        voicemail,
+        recording_announced: legs.values().any(|leg| leg.recording_announced),
+        recording: of_call(legs, |leg| leg.recording.clone()),
+        voicemail_link: of_call(legs, |leg| leg.voicemail_link.clone()),
+        tags: tags.into_iter().cloned().collect(),
+        agent_note: of_call(legs, |leg| leg.note.clone()),
+        legs: timeline(legs, &mut doubts),
+        doubts,
+    })
+}
+
+/// When things happened, repaired where they contradict each other.
+struct Times {
+    started: Timestamp,
+    ended: Timestamp,
+    /// Stretches during which somebody of ours and the other party were bridged, by leg, in order of their start.
+    bridges: Vec<(Timestamp, Timestamp, String)>,
+}
+
+impl Times {
+    fn of(legs: &BTreeMap<&str, LegFacts>, until: Option<Timestamp>, doubts: &mut Vec<String>) -> Option<Self> {
+        let began = |leg: &LegFacts| [leg.started, leg.answered, leg.bridged.keys().next().copied(), leg.ended].into_iter().flatten().min();
+        let started = root(legs).and_then(|leg| leg.started).or_else(|| legs.values().filter_map(began).min())?;
+        let last = |leg: &LegFacts| leg.bridged.iter().flat_map(|(start, end)| [Some(*start), *end]).flatten().max();
+        let known = legs.values().filter_map(|leg| leg.ended).max();
+        let mut ended = known.max(until).or_else(|| legs.values().filter_map(last).max()).unwrap_or(started);
+        if ended < started {
+            doubts.push("ended before it started; the end was set to the start".to_owned());
+            ended = started;
+        }
+        let handed_over: Vec<Timestamp> = legs.values().flat_map(|leg| &leg.transfers).map(|transfer| transfer.at).collect();
+        let mut bridges = Vec::new();
+        let mut outside = false;
+        for leg in legs.values() {
+            for (start, end) in &leg.bridged {
+                let transfer = handed_over.iter().filter(|at| *at > start).min().copied();
+                let end = end.or(leg.ended.into_iter().chain(transfer).min()).unwrap_or(ended);
+                outside |= *start < started || *start > ended || end > ended || end < *start;
+                let start = (*start).clamp(started, ended);
+                bridges.push((start, end.clamp(start, ended), leg.leg.clone()));
+            }
+        }
+        if outside {
+            doubts.push("answered outside the time between start and end; the times were fitted in".to_owned());
+        }
+        bridges.sort();
+        Some(Self { started, ended, bridges })
+    }
+
+    fn answered(&self) -> Option<Timestamp> {
+        self.bridges.first().map(|(start, _, _)| *start)
+    }
+
+    /// The stretches' union: each is seen from both of its legs.
+    fn talk(&self) -> SignedDuration {
+        let mut talk = SignedDuration::ZERO;
+        let mut counted_to = self.started;
+        for (start, end, _) in &self.bridges {
+            let from = (*start).max(counted_to);
+            if *end > from {
+                talk += end.duration_since(from);
+                counted_to = *end;
+            }
+        }
+        talk
+    }
+}
+
+/// Our own phones see a call between themselves; else the side that is no phone of ours is the outside.
+fn direction(caller: Option<&Contact>, dialled: Option<&Contact>, legs: &BTreeMap<&str, LegFacts>) -> Direction {
+    if caller.and_then(extension).is_none() {
+        return Direction::In;
+    }
+    let reaches_out = || legs.values().filter_map(|leg| leg.party.as_ref()).any(|party| party.number().is_some());
+    match dialled.map(|dialled| (&dialled.party, dialled.raw.as_str())) {
+        Some((Party::Extension(_), _)) => Direction::Internal,
+        Some((Party::Number(_), _)) => Direction::Out,
+        // Feature codes, and words such as `conference`, stay inside unless a leg leaves the house.
+        Some((Party::Short(_), raw)) if !raw.starts_with(['*', '#']) => Direction::Out,
+        Some((Party::Invalid, raw)) if !raw.contains(char::is_alphabetic) => Direction::Out,
+        Some((Party::Short(_) | Party::Invalid | Party::Anonymous, _)) | None => {
+            if reaches_out() { Direction::Out } else { Direction::Internal }
+        }
+    }
+}
+
+const fn call_type(direction: Direction, answered: bool, voicemail: bool) -> CallType {
+    match (direction, answered) {
+        (Direction::Internal, _) => CallType::Internal,
+        (Direction::In, true) => CallType::IncomingAnswered,
+        (Direction::In, false) if voicemail => CallType::Voicemail,
+        (Direction::In, false) => CallType::IncomingMissed,
+        (Direction::Out, true) => CallType::OutgoingAnswered,
+        (Direction::Out, false) => CallType::OutgoingUnanswered,
+    }
+}
+
+/// What the root leg says, else the last of the other legs that says anything.
+fn reason(legs: &BTreeMap<&str, LegFacts>) -> Reason {
+    let last = || {
+        let said = legs.values().filter_map(|leg| leg.reason.map(|reason| (leg.started, reason)));
+        said.max().map(|(_, reason)| reason)
+    };
+    root(legs).and_then(|leg| leg.reason).or_else(last).unwrap_or(Reason::NoAnswer)
+}
+
+/// Our phones that talked, with the time from which they did, in order.
+fn talkers<'a>(
+    legs: &'a BTreeMap<&str, LegFacts>,
+    direction: Direction,
+    placed: Option<&'a Extension>,
+    times: &Times,
+) -> Vec<(Timestamp, &'a Extension)> {
+    let mut talkers: Vec<(Timestamp, &Extension)> = Vec::new();
+    if let (Some(placed), Some(answered)) = (placed, times.answered()) {
+        talkers.push((answered, placed));
+    }
+    // Between our own phones the caller is the agent and the others are the other party.
+    if direction != Direction::Internal {
+        for (start, _, leg) in &times.bridges {
+            let phone = legs.get(leg.as_str()).and_then(|leg| leg.party.as_ref()).and_then(extension);
+            talkers.extend(phone.map(|phone| (*start, phone)));
+        }
+    }
+    if talkers.is_empty() && let (Some(stated), Some(answered)) = (of_call(legs, |leg| leg.agent.as_ref()), times.answered()) {
+        talkers.push((answered, stated));
+    }
+    talkers
+}
+
+fn agent(
+    legs: &BTreeMap<&str, LegFacts>,
+    talkers: &[(Timestamp, &Extension)],
+    placed: Option<&Extension>,
+    answered: bool,
+) -> Option<Extension> {
+    let stated = if answered { of_call(legs, |leg| leg.agent.as_ref()) } else { None };
+    stated.or_else(|| talkers.last().map(|(_, talker)| *talker)).or(placed).cloned()
+}
+
+/// Hand-overs of somebody who was being talked to; what the dial plan moved before that is none.
+fn transfers(
+    legs: &BTreeMap<&str, LegFacts>,
+    talkers: &[(Timestamp, &Extension)],
+    answered: Option<Timestamp>,
+) -> Vec<Transfer> {
+    let Some(answered) = answered else { return Vec::new() };
+    let mut stated: Vec<&TransferFact> = legs.values().flat_map(|leg| &leg.transfers).collect();
+    stated.retain(|transfer| transfer.at >= answered);
+    stated.sort();
+    // Two legs of one call may tell of the same hand-over, one of them in whole seconds.
+    stated.dedup_by(|next, kept| {
+        next.kind == kept.kind && next.to == kept.to && next.at.duration_since(kept.at) <= SignedDuration::from_secs(1)
+    });
+    let giver = |at: Timestamp| {
+        let before = talkers.iter().take_while(|(start, _)| *start <= at).last();
+        before.map(|(_, talker)| talker.0.clone()).unwrap_or_default()
+    };
+    let transfer = |fact: &TransferFact| Transfer {
+        kind: fact.kind,
+        from: fact.from.clone().unwrap_or_else(|| giver(fact.at)),
+        to: fact.to.clone(),
+    };
+    stated.into_iter().map(transfer).collect()
+}
+
+fn timeline(legs: &BTreeMap<&str, LegFacts>, doubts: &mut Vec<String>) -> Vec<Leg> {
+    let mut sorted: Vec<&LegFacts> = legs.values().collect();
+    sorted.sort_by_key(|leg| (leg.started.is_none(), leg.started, &leg.leg));
+    if sorted.len() > LEGS_KEPT_MAX {
+        doubts.push(format!("{} legs; the first {LEGS_KEPT_MAX} are kept", sorted.len()));
+        sorted.truncate(LEGS_KEPT_MAX);
+    }
+    let leg = |facts: &LegFacts| Leg {
+        id: facts.leg.clone(),
+        party: facts.party.as_ref().map(|party| party.raw.clone()).unwrap_or_default(),
+        started: facts.started,
+        answered: facts.answered,
+        ended: facts.ended,
+        cause: facts.cause.clone(),
+    };
+    sorted.into_iter().map(leg).collect()
+}
+
+fn extension(contact: &Contact) -> Option<&Extension> {
+    match &contact.party {
+        Party::Extension(extension) => Some(extension),
+        Party::Number(_) | Party::Short(_) | Party::Anonymous | Party::Invalid => None,
+    }
+}

@@ -1,0 +1,493 @@
+//! The one HTTP client of an integration: budgets, key, timeouts, sizes, and the verdict on every reply. Owns both
+//! pacers, the key and the counters; the only file that knows reqwest. `customers`, `conversations` and `users` add the
+//! calls; the outbox, contact sync and `check --online` use them.
+//!
+//! It sends each request once: no redirect is followed, nothing is repeated here but one request after a 401 when the
+//! key file holds another key by then. Proxy variables of the environment are not read: what carries the key is
+//! decided by settings alone.
+
+use super::fault::{KustomerFault, scrub};
+use super::limits::{self, LimitHeaders};
+use super::stats::{ClientStats, Counter};
+use super::wire::{self, Record, Refusal, Reply};
+use crate::clock;
+use crate::pace::{Budget, Lane, PaceView, Pacer};
+use crate::settings::types::KustomerSettings;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Method, Response, Url, redirect, retry};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use std::error::Error;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Longest reply read: 100 notes of 30 kB, or 500 search results, have room.
+pub const REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A connection that takes longer than this to open will not do better by waiting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Shorter than what load balancers keep idle connections for, so that a request seldom meets one being closed.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// A key has some hundred bytes; anything much longer is not a key file.
+const KEY_BYTES_MAX: u64 = 16 * 1024;
+/// Room for rows per page where 100 is the most, and where 500 is. Source: Kustomer: Pagination.
+pub(super) const PAGE_ROWS: u32 = 100;
+pub(super) const PAGE_ROWS_LARGE: u32 = 500;
+
+const SEGMENT: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// One integration's way to Kustomer. Clones share budgets, key and counters; each speaks in its lane.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: Arc<Inner>,
+    lane: Lane,
+}
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    origin: Url,
+    key_file: PathBuf,
+    key: Mutex<SecretString>,
+    timeout: Duration,
+    /// The pause after a 429 without a reset time.
+    window: Duration,
+    requests: Pacer,
+    searches: Pacer,
+    counter: Counter,
+    /// Lookups by number with `+` are known to find customers (see `customers::by_phone`).
+    pub(super) plus_understood: std::sync::atomic::AtomicBool,
+}
+
+/// One request to send.
+pub(super) struct Ask {
+    /// For counters and logs: method and path without ids.
+    pub route: &'static str,
+    pub method: Method,
+    /// With encoded segments and query, from `/v1`.
+    pub path: String,
+    pub body: Option<Value>,
+    /// Also counts against the search budget.
+    pub search: bool,
+}
+
+impl Client {
+    /// Reads the key file and starts both budgets; needs a tokio runtime, speaks to nobody yet.
+    ///
+    /// `used_before`: requests that an earlier client of this integration may have sent within the last budget window
+    /// (on a reload its `requests().used`, after a restart the attempts recorded in that time).
+    ///
+    /// # Errors
+    /// `Key` if the key file cannot be used, `Unsendable` if the address is none.
+    pub fn new(settings: &KustomerSettings, used_before: u32) -> Result<Self, KustomerFault> {
+        let key = read_key(&settings.api_key_file)?;
+        let origin = Url::parse(&settings.url)
+            .map_err(|fault| KustomerFault::Unsendable(format!("url: {fault}")))?;
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("tieline/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
+            .timeout(settings.timeout)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(settings.parallel)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .referer(false)
+            .no_proxy()
+            .build()
+            .map_err(|fault| KustomerFault::Unsendable(innermost(&fault)))?;
+        let budget = |limit| Budget {
+            limit,
+            window: settings.budget_window,
+            parallel: settings.parallel,
+        };
+        let inner = Inner {
+            http,
+            origin,
+            key_file: settings.api_key_file.clone(),
+            key: Mutex::new(key),
+            timeout: settings.timeout,
+            window: settings.budget_window,
+            requests: Pacer::new(budget(settings.requests_per_minute), used_before),
+            searches: Pacer::new(budget(settings.searches_per_minute), used_before),
+            counter: Counter::default(),
+            plus_understood: std::sync::atomic::AtomicBool::new(false),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            lane: Lane::Live,
+        })
+    }
+
+    /// The same client speaking in another lane; a new client speaks in `Lane::Live`.
+    pub fn lane(&self, lane: Lane) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            lane,
+        }
+    }
+
+    /// The state of the request budget.
+    pub fn requests(&self) -> PaceView {
+        self.inner.requests.view()
+    }
+
+    /// The state of the search budget.
+    pub fn searches(&self) -> PaceView {
+        self.inner.searches.view()
+    }
+
+    pub fn stats(&self) -> ClientStats {
+        self.inner.counter.view()
+    }
+
+    pub(super) fn plus_understood(&self) -> &std::sync::atomic::AtomicBool {
+        &self.inner.plus_understood
+    }
+
+    /// Sends one request in this client's lane, waiting for its turn first.
+    pub(super) async fn send(&self, ask: &Ask) -> Result<Reply, KustomerFault> {
+        let key = self.inner.key();
+        let first = self.send_once(ask, &key).await;
+        match first {
+            Err(KustomerFault::Unauthorized { status: 401, .. }) => {
+                match self.inner.changed_key(&key) {
+                    Some(key) => self.send_once(ask, &key).await,
+                    None => first,
+                }
+            }
+            _ => first,
+        }
+    }
+
+    pub(super) async fn get(
+        &self,
+        route: &'static str,
+        path: String,
+    ) -> Result<Reply, KustomerFault> {
+        self.send(&Ask {
+            route,
+            method: Method::GET,
+            path,
+            body: None,
+            search: false,
+        })
+        .await
+    }
+
+    pub(super) async fn post(
+        &self,
+        route: &'static str,
+        path: String,
+        body: Value,
+    ) -> Result<Record, KustomerFault> {
+        let reply = self
+            .send(&Ask {
+                route,
+                method: Method::POST,
+                path,
+                body: Some(body),
+                search: false,
+            })
+            .await?;
+        one(reply)
+    }
+
+    pub(super) async fn put(
+        &self,
+        route: &'static str,
+        path: String,
+        body: Value,
+    ) -> Result<Record, KustomerFault> {
+        let reply = self
+            .send(&Ask {
+                route,
+                method: Method::PUT,
+                path,
+                body: Some(body),
+                search: false,
+            })
+            .await?;
+        one(reply)
+    }
+
+    /// All pages of a list, at most `pages_max`, each one request.
+    pub(super) async fn list(
+        &self,
+        route: &'static str,
+        path: String,
+        pages_max: u32,
+    ) -> Result<Vec<Record>, KustomerFault> {
+        let mut records = Vec::new();
+        let mut path = path;
+        for _ in 0..pages_max {
+            let reply = self.get(route, path).await?;
+            let empty = reply.records.is_empty();
+            records.extend(reply.records);
+            match reply.next.filter(|_| !empty) {
+                Some(next) => path = self.inner.own_path(&next)?,
+                None => return Ok(records),
+            }
+        }
+        Err(KustomerFault::TooManyPages(pages_max))
+    }
+
+    /// Takes the permits, sends, reads, counts.
+    async fn send_once(&self, ask: &Ask, key: &SecretString) -> Result<Reply, KustomerFault> {
+        // The scarce budget first, so that no request slot is held while waiting for it.
+        let search = if ask.search {
+            Some(self.inner.searches.acquire(self.lane).await)
+        } else {
+            None
+        };
+        let permit = self.inner.requests.acquire(self.lane).await;
+        let started = clock::monotonic();
+        let result = self.inner.exchange(ask, key).await;
+        drop((permit, search));
+        let fault = result.as_ref().err();
+        self.inner.counter.count(ask.route, fault, clock::now());
+        let milliseconds = clock::monotonic()
+            .saturating_duration_since(started)
+            .as_millis();
+        tracing::debug!(
+            route = ask.route,
+            milliseconds,
+            fault = fault.map(tracing::field::display),
+            "asked Kustomer"
+        );
+        result
+    }
+}
+
+impl Inner {
+    /// One request, one verdict.
+    async fn exchange(&self, ask: &Ask, key: &SecretString) -> Result<Reply, KustomerFault> {
+        let url = self
+            .origin
+            .join(&ask.path)
+            .map_err(|fault| KustomerFault::Unsendable(fault.to_string()))?;
+        let mut request = self
+            .http
+            .request(ask.method.clone(), url)
+            .header(AUTHORIZATION, bearer(key)?);
+        if let Some(body) = &ask.body {
+            request = request.json(body);
+        }
+        let mut response = request
+            .send()
+            .await
+            .map_err(|fault| self.no_reply(&fault))?;
+        let status = response.status().as_u16();
+        let headers = headers(&response);
+        let pause =
+            limits::pause_after(status, headers, self.window, clock::now(), clock::chance());
+        let retry_after = limits::retry_after(headers);
+        if let Some(pause) = pause {
+            self.requests.pause(pause);
+        }
+        let body = self.body(&mut response, status).await;
+        match status {
+            204 => Ok(Reply {
+                records: Vec::new(),
+                next: None,
+            }),
+            200..=299 => wire::read(&body?).map_err(|what| KustomerFault::Garbled {
+                status,
+                what: what.to_owned(),
+            }),
+            429 => Err(KustomerFault::TooMany {
+                after: pause.unwrap_or(self.window),
+            }),
+            _ => Err(refused(status, body, retry_after)),
+        }
+    }
+
+    /// The body, or why it cannot be had.
+    async fn body(&self, response: &mut Response, status: u16) -> Result<Vec<u8>, KustomerFault> {
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > REPLY_BYTES_MAX => {
+                    let what = format!("larger than {REPLY_BYTES_MAX} bytes");
+                    return Err(KustomerFault::Garbled { status, what });
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body),
+                Err(fault) if fault.is_timeout() => {
+                    return Err(KustomerFault::Timeout(self.timeout));
+                }
+                Err(_) => {
+                    return Err(KustomerFault::Garbled {
+                        status,
+                        what: "cut short".to_owned(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn no_reply(&self, fault: &reqwest::Error) -> KustomerFault {
+        if fault.is_builder() {
+            KustomerFault::Unsendable(innermost(fault))
+        } else if fault.is_connect() {
+            KustomerFault::Unreachable(innermost(fault))
+        } else if fault.is_timeout() {
+            KustomerFault::Timeout(self.timeout)
+        } else {
+            KustomerFault::Lost(innermost(fault))
+        }
+    }
+
+    fn key(&self) -> SecretString {
+        self.key
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The key file's key if it is another than `used`: the key was rotated. The file is small and local, so that
+    /// reading it here holds up nothing.
+    fn changed_key(&self, used: &SecretString) -> Option<SecretString> {
+        let key = read_key(&self.key_file).ok()?;
+        if key.expose_secret() == used.expose_secret() {
+            return None;
+        }
+        tracing::info!(file = %self.key_file.display(), "the API key file holds another key now");
+        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = key.clone();
+        Some(key)
+    }
+
+    /// The path and query of a link to the next page, if it stays on our origin.
+    fn own_path(&self, link: &str) -> Result<String, KustomerFault> {
+        let url = self
+            .origin
+            .join(link)
+            .map_err(|_| KustomerFault::ForeignLink)?;
+        if url.origin() != self.origin.origin() {
+            return Err(KustomerFault::ForeignLink);
+        }
+        Ok(url.query().map_or_else(
+            || url.path().to_owned(),
+            |query| format!("{}?{query}", url.path()),
+        ))
+    }
+}
+
+/// The only record of a reply to a read or a write of one.
+pub(super) fn one(reply: Reply) -> Result<Record, KustomerFault> {
+    let garbled = || KustomerFault::Garbled {
+        status: 200,
+        what: "no record".to_owned(),
+    };
+    reply.records.into_iter().next().ok_or_else(garbled)
+}
+
+/// `None` for 404 in Kustomer's own words, the one record otherwise.
+pub(super) fn found(reply: Result<Reply, KustomerFault>) -> Result<Option<Record>, KustomerFault> {
+    match reply {
+        Ok(reply) => Ok(reply.records.into_iter().next()),
+        Err(KustomerFault::NotFound) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// A value as one segment of a path, or as a query value.
+pub(super) fn segment(value: &str) -> String {
+    utf8_percent_encode(value, &SEGMENT).to_string()
+}
+
+/// A time as Kustomer writes it: UTC with milliseconds.
+pub(super) fn time(at: jiff::Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+/// What a status without success means; `body` explains it if it could be read.
+fn refused(
+    status: u16,
+    body: Result<Vec<u8>, KustomerFault>,
+    retry_after: Option<Duration>,
+) -> KustomerFault {
+    let refusal = body.ok().and_then(|body| wire::read_refusal(&body));
+    let spoken = refusal.is_some();
+    let Refusal { code, detail } = refusal.unwrap_or_default();
+    match status {
+        401 | 403 => KustomerFault::Unauthorized { status, detail },
+        // A 404 page of something in between must not pass for "no such conversation": that would log a call twice.
+        404 if spoken => KustomerFault::NotFound,
+        404 => KustomerFault::Garbled {
+            status,
+            what: "404, but not from Kustomer".to_owned(),
+        },
+        409 => KustomerFault::Conflict { code, detail },
+        // 408 and 425 come from servers in between and say nothing about the request.
+        408 | 425 => KustomerFault::Server {
+            status,
+            detail,
+            retry_after,
+        },
+        400..=499 => KustomerFault::Rejected {
+            status,
+            code,
+            detail,
+        },
+        _ => KustomerFault::Server {
+            status,
+            detail,
+            retry_after,
+        },
+    }
+}
+
+fn headers(response: &Response) -> LimitHeaders<'_> {
+    let header = |name: &str| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    LimitHeaders {
+        limit: header("x-ratelimit-limit"),
+        remaining: header("x-ratelimit-remaining"),
+        reset: header("x-ratelimit-reset"),
+        retry_after: header("retry-after"),
+    }
+}
+
+fn bearer(key: &SecretString) -> Result<HeaderValue, KustomerFault> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
+        .map_err(|_| KustomerFault::Key("holds characters that no key has".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The key without the line break that editors add.
+fn read_key(file: &Path) -> Result<SecretString, KustomerFault> {
+    let fault = |what: &str| KustomerFault::Key(format!("{}: {what}", file.display()));
+    let mut text = String::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(KEY_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| fault(&error.to_string()))?;
+    let key = SecretString::from(text);
+    if key.expose_secret().len() > usize::try_from(KEY_BYTES_MAX).unwrap_or(usize::MAX) {
+        return Err(fault("too long for a key"));
+    }
+    let trimmed = key.expose_secret().trim();
+    if trimmed.is_empty() || !trimmed.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(fault("must hold the key alone, on one line"));
+    }
+    Ok(SecretString::from(trimmed))
+}
+
+/// The first cause, which says the most ("Connection refused"); the outer ones may hold the address.
+fn innermost(fault: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = fault;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    scrub(&cause.to_string())
+}

@@ -1,0 +1,191 @@
+//! A small, strict Kustomer on loopback, for tests, the demo and trying filters without an account. A real HTTP
+//! server that holds everything in memory; it shares no code with the client, so that an error in one is not
+//! confirmed by the other. Started by `tests/`, `cli/sandbox` and `cli/demo`.
+//!
+//! ```text
+//! server (accept, body, budget, fault) -> routes (role, schema) -> customers | conversations | entries | search | bulk
+//!                                                                   -> state (records, indexes, what search sees)
+//! ```
+//!
+//! Outside tests and administrators use `/_sandbox`, which needs no key and is not counted:
+//!
+//! | request | what it does |
+//! | --- | --- |
+//! | `POST /_sandbox/faults` | adds one fault or a list, e.g. `{"method":"POST","path":"/v1/*/notes","after":1,"count":2,"kind":"commit_then_close"}`; kinds: `status` (status, body, headers), `close_before`, `commit_then_close`, `commit_then_status` (status), `delay` (ms), `commit_then_delay` (ms), `garbage` (status, commit), `cut` |
+//! | `GET`, `DELETE /_sandbox/faults` | the faults with how often each matched and fired; removes them |
+//! | `GET`, `DELETE /_sandbox/requests` | counts by route and all arrival times; starts counting again |
+//! | `GET /_sandbox/counts` | how many customers, conversations, notes, messages and requests |
+//! | `GET /_sandbox/dump` | everything, as resource objects |
+//! | `POST /_sandbox/seed` | `{"users":[{"name","email"}],"customers":[create bodies, `updatedAt` allowed]}` |
+
+mod admin;
+mod attributes;
+mod bulk;
+mod catalog;
+mod clock;
+mod conversations;
+mod customers;
+mod entries;
+mod faults;
+mod limits;
+mod options;
+mod paging;
+mod record;
+mod reply;
+mod requests;
+mod roles;
+mod routes;
+mod rules;
+mod schemas;
+mod search;
+mod server;
+mod shared;
+mod state;
+
+use std::io;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use faults::{FAULTS_MAX, Fault, FaultKind};
+pub use limits::LimitOptions;
+pub use options::{ApiKey, Counts, SANDBOX_KEY, SandboxOptions};
+pub use requests::{Arrival, Requests};
+
+use record::Kind;
+use reply::Refusal;
+use shared::Shared;
+use state::State;
+
+/// A running sandbox; dropping it closes its listener and connections.
+pub struct Sandbox {
+    url: String,
+    shared: Arc<Shared>,
+    changes: watch::Receiver<()>,
+    server: JoinHandle<()>,
+}
+
+impl Sandbox {
+    /// Binds, seeds and serves. Errors: the address is taken or not valid, or a seed breaks a rule.
+    pub async fn start(options: SandboxOptions) -> io::Result<Sandbox> {
+        let (changed, changes) = watch::channel(());
+        let listener = TcpListener::bind(&options.listen).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let (users, customers) = (options.users.clone(), options.customers.clone());
+        let mut state = State::new(options, changed);
+        for user in users {
+            admin::seed_user(&mut state, user)
+                .map_err(|refusal| io::Error::other(refusal.line()))?;
+        }
+        for customer in customers {
+            admin::seed_customer(&mut state, customer)
+                .map_err(|refusal| io::Error::other(refusal.line()))?;
+        }
+        let shared = Arc::new(Shared::new(state));
+        let server = tokio::spawn(server::accept(listener, Arc::clone(&shared)));
+        Ok(Sandbox {
+            url,
+            shared,
+            changes,
+            server,
+        })
+    }
+
+    /// `http://127.0.0.1:port`, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Adds a rule behind the others; beyond `FAULTS_MAX` it is left out and false is returned.
+    pub fn add_fault(&self, fault: Fault) -> bool {
+        self.shared.lock().faults.add(fault)
+    }
+
+    pub fn clear_faults(&self) {
+        self.shared.lock().faults.clear();
+    }
+
+    /// The counters so far.
+    pub fn requests(&self) -> Requests {
+        self.shared.lock().requests.clone()
+    }
+
+    /// Starts the counters again.
+    pub fn reset_requests(&self) {
+        self.shared.lock().requests = Requests::default();
+    }
+
+    /// How much there is.
+    pub fn counts(&self) -> Counts {
+        self.shared.lock().counts()
+    }
+
+    /// Resource objects (`type`, `id`, `attributes`, `relationships`) in order of creation, deleted ones left out.
+    pub fn customers(&self) -> Vec<Value> {
+        self.shared.lock().dump(Kind::Customer)
+    }
+
+    /// As `customers`.
+    pub fn conversations(&self) -> Vec<Value> {
+        self.shared.lock().dump(Kind::Conversation)
+    }
+
+    /// As `customers`.
+    pub fn notes(&self) -> Vec<Value> {
+        self.shared.lock().dump(Kind::Note)
+    }
+
+    /// As `customers`.
+    pub fn messages(&self) -> Vec<Value> {
+        self.shared.lock().dump(Kind::Message)
+    }
+
+    /// Adds a customer from a create body (`updatedAt` allowed besides); the id. Error: the rule it breaks.
+    pub fn seed_customer(&self, body: Value) -> Result<String, String> {
+        admin::seed_customer(&mut self.shared.lock(), body)
+            .map_err(|refusal: Refusal| refusal.line())
+    }
+
+    /// Adds a user {name, email}; the id.
+    pub fn seed_user(&self, body: Value) -> Result<String, String> {
+        admin::seed_user(&mut self.shared.lock(), body).map_err(|refusal: Refusal| refusal.line())
+    }
+
+    /// Returns the counts as soon as `reached` holds for them; looks after every request and every change.
+    pub async fn wait_until(&self, reached: impl Fn(&Counts) -> bool) -> Counts {
+        let mut changes = self.changes.clone();
+        loop {
+            changes.borrow_and_update();
+            let counts = self.counts();
+            if reached(&counts) {
+                return counts;
+            }
+            if changes.changed().await.is_err() {
+                // The sender lives in the state, which `self` keeps alive.
+                return counts;
+            }
+        }
+    }
+
+    /// Closes the listener and every connection, and returns when they are closed.
+    pub async fn shutdown(mut self) {
+        self.server.abort();
+        // The only outcome of an aborted task is that it was aborted.
+        let _ = (&mut self.server).await;
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Starts a sandbox and serves until the future is dropped. Errors as `Sandbox::start`.
+pub async fn serve(options: SandboxOptions) -> io::Result<()> {
+    let _sandbox = Sandbox::start(options).await?;
+    std::future::pending().await
+}

@@ -1,0 +1,21 @@
+//! The one test binary: each further binary would cost a link of the whole program.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test stops at the first surprise and says what it measured"
+)]
+
+mod decode;
+mod entries;
+mod filters;
+mod kustomer;
+mod numbers;
+mod patterns;
+mod samples;
+mod systemd;
+mod tidy;
