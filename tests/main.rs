@@ -13,9 +13,11 @@
 mod decode;
 mod entries;
 mod filters;
+mod journal;
 mod kustomer;
 mod numbers;
 mod patterns;
 mod samples;
+mod store;
 mod systemd;
 mod tidy;
