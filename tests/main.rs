@@ -13,6 +13,7 @@
 mod decode;
 mod entries;
 mod filters;
+mod intake;
 mod journal;
 mod kustomer;
 mod numbers;
