@@ -2,6 +2,8 @@
 //! answers 202 without storing, in one run on one machine. The load comes from a second process (this program with an
 //! argument), so that both servers have the same company. `cargo bench --bench intake`.
 
+#![allow(clippy::disallowed_methods, reason = "a bench measures time")]
+
 use axum::http::{Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -240,17 +242,17 @@ async fn load(address: SocketAddr, connections: usize, run: u64) -> Result<(), F
         took.append(&mut task.await??);
     }
     took.sort_unstable();
-    let at = |share: f64| {
-        took.get((took.len() as f64 * share) as usize)
-            .map_or(0.0, |took| took.as_secs_f64() * 1e3)
+    let at = |percent: usize| {
+        let took = took.get(took.len() * percent / 100);
+        took.map_or(0.0, |took| took.as_secs_f64() * 1e3)
     };
     let rate = took.len() as f64 / MEASURED.as_secs_f64();
     let max = took.last().map_or(0.0, |took| took.as_secs_f64() * 1e3);
     writeln!(
         std::io::stdout(),
         "{rate} {} {} {max} {} {}",
-        at(0.5),
-        at(0.99),
+        at(50),
+        at(99),
         next.load(Relaxed),
         cpu_seconds()?
     )?;

@@ -200,6 +200,7 @@ fn is_taken(answer: &str) -> (String, bool) {
     )
 }
 
+const HQ: &str = "/v1/pbx/hq/events";
 const BEARER: &str = "authorization: Bearer s3cret\r\ncontent-type: application/json\r\n";
 
 #[tokio::test]
@@ -226,11 +227,7 @@ async fn an_event_is_taken_once_and_a_repeat_is_known() {
         (1, 1)
     );
     // Well-formed but not understood: accepted, and dead with a reason later.
-    is_taken(
-        &world
-            .post("/v1/pbx/hq/events", BEARER, r#"{"event":"coffee"}"#)
-            .await,
-    );
+    is_taken(&world.post(HQ, BEARER, r#"{"event":"coffee"}"#).await);
     // In chunks, and after a 100 Continue.
     let chunked = "POST /v1/pbx/open/events HTTP/1.1\r\nhost: t\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     is_taken(
@@ -243,7 +240,7 @@ async fn an_event_is_taken_once_and_a_repeat_is_known() {
     );
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     let expecting = request(
-        "/v1/pbx/hq/events",
+        HQ,
         &format!("{BEARER}expect: 100-continue\r\n"),
         b"{\"event\":\"tea\"}",
     );
@@ -340,117 +337,82 @@ fn hmac(body: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn bad_input_is_refused_with_what_to_do() {
+async fn a_wrong_address_method_or_head_is_refused_with_what_to_do() {
     let world = world(Wanted::default()).await;
-    let hq = "/v1/pbx/hq/events";
-    is_problem(
-        &world.post("/v1/pbx/nobody/events", BEARER, EVENT).await,
-        404,
-        "[[pbx]]",
-    );
-    is_problem(
-        &world.post("/v1/pbx/%ff/events", BEARER, EVENT).await,
-        404,
-        "[[pbx]]",
-    );
-    is_problem(&world.post("/other", BEARER, EVENT).await, 404, "/v1/pbx/");
-    let get = world
-        .send(format!(
-            "GET {hq} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n{BEARER}\r\n"
-        ))
-        .await;
+    for (target, word) in [
+        ("/v1/pbx/nobody/events", "[[pbx]]"),
+        ("/v1/pbx/%ff/events", "[[pbx]]"),
+        ("/other", "/v1/pbx/"),
+    ] {
+        is_problem(&world.post(target, BEARER, EVENT).await, 404, word);
+    }
+    let head = format!("{HQ} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n{BEARER}");
+    let get = world.send(format!("GET {head}\r\n")).await;
     is_problem(&get, 405, "post");
     assert!(get.contains("allow: POST"), "{get}");
+    is_problem(&world.send(format!("POST {head}\r\n")).await, 411, "body");
+    let query = "x".repeat(3000);
     is_problem(
-        &world
-            .post(
-                hq,
-                "authorization: Bearer s3cret\r\ncontent-type: image/png\r\n",
-                EVENT,
-            )
-            .await,
-        415,
-        "JSON",
-    );
-    is_problem(
-        &world.post(hq, BEARER, EVENT.split_at(60).0).await,
-        400,
-        "JSON",
-    );
-    is_problem(&world.post(hq, BEARER, "").await, 400, "empty");
-    is_problem(
-        &world.post(hq, BEARER, b"{\"event\":\"\xff\xfe\"}").await,
-        400,
-        "UTF-8",
-    );
-    is_problem(
-        &world
-            .post(hq, BEARER, "[".repeat(5000) + &"]".repeat(5000))
-            .await,
-        400,
-        "deeper",
-    );
-    is_problem(
-        &world
-            .post(&format!("{hq}?{}", "x".repeat(3000)), BEARER, EVENT)
-            .await,
+        &world.post(&format!("{HQ}?{query}"), BEARER, EVENT).await,
         400,
         "query",
     );
-    let none = world
-        .send(format!(
-            "POST {hq} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n{BEARER}\r\n"
-        ))
-        .await;
-    is_problem(&none, 411, "body");
-    let head = format!(
-        "POST {hq} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n{BEARER}content-length: 100\r\n\r\nhalf"
-    );
-    let mut stream = TcpStream::connect(world.address).await.unwrap();
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.shutdown().await.unwrap();
-    assert!(!read_all(&mut stream).await.contains(" 202 "));
-    // Broken HTTP and heads beyond the limits end in hyper's own 4xx.
+    // Broken HTTP and heads beyond the limits end in hyper's own answers.
     assert!(
         world
             .send("what is this\r\n\r\n")
             .await
             .starts_with("HTTP/1.1 400 ")
     );
-    let many = "x-many: 1\r\n".repeat(100);
-    assert!(
-        world
-            .post(hq, &format!("{BEARER}{many}"), EVENT)
-            .await
-            .starts_with("HTTP/1.1 431 ")
-    );
-    let long = format!("x-long: {}\r\n", "x".repeat(40_000));
-    assert!(
-        world
-            .post(hq, &format!("{BEARER}{long}"), EVENT)
-            .await
-            .starts_with("HTTP/1.1 431 ")
-    );
+    for large in [
+        "x-many: 1\r\n".repeat(100),
+        format!("x-long: {}\r\n", "x".repeat(40_000)),
+    ] {
+        let answer = world.post(HQ, &format!("{BEARER}{large}"), EVENT).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
     assert_eq!(world.journal.last_seq(), 0);
-    is_taken(&world.post(hq, BEARER, EVENT).await);
+    is_taken(&world.post(HQ, BEARER, EVENT).await);
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_event_is_refused_with_what_to_do() {
+    let world = world(Wanted::default()).await;
+    let png = "authorization: Bearer s3cret\r\ncontent-type: image/png\r\n";
+    is_problem(&world.post(HQ, png, EVENT).await, 415, "JSON");
+    let deep = "[".repeat(5000) + &"]".repeat(5000);
+    for (body, word) in [
+        (EVENT.split_at(60).0.as_bytes(), "JSON"),
+        (b"", "empty"),
+        (b"{\"event\":\"\xff\xfe\"}", "UTF-8"),
+        (deep.as_bytes(), "deeper"),
+    ] {
+        is_problem(&world.post(HQ, BEARER, body).await, 400, word);
+    }
+    assert_eq!(world.stats.pbxs["hq"].malformed.load(Relaxed), 5);
+    let head = format!("POST {HQ} HTTP/1.1\r\nhost: t\r\n{BEARER}content-length: 100\r\n\r\nhalf");
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert!(!read_all(&mut stream).await.contains(" 202 "));
+    assert_eq!(world.journal.last_seq(), 0);
 }
 
 #[tokio::test]
 async fn an_oversized_body_is_refused_by_its_length_and_while_it_comes() {
     let world = world(Wanted::default()).await;
-    let hq = "/v1/pbx/hq/events";
     is_problem(
-        &world.post(hq, BEARER, vec![b' '; 65 * 1024]).await,
+        &world.post(HQ, BEARER, vec![b' '; 65 * 1024]).await,
         413,
         "65536",
     );
     let chunk = format!("{:x}\r\n{}\r\n", 40_000, " ".repeat(40_000));
     let chunked = format!(
-        "POST {hq} HTTP/1.1\r\nhost: t\r\n{BEARER}transfer-encoding: chunked\r\n\r\n{chunk}{chunk}"
+        "POST {HQ} HTTP/1.1\r\nhost: t\r\n{BEARER}transfer-encoding: chunked\r\n\r\n{chunk}{chunk}"
     );
     is_problem(&world.send(chunked).await, 413, "65536");
     let huge = format!(
-        "POST {hq} HTTP/1.1\r\nhost: t\r\n{BEARER}content-length: 99999999999\r\nexpect: 100-continue\r\n\r\n"
+        "POST {HQ} HTTP/1.1\r\nhost: t\r\n{BEARER}content-length: 99999999999\r\nexpect: 100-continue\r\n\r\n"
     );
     is_problem(&world.send(huge).await, 413, "65536");
     assert_eq!(world.stats.pbxs["hq"].oversized.load(Relaxed), 3);
@@ -458,12 +420,12 @@ async fn an_oversized_body_is_refused_by_its_length_and_while_it_comes() {
     // A refused request whose body is small leaves the connection fit for the next one.
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     let refused = format!(
-        "POST {hq} HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{EVENT}",
+        "POST {HQ} HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{EVENT}",
         EVENT.len()
     );
     stream.write_all(refused.as_bytes()).await.unwrap();
     stream
-        .write_all(&request(hq, BEARER, EVENT.as_bytes()))
+        .write_all(&request(HQ, BEARER, EVENT.as_bytes()))
         .await
         .unwrap();
     let both = read_all(&mut stream).await;
@@ -487,7 +449,7 @@ async fn slow_peers_are_let_go() {
     assert_eq!(world.stats.pbxs["hq"].slow.load(Relaxed), 1);
     assert_eq!(world.send("").await, "", "nothing sent");
     assert_eq!(world.send("POST /v1/pbx/hq/ev").await, "", "half a head");
-    let kept = request("/v1/pbx/hq/events", BEARER, EVENT.as_bytes());
+    let kept = request(HQ, BEARER, EVENT.as_bytes());
     let kept = String::from_utf8(kept)
         .unwrap()
         .replace("connection: close\r\n", "");
@@ -522,7 +484,7 @@ async fn ten_thousand_connections_opened_and_left_do_not_keep_a_real_one_out() {
             is_taken(
                 &world
                     .post(
-                        "/v1/pbx/hq/events",
+                        HQ,
                         BEARER,
                         format!("{{\"event\":\"tea\",\"id\":\"{number}\"}}"),
                     )
@@ -531,7 +493,7 @@ async fn ten_thousand_connections_opened_and_left_do_not_keep_a_real_one_out() {
         }
     }
     assert_eq!(left.len(), flood);
-    is_taken(&world.post("/v1/pbx/hq/events", BEARER, EVENT).await);
+    is_taken(&world.post(HQ, BEARER, EVENT).await);
 }
 
 #[tokio::test]
@@ -544,7 +506,7 @@ async fn a_full_disk_is_503_with_a_time_to_come_again() {
         ..Wanted::default()
     };
     let world = world(wanted).await;
-    let answer = world.post("/v1/pbx/hq/events", BEARER, EVENT).await;
+    let answer = world.post(HQ, BEARER, EVENT).await;
     is_problem(&answer, 503, "disk is full");
     assert!(answer.contains("retry-after: 30"), "{answer}");
     assert_eq!(world.journal.last_seq(), 0);
@@ -556,7 +518,7 @@ async fn a_stop_lets_a_running_request_end_and_takes_no_more() {
     let world = world(Wanted::default()).await;
     let mut running = TcpStream::connect(world.address).await.unwrap();
     let bytes = request(
-        "/v1/pbx/hq/events",
+        HQ,
         &format!("{BEARER}expect: 100-continue\r\n"),
         EVENT.as_bytes(),
     );
@@ -587,7 +549,7 @@ async fn a_stop_cuts_what_outlives_the_grace() {
     .await;
     let mut running = TcpStream::connect(world.address).await.unwrap();
     let bytes = request(
-        "/v1/pbx/hq/events",
+        HQ,
         &format!("{BEARER}expect: 100-continue\r\n"),
         EVENT.as_bytes(),
     );
