@@ -6,6 +6,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod app;
 pub mod backoff;
 pub mod calls;
 pub mod cli;
@@ -15,7 +17,9 @@ pub mod pace;
 pub mod sandbox;
 pub mod settings;
 pub mod store;
+pub mod systemd;
 pub mod terms;
+pub mod trace;
 
 /// Many small records are made in one thread and dropped in another; glibc's allocator spends a fifth of the intake's
 /// time on that (docs/benchmarks.md).

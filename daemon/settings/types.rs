@@ -1,10 +1,13 @@
 //! What can be set, after checking: every value parsed, every file named by an absolute path, no secret inside.
-//! `load.rs` reads the layers, `check.rs` builds these or lists every fault.
+//! `load.rs` reads the layers, `check.rs` builds these or lists every fault. The closed words (`newest`, `done`) are read
+//! straight from the files, so that each is spelled in one place.
 
 use crate::terms::call::CallType;
 use crate::terms::number::{E164, NumberPlan};
 use crate::terms::party::Extensions;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +25,8 @@ pub struct Settings {
     pub carddavs: Vec<CardDavSettings>,
     /// Things that are set but that this version does not do yet, in words; printed by `check`.
     pub later: Vec<String>,
+    /// Things that work but that the administrator should look at, in words; printed by `check`.
+    pub notes: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -78,7 +83,10 @@ pub struct PbxSettings {
     pub time_zone: TimeZone,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Dialect {
     Tieline,
     Freeswitch,
@@ -109,7 +117,8 @@ pub enum Auth {
     None,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum HmacAlgorithm {
     Sha256,
     Sha1,
@@ -181,7 +190,8 @@ impl From<CallType> for CallTypeKey {
 }
 
 /// The conversation's status at the end, or no log at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum LogAs {
     Open,
     Done,
@@ -195,13 +205,15 @@ pub enum AnonymousPolicy {
     Customer(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum UnknownPolicy {
     Create,
     Skip,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum SeveralPolicy {
     Newest,
     Oldest,
@@ -256,7 +268,8 @@ pub struct ContactRules {
     pub max_changes_percent: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum MergeBy {
     Phone,
     Name,
@@ -270,10 +283,13 @@ pub struct ClientSettings {
     pub may: Vec<Right>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Right {
     Lookup,
+    #[serde(rename = "contacts:read")]
     ContactsRead,
+    #[serde(rename = "contacts:write")]
     ContactsWrite,
 }
 

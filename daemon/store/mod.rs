@@ -107,7 +107,8 @@ struct Pulse {
 }
 
 impl Store {
-    /// Opens the store in `dir`, which is created (mode 0700) if missing, and starts the writer thread.
+    /// Opens the store in `dir`, which is created (mode 0700) if missing, and starts the writer thread. Call it inside
+    /// a tokio runtime, whose task answers the jobs.
     ///
     /// # Errors
     /// `InUse`, `NotWritable` or `Damaged`, each with what to do.

@@ -1,0 +1,247 @@
+//! One `[[kustomer]]`: where it is, its budgets and retries, and its rules for calls and texts.
+
+use super::super::file::{CallsFile, File, KustomerFile, TextsFile};
+use super::super::load::read_text;
+use super::super::read;
+use super::super::types::{AnonymousPolicy, CallRules, KustomerSettings, TextRules};
+use super::fields::Fields;
+use super::{contacts, lists};
+use crate::terms::call::CallType;
+use crate::terms::number::NumberPlan;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Kustomer counts requests per minute (Kustomer: Rate limits).
+const BUDGET_WINDOW: Duration = Duration::from_secs(60);
+/// A sandbox may count faster, so that tests need no minute.
+const SANDBOX_WINDOW_MIN: Duration = Duration::from_millis(10);
+const TIMEOUT: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(300)];
+/// Sandboxes are retried within milliseconds; no outage is helped by waits over a day.
+const RETRY: [Duration; 2] = [Duration::from_millis(1), DAY];
+const RETRY_FOR: [Duration; 2] = [SECOND, Duration::from_secs(30 * 24 * 3600)];
+/// Longest id of a customer taken from settings; Kustomer's have 24 digits.
+const CUSTOMER_ID_CHARS_MAX: usize = 64;
+
+/// One integration, if it can be told where it is.
+pub fn kustomer(
+    name: &str,
+    file: &KustomerFile,
+    all: &File,
+    plan: &NumberPlan,
+    fields: &mut Fields<'_>,
+) -> Option<KustomerSettings> {
+    let path = format!("kustomer.{name}");
+    let at = |key: &str| format!("{path}.{key}");
+    let place = address(&path, file, fields);
+    let api_key_file = fields.secret(&path, "api_key_file", file.api_key_file.as_deref());
+    lists::names(
+        &at("pbx"),
+        &file.pbx,
+        all.pbx.keys(),
+        "is no [[pbx]]",
+        fields,
+    );
+    lists::tag(&at("contact_tag"), &file.contact_tag, fields);
+    let loopback = place.as_ref().is_some_and(|place| place.loopback);
+    let window = if loopback {
+        [SANDBOX_WINDOW_MIN, BUDGET_WINDOW]
+    } else {
+        [BUDGET_WINDOW, BUDGET_WINDOW]
+    };
+    let budget_window = fields.duration(&at("budget_window"), &file.budget_window, window);
+    let timeout = fields.duration(&at("timeout"), &file.timeout, TIMEOUT);
+    if file.retry.is_empty() {
+        fields.origins.missing(
+            &at("retry"),
+            "there is no wait in the list",
+            "one wait at least, such as [\"5s\", \"1h\"]",
+        );
+    }
+    let retry = file.retry.iter().enumerate();
+    let retry = retry
+        .map(|(index, wait)| fields.duration(&format!("{path}.retry[{index}]"), wait, RETRY))
+        .collect();
+    let retry_for = fields.duration(&at("retry_for"), &file.retry_for, RETRY_FOR);
+    let calls = calls(&at("calls"), &file.calls, plan, fields);
+    let texts = texts(&at("texts"), &file.texts, plan, fields);
+    let contacts = contacts::rules(&at("contacts"), &file.contacts, all, fields);
+    let place = place?;
+    Some(KustomerSettings {
+        name: name.to_owned(),
+        url: place.url,
+        web_url: place.web_url,
+        api_key_file: api_key_file?,
+        active: file.active,
+        pbx: file.pbx.clone(),
+        contact_tag: file.contact_tag.clone(),
+        requests_per_minute: file.requests_per_minute,
+        searches_per_minute: file.searches_per_minute,
+        budget_window,
+        timeout,
+        retry,
+        retry_for,
+        parallel: file.parallel,
+        calls,
+        texts,
+        contacts,
+    })
+}
+
+struct Address {
+    url: String,
+    web_url: Option<String>,
+    loopback: bool,
+}
+
+/// `org` gives both hosts (Kustomer: Regions and base URLs); `url` the API's alone.
+fn address(path: &str, file: &KustomerFile, fields: &mut Fields<'_>) -> Option<Address> {
+    let (org_key, url_key) = (format!("{path}.org"), format!("{path}.url"));
+    match (&file.org, &file.url) {
+        (Some(org), None) if read::is_host_label(org) => Some(Address {
+            url: format!("https://{org}.api.kustomerapp.com"),
+            web_url: Some(format!("https://{org}.kustomerapp.com")),
+            loopback: false,
+        }),
+        (Some(org), None) => {
+            fields.wrong(
+                &org_key,
+                org,
+                "is no organisation",
+                "ORG of https://ORG.kustomerapp.com: a-z, 0-9 and -",
+            );
+            None
+        }
+        (None, Some(url)) => {
+            let uri = fields.url(&url_key, read::origin(url))?;
+            let url = url.trim().trim_end_matches('/').to_owned();
+            Some(Address {
+                url,
+                web_url: None,
+                loopback: read::is_loopback(&uri),
+            })
+        }
+        (Some(_), Some(_)) => {
+            fields.origins.fault(
+                &url_key,
+                "org and url are both set",
+                "one of them: org, or url for another host",
+            );
+            None
+        }
+        (None, None) => {
+            fields.origins.missing(
+                &org_key,
+                "org is missing",
+                "org = \"acme\", or url for another host",
+            );
+            None
+        }
+    }
+}
+
+fn calls(path: &str, file: &CallsFile, plan: &NumberPlan, fields: &mut Fields<'_>) -> CallRules {
+    let at = |key: &str| format!("{path}.{key}");
+    lists::tags(&at("tags"), &file.tags, fields);
+    let id = file.anonymous.as_str();
+    let plain = id.len() <= CUSTOMER_ID_CHARS_MAX && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    let anonymous = if id == "skip" {
+        AnonymousPolicy::Skip
+    } else {
+        AnonymousPolicy::Customer(id.to_owned())
+    };
+    if id.is_empty() || !plain {
+        fields.wrong(
+            &at("anonymous"),
+            id,
+            "is neither a word nor an id",
+            "\"skip\", or the id of one customer",
+        );
+    }
+    let log = &file.log;
+    let log_as = |call_type: CallType| match call_type {
+        CallType::IncomingAnswered => log.incoming_answered,
+        CallType::IncomingMissed => log.incoming_missed,
+        CallType::OutgoingAnswered => log.outgoing_answered,
+        CallType::OutgoingUnanswered => log.outgoing_unanswered,
+        CallType::Voicemail => log.voicemail,
+        CallType::Internal => log.internal,
+    };
+    CallRules {
+        connected_numbers: lists::numbers(
+            &at("connected_numbers"),
+            &file.connected_numbers,
+            plan,
+            fields,
+        ),
+        ignore: lists::numbers(&at("ignore"), &file.ignore, plan, fields),
+        min_talk: fields.duration(&at("min_talk"), &file.min_talk, [Duration::ZERO, DAY]),
+        anonymous,
+        unknown: file.unknown,
+        several: file.several,
+        voice_message: file.voice_message,
+        log: CallType::ALL
+            .into_iter()
+            .map(|one| (one.into(), log_as(one)))
+            .collect(),
+        tags: file.tags.clone(),
+        note_template: note_template(
+            &at("note_template_file"),
+            file.note_template_file.as_deref(),
+            fields,
+        ),
+        labels: lists::labels(&at("labels"), &file.labels, plan, fields),
+    }
+}
+
+fn note_template(path: &str, written: Option<&str>, fields: &mut Fields<'_>) -> Option<String> {
+    let file = fields.path(path, written?);
+    let shown = file.display().to_string();
+    let source = match read_text(&file) {
+        Ok(source) => source,
+        Err((0, what)) => {
+            fields.origins.fault(path, format!("{shown} {what}"), "");
+            return None;
+        }
+        Err((line, what)) => {
+            fields.origins.fault_in(&shown, Some(line), path, what);
+            return None;
+        }
+    };
+    let mut environment = minijinja::Environment::new();
+    if let Err(error) = environment.add_template("note", &source) {
+        let what = format!(
+            "the template can't be used: {}",
+            error.detail().unwrap_or("it is no minijinja template")
+        );
+        fields.origins.fault_in(&shown, error.line(), path, what);
+        return None;
+    }
+    Some(source)
+}
+
+fn texts(path: &str, file: &TextsFile, plan: &NumberPlan, fields: &mut Fields<'_>) -> TextRules {
+    let at = |key: &str| format!("{path}.{key}");
+    lists::tags(&at("tags"), &file.tags, fields);
+    TextRules {
+        connected_numbers: lists::numbers(
+            &at("connected_numbers"),
+            &file.connected_numbers,
+            plan,
+            fields,
+        ),
+        ignore: lists::numbers(&at("ignore"), &file.ignore, plan, fields),
+        received: file.log.received,
+        sent: file.log.sent,
+        window: fields.duration(
+            &at("window"),
+            &file.window,
+            [Duration::ZERO, 30 * 24 * HOUR],
+        ),
+        text_message: file.text_message,
+        unknown: file.unknown,
+        several: file.several,
+        tags: file.tags.clone(),
+    }
+}

@@ -1,0 +1,411 @@
+//! The files as they are written: every key with its type and, for entries, its default. Owns the list of keys: the
+//! JSON schema is made from here (`schema.rs`), each file is held against that schema (`shape.rs`), and the comments
+//! become its descriptions. The defaults of `[daemon]` are in config/tieline.toml, which is the lowest layer.
+
+mod contacts;
+
+pub use contacts::{CardDavFile, ClientFile, ContactsFile};
+
+use super::types::{Dialect, HmacAlgorithm, LogAs, SeveralPolicy, UnknownPolicy};
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Settings of tieline. Files are read in the order tieline.toml, conf.d/*.toml, environment, --config; later ones
+/// override key by key, and entries of the same name are one entry.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(transform = without_default)]
+pub struct File {
+    /// The process: where it listens and what it keeps.
+    pub daemon: DaemonFile,
+    /// Phone systems that post events.
+    #[schemars(with = "Vec<PbxFile>")]
+    pub pbx: BTreeMap<String, PbxFile>,
+    /// Kustomer organisations that calls and texts are logged in; each takes events by its own filters.
+    #[schemars(with = "Vec<KustomerFile>")]
+    pub kustomer: BTreeMap<String, KustomerFile>,
+    /// Extension or login at the phone system, and the e-mail of the Kustomer user who sits there.
+    pub agents: BTreeMap<String, String>,
+    /// Who may use the contacts API.
+    #[schemars(with = "Vec<ClientFile>")]
+    pub client: BTreeMap<String, ClientFile>,
+    /// Contact servers that the contact sync can use as its phone book.
+    #[schemars(with = "Vec<CardDavFile>")]
+    pub carddav: BTreeMap<String, CardDavFile>,
+}
+
+/// The defaults are those of the parts; repeated at the root they would only be in the way.
+fn without_default(schema: &mut Schema) {
+    if let Some(properties) = schema
+        .get_mut("properties")
+        .and_then(|all| all.as_object_mut())
+    {
+        for property in properties
+            .values_mut()
+            .filter_map(|one| one.as_object_mut())
+        {
+            property.remove("default");
+        }
+    }
+}
+
+/// The process: where it listens and what it keeps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(transform = without_default)]
+pub struct DaemonFile {
+    /// Folder of the store.
+    pub state_dir: String,
+    /// Address for phone systems and Kustomer's webhooks.
+    pub listen: String,
+    /// Address for health, metrics, status and the command line: "unix:" and a path, or a loopback address.
+    pub admin: String,
+    /// Region of numbers written without +, two capital letters (ISO 3166).
+    pub default_region: String,
+    /// Area code of local numbers, if phone systems send such.
+    pub area_code: Option<String>,
+    /// Zone of the times in notes, and of phone systems that send local time (IANA name).
+    pub time_zone: String,
+    /// Space to leave free on the store's disk; with less, events are refused and phone systems try again.
+    pub disk_reserve: String,
+    /// How long raw events and settled calls are kept, for explain and replay.
+    pub keep: String,
+    /// How long a stop may take.
+    pub grace: String,
+    /// Limits of the listener.
+    pub intake: IntakeFile,
+}
+
+/// Limits of the listener.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(transform = without_default)]
+pub struct IntakeFile {
+    /// Largest body of a post.
+    pub body_bytes: String,
+    /// Open connections.
+    #[schemars(range(min = 1, max = 65536))]
+    pub connections: usize,
+    /// From the connection to the end of a request's head.
+    pub header_timeout: String,
+    /// From the head's end to the body's last byte.
+    pub body_timeout: String,
+    /// A connection without a request is closed after this.
+    pub idle_timeout: String,
+    /// Events waiting for the disk; beyond it phone systems are told to try again.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub queue: usize,
+}
+
+/// A phone system.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PbxFile {
+    /// Name in addresses (/v1/pbx/NAME/events) and ids: a-z, 0-9, _ and -.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// In whose words it posts.
+    #[schemars(required)]
+    pub dialect: Option<Dialect>,
+    /// How it proves itself.
+    #[schemars(required)]
+    pub auth: Option<AuthFile>,
+    /// Networks that it may post from; empty: all.
+    pub allow_from: Vec<String>,
+    /// Our own phones: single ones, ranges such as "100-199", names; empty: every number of two to five digits.
+    pub extensions: Vec<String>,
+    /// How long to wait after the last leg's end for late facts.
+    pub settle: String,
+    /// Region of its numbers; default: that of [daemon].
+    pub region: Option<String>,
+    /// Area code of its local numbers; default: that of [daemon], if the region is too.
+    pub area_code: Option<String>,
+    /// Zone of its times, if it sends local ones; default: that of [daemon].
+    pub time_zone: Option<String>,
+}
+
+impl Default for PbxFile {
+    fn default() -> Self {
+        Self {
+            name: None,
+            dialect: None,
+            auth: None,
+            allow_from: Vec::new(),
+            extensions: Vec::new(),
+            settle: "5s".to_owned(),
+            region: None,
+            area_code: None,
+            time_zone: None,
+        }
+    }
+}
+
+/// How a phone system proves itself. Secrets stand in files, never here.
+// Unknown keys are refused by the schema alone: where a later file changes the kind, keys of the former kind remain.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+#[schemars(deny_unknown_fields)]
+pub enum AuthFile {
+    /// HTTP Basic.
+    Basic {
+        /// The user's name.
+        #[schemars(required)]
+        user: Option<String>,
+        /// File with the password alone.
+        #[schemars(required)]
+        password_file: Option<String>,
+    },
+    /// A token in the Authorization header.
+    Bearer {
+        /// File with the token alone.
+        #[schemars(required)]
+        token_file: Option<String>,
+    },
+    /// HMAC over the raw body, as hex or base64.
+    Hmac {
+        /// File with the secret alone.
+        #[schemars(required)]
+        secret_file: Option<String>,
+        /// Header that carries the HMAC.
+        #[schemars(required)]
+        header: Option<String>,
+        /// Hash of the HMAC.
+        #[schemars(required)]
+        algorithm: Option<HmacAlgorithm>,
+    },
+    /// A token in the query, for systems that can do nothing else.
+    Query {
+        /// Name of the query's parameter.
+        #[schemars(required)]
+        name: Option<String>,
+        /// File with the token alone.
+        #[schemars(required)]
+        token_file: Option<String>,
+    },
+    /// No proof: for a loopback listener only.
+    None {},
+}
+
+/// A Kustomer organisation.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct KustomerFile {
+    /// Name in explain, status and logs: a-z, 0-9, _ and -.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// The organisation, as in https://ORG.kustomerapp.com. Either this or url.
+    pub org: Option<String>,
+    /// The API's origin, for another host or a sandbox. Either this or org.
+    pub url: Option<String>,
+    /// File with the API key alone.
+    #[schemars(required)]
+    pub api_key_file: Option<String>,
+    /// Whether it takes new events.
+    pub active: bool,
+    /// Names of the phone systems it takes events of; empty: all.
+    pub pbx: Vec<String>,
+    /// Tag of the customers that become phone contacts.
+    pub contact_tag: String,
+    /// Requests in a minute; Kustomer's smallest plan has 1,000 for all tools together.
+    #[schemars(range(min = 1, max = 1000))]
+    pub requests_per_minute: u32,
+    /// Searches in a minute; Kustomer takes 100.
+    #[schemars(range(min = 1, max = 100))]
+    pub searches_per_minute: u32,
+    /// Length of the window that both limits count in; shorter than a minute only against a sandbox on loopback.
+    pub budget_window: String,
+    /// A whole request, connecting included.
+    pub timeout: String,
+    /// Waits before the second try, the third and so on; the last one repeats.
+    #[schemars(length(min = 1, max = 20))]
+    pub retry: Vec<String>,
+    /// After this a call that can't be logged is given up (`tieline dead`).
+    pub retry_for: String,
+    /// Requests at once.
+    #[schemars(range(min = 1, max = 32))]
+    pub parallel: usize,
+    /// What becomes of calls.
+    pub calls: CallsFile,
+    /// What becomes of texts.
+    pub texts: TextsFile,
+    /// The contact sync.
+    pub contacts: ContactsFile,
+}
+
+impl Default for KustomerFile {
+    fn default() -> Self {
+        Self {
+            name: None,
+            org: None,
+            url: None,
+            api_key_file: None,
+            active: true,
+            pbx: Vec::new(),
+            contact_tag: "phone".to_owned(),
+            requests_per_minute: 500,
+            searches_per_minute: 100,
+            budget_window: "60s".to_owned(),
+            timeout: "30s".to_owned(),
+            retry: ["5s", "30s", "2min", "10min", "30min", "1h"]
+                .map(str::to_owned)
+                .into(),
+            retry_for: "72h".to_owned(),
+            parallel: 4,
+            calls: CallsFile::default(),
+            texts: TextsFile::default(),
+            contacts: ContactsFile::default(),
+        }
+    }
+}
+
+/// A list of numbers, here or in a file of its own. A line is a number as people write it, a prefix "+4930555*", a range
+/// "+4930555100..+4930555199", an extension "101" or a range of them "100-199".
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum NumberList {
+    Here(Vec<String>),
+    Elsewhere(NumberFile),
+}
+
+impl Default for NumberList {
+    fn default() -> Self {
+        Self::Here(Vec::new())
+    }
+}
+
+/// A file with one number or pattern a line; # starts a comment.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NumberFile {
+    /// Path, relative to the file that names it.
+    #[schemars(required)]
+    pub file: Option<String>,
+}
+
+/// What becomes of calls.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CallsFile {
+    /// Our own numbers whose calls are logged; empty: all.
+    pub connected_numbers: NumberList,
+    /// Calls from and to these are not logged.
+    pub ignore: NumberList,
+    /// Answered calls with less talk time are not logged.
+    pub min_talk: String,
+    /// Callers who hide their number: "skip", or the id of one customer who gets them all.
+    pub anonymous: String,
+    /// A number that no customer has.
+    pub unknown: UnknownPolicy,
+    /// A number that several customers have.
+    pub several: SeveralPolicy,
+    /// Also post a voice message, so that reports see a phone conversation.
+    pub voice_message: bool,
+    /// Per kind of call the conversation's status, or "off" for no log.
+    pub log: LogFile,
+    /// Tags of the conversations.
+    #[schemars(length(max = 20))]
+    pub tags: Vec<String>,
+    /// Template of the note (minijinja), in place of the built-in one.
+    pub note_template_file: Option<String>,
+    /// Names shown beside our numbers.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Default for CallsFile {
+    fn default() -> Self {
+        Self {
+            connected_numbers: NumberList::default(),
+            ignore: NumberList::default(),
+            min_talk: "0s".to_owned(),
+            anonymous: "skip".to_owned(),
+            unknown: UnknownPolicy::Create,
+            several: SeveralPolicy::Newest,
+            voice_message: false,
+            log: LogFile::default(),
+            tags: Vec::new(),
+            note_template_file: None,
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+/// The status of a conversation per kind of call.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogFile {
+    pub incoming_answered: LogAs,
+    pub incoming_missed: LogAs,
+    pub outgoing_answered: LogAs,
+    pub outgoing_unanswered: LogAs,
+    pub voicemail: LogAs,
+    pub internal: LogAs,
+}
+
+impl Default for LogFile {
+    fn default() -> Self {
+        Self {
+            incoming_answered: LogAs::Done,
+            incoming_missed: LogAs::Open,
+            outgoing_answered: LogAs::Done,
+            outgoing_unanswered: LogAs::Done,
+            voicemail: LogAs::Open,
+            internal: LogAs::Off,
+        }
+    }
+}
+
+/// What becomes of texts.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextsFile {
+    /// Our own numbers whose texts are logged; empty: all.
+    pub connected_numbers: NumberList,
+    /// Texts from and to these are not logged.
+    pub ignore: NumberList,
+    /// The conversation's status, or "off" for no log.
+    pub log: TextLogFile,
+    /// Texts with the same person within this time share a conversation; 0s: one each.
+    pub window: String,
+    /// Also post an sms message, so that reports see a text conversation.
+    pub text_message: bool,
+    /// A number that no customer has.
+    pub unknown: UnknownPolicy,
+    /// A number that several customers have.
+    pub several: SeveralPolicy,
+    /// Tags of the conversations.
+    #[schemars(length(max = 20))]
+    pub tags: Vec<String>,
+}
+
+impl Default for TextsFile {
+    fn default() -> Self {
+        Self {
+            connected_numbers: NumberList::default(),
+            ignore: NumberList::default(),
+            log: TextLogFile::default(),
+            window: "0s".to_owned(),
+            text_message: false,
+            unknown: UnknownPolicy::Create,
+            several: SeveralPolicy::Newest,
+            tags: Vec::new(),
+        }
+    }
+}
+
+/// The status of a conversation per direction of the text.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextLogFile {
+    pub received: LogAs,
+    pub sent: LogAs,
+}
+
+impl Default for TextLogFile {
+    fn default() -> Self {
+        Self {
+            received: LogAs::Open,
+            sent: LogAs::Done,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The keys of the contact side: the sync of an integration, who may use the contacts API, and contact servers. A part
+//! of [`super::File`].
+
+use super::super::types::{MergeBy, Right};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The contact sync.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContactsFile {
+    /// Customers become phone contacts.
+    pub import: bool,
+    /// Phone contacts become customers.
+    pub export: bool,
+    /// What makes two customers one contact.
+    pub merge_by: Vec<MergeBy>,
+    /// The built-in "directory", or the name of a [[carddav]].
+    pub phonebook: String,
+    /// How often Kustomer is asked for changes.
+    pub poll: String,
+    /// A sync that would change more stops and asks.
+    pub max_changes: MaxChangesFile,
+}
+
+impl Default for ContactsFile {
+    fn default() -> Self {
+        Self {
+            import: true,
+            export: true,
+            merge_by: vec![MergeBy::Phone, MergeBy::Name],
+            phonebook: "directory".to_owned(),
+            poll: "1min".to_owned(),
+            max_changes: MaxChangesFile::default(),
+        }
+    }
+}
+
+/// How much one sync may change before it stops and asks.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MaxChangesFile {
+    /// Contacts.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub count: u32,
+    /// Of all contacts.
+    #[schemars(range(min = 1, max = 100))]
+    pub percent: u32,
+}
+
+impl Default for MaxChangesFile {
+    fn default() -> Self {
+        Self {
+            count: 500,
+            percent: 10,
+        }
+    }
+}
+
+/// Who may use the contacts API.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientFile {
+    /// Name in logs: a-z, 0-9, _ and -.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// File with the token alone.
+    #[schemars(required)]
+    pub token_file: Option<String>,
+    /// What it may do.
+    #[schemars(required)]
+    pub may: Option<Vec<Right>>,
+}
+
+/// A contact server (CardDAV).
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CardDavFile {
+    /// Name that `phonebook` refers to: a-z, 0-9, _ and -.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// Address of the address book.
+    #[schemars(required)]
+    pub url: Option<String>,
+    /// The user's name.
+    #[schemars(required)]
+    pub user: Option<String>,
+    /// File with the password alone.
+    #[schemars(required)]
+    pub password_file: Option<String>,
+}

@@ -1,0 +1,134 @@
+//! Single values, from text to what they mean: durations, sizes, addresses, URLs, tags. Pure; `check.rs` asks, and adds
+//! the place to what is wrong.
+
+use hyper::Uri;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Longest tag that Kustomer takes, in characters.
+const TAG_CHARS_MAX: usize = 64;
+
+/// `5s`, `2min`, `72h`, `30 days`; a day is 24 hours.
+pub fn duration(text: &str) -> Option<Duration> {
+    let span: Span = text.parse().ok()?;
+    let duration: SignedDuration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    Duration::try_from(duration).ok()
+}
+
+/// `64 MiB`, `500 kB`, `1024`.
+pub fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (count, unit) = text.split_at_checked(unit_at)?;
+    let factor: u64 = match unit.trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    count.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// A duration as one writes it: `1h 30m`.
+pub fn duration_words(duration: Duration) -> String {
+    SignedDuration::try_from(duration).map_or_else(
+        |_| format!("{duration:?}"),
+        |duration| format!("{duration:#}"),
+    )
+}
+
+/// Why an address can't be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrlFault {
+    Form,
+    /// `http:` to another machine: the key would be readable on the way.
+    Plain,
+    /// User and password in the address.
+    Secret,
+    /// A path or query where there may be none.
+    Path,
+}
+
+/// A URL that secrets may be sent to: `https:`, or `http:` on loopback.
+pub fn url(text: &str) -> Result<Uri, UrlFault> {
+    let uri: Uri = text.trim().parse().map_err(|_| UrlFault::Form)?;
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err(UrlFault::Form);
+    };
+    if authority.as_str().contains('@') {
+        return Err(UrlFault::Secret);
+    }
+    match scheme {
+        "https" => Ok(uri),
+        "http" if is_loopback(&uri) => Ok(uri),
+        "http" => Err(UrlFault::Plain),
+        _ => Err(UrlFault::Form),
+    }
+}
+
+/// As [`url`], without a path: `https://acme.api.kustomerapp.com`, without a slash at its end.
+pub fn origin(text: &str) -> Result<Uri, UrlFault> {
+    let uri = url(text)?;
+    if uri
+        .path_and_query()
+        .is_some_and(|path| path.as_str() != "/")
+        || text.contains('#')
+    {
+        return Err(UrlFault::Path);
+    }
+    Ok(uri)
+}
+
+/// Whether a URL stays on this machine.
+pub fn is_loopback(uri: &Uri) -> bool {
+    let host = uri
+        .host()
+        .unwrap_or_default()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// `127.0.0.1:8480`, `[::1]:8480`.
+pub fn socket(text: &str) -> Option<SocketAddr> {
+    text.trim().parse().ok()
+}
+
+/// Whether Kustomer takes the tag: `^[0-9a-zA-ZÀ-ÿ_/<>\-.]{1}[0-9a-zA-ZÀ-ÿ _/<>\-.]{0,63}$` (its OpenAPI description).
+pub fn is_tag(text: &str) -> bool {
+    let fits =
+        |c: char| c.is_ascii_alphanumeric() || ('À'..='ÿ').contains(&c) || "_/<>-.".contains(c);
+    let mut chars = text.chars();
+    chars.next().is_some_and(fits)
+        && chars.all(|c| fits(c) || c == ' ')
+        && text.chars().count() <= TAG_CHARS_MAX
+}
+
+/// Whether `text` is the label of a host: an organisation's name in `https://ORG.kustomerapp.com`.
+pub fn is_host_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// One @ with something on both sides; Kustomer decides the rest.
+pub fn is_email(text: &str) -> bool {
+    let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    plain
+        && text.split_once('@').is_some_and(|(user, host)| {
+            !user.is_empty() && host.contains('.') && !host.contains('@')
+        })
+}

@@ -1,0 +1,165 @@
+//! The settings in force in readable lines: what `check` prints when nothing is wrong.
+
+use super::read::duration_words;
+use super::types::{
+    AdminAddress, AnonymousPolicy, Auth, CallRules, Dialect, KustomerSettings, LogAs,
+    NumberPattern, PbxSettings, Settings, SeveralPolicy, TextRules, UnknownPolicy,
+};
+use std::time::Duration;
+
+/// Lines for people: the daemon, phone systems, integrations with their filters, then notes and what comes later.
+/// Numbers that are filtered are counted, not listed.
+pub fn summary(settings: &Settings) -> Vec<String> {
+    let daemon = &settings.daemon;
+    let admin = match &daemon.admin {
+        AdminAddress::Unix(path) => format!("unix:{}", path.display()),
+        AdminAddress::Tcp(address) => address.to_string(),
+    };
+    let mut lines = vec![
+        format!(
+            "daemon: listens on {}, admin on {admin}, keeps its state in {}",
+            daemon.listen,
+            daemon.state_dir.display()
+        ),
+        format!(
+            "daemon: times in {}, events kept for {}",
+            daemon.time_zone_name,
+            duration_words(daemon.keep)
+        ),
+    ];
+    lines.extend(settings.pbxs.iter().map(pbx));
+    for kustomer in &settings.kustomers {
+        lines.extend(integration(kustomer));
+    }
+    if !settings.agents.is_empty() {
+        lines.push(format!(
+            "agents: {} mapped to Kustomer users",
+            settings.agents.len()
+        ));
+    }
+    lines.extend(settings.notes.iter().map(|note| format!("note: {note}")));
+    lines.extend(settings.later.iter().map(|later| format!("later: {later}")));
+    lines
+}
+
+fn pbx(pbx: &PbxSettings) -> String {
+    let dialect = match pbx.dialect {
+        Dialect::Tieline => "tieline",
+        Dialect::Freeswitch => "freeswitch",
+    };
+    let proof = match &pbx.auth {
+        Auth::Basic { .. } => "user and password",
+        Auth::Bearer { .. } => "a bearer token",
+        Auth::Hmac { .. } => "an HMAC",
+        Auth::Query { .. } => "a token in the query",
+        Auth::None => "no proof",
+    };
+    let from = if pbx.allow_from.is_empty() {
+        "anywhere".to_owned()
+    } else {
+        pbx.allow_from
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    format!(
+        "pbx {}: {dialect}, posts to /v1/pbx/{}/events from {from} with {proof}",
+        pbx.name, pbx.name
+    )
+}
+
+fn integration(kustomer: &KustomerSettings) -> Vec<String> {
+    let name = &kustomer.name;
+    let state = if kustomer.active { "" } else { " (inactive)" };
+    let systems = if kustomer.pbx.is_empty() {
+        "all phone systems".to_owned()
+    } else {
+        kustomer.pbx.join(", ")
+    };
+    let (requests, searches) = (kustomer.requests_per_minute, kustomer.searches_per_minute);
+    vec![
+        format!(
+            "kustomer {name}{state}: {} takes {systems}; {requests} requests and {searches} searches a minute",
+            kustomer.url
+        ),
+        format!("kustomer {name} calls: {}", calls(&kustomer.calls)),
+        format!("kustomer {name} texts: {}", texts(&kustomer.texts)),
+    ]
+}
+
+fn calls(rules: &CallRules) -> String {
+    let mut parts = vec![numbers(&rules.connected_numbers, &rules.ignore)];
+    if rules.min_talk > Duration::ZERO {
+        parts.push(format!(
+            "talk of {} or more",
+            duration_words(rules.min_talk)
+        ));
+    }
+    let off: Vec<&str> = rules
+        .log
+        .iter()
+        .filter(|(_, log)| **log == LogAs::Off)
+        .map(|(key, _)| key.0)
+        .collect();
+    if !off.is_empty() {
+        parts.push(format!("not {}", off.join(", ")));
+    }
+    parts.push(match &rules.anonymous {
+        AnonymousPolicy::Skip => "anonymous callers skipped".to_owned(),
+        AnonymousPolicy::Customer(id) => format!("anonymous callers go to customer {id}"),
+    });
+    parts.push(policies(rules.unknown, rules.several));
+    if rules.voice_message {
+        parts.push("with a voice message".to_owned());
+    }
+    if rules.note_template.is_some() {
+        parts.push("note from a template of your own".to_owned());
+    }
+    parts.join("; ")
+}
+
+fn texts(rules: &TextRules) -> String {
+    let mut parts = vec![numbers(&rules.connected_numbers, &rules.ignore)];
+    for (words, log) in [("received", rules.received), ("sent", rules.sent)] {
+        if log == LogAs::Off {
+            parts.push(format!("not {words}"));
+        }
+    }
+    parts.push(policies(rules.unknown, rules.several));
+    if rules.window > Duration::ZERO {
+        parts.push(format!(
+            "one conversation per {}",
+            duration_words(rules.window)
+        ));
+    }
+    if rules.text_message {
+        parts.push("with an sms message".to_owned());
+    }
+    parts.join("; ")
+}
+
+fn numbers(connected: &[NumberPattern], ignore: &[NumberPattern]) -> String {
+    let ours = match connected.len() {
+        0 => "all our numbers".to_owned(),
+        1 => "1 of our numbers".to_owned(),
+        count => format!("{count} of our numbers or patterns"),
+    };
+    match ignore.len() {
+        0 => ours,
+        count => format!("{ours}; {count} ignored numbers or patterns"),
+    }
+}
+
+fn policies(unknown: UnknownPolicy, several: SeveralPolicy) -> String {
+    let unknown = match unknown {
+        UnknownPolicy::Create => "unknown numbers become customers",
+        UnknownPolicy::Skip => "unknown numbers skipped",
+    };
+    let several = match several {
+        SeveralPolicy::Newest => "of several customers the newest",
+        SeveralPolicy::Oldest => "of several customers the oldest",
+        SeveralPolicy::Skip => "several customers skipped",
+    };
+    format!("{unknown}; {several}")
+}
