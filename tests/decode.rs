@@ -6,7 +6,9 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use serde_json::Value;
 use tieline::calls::assemble::{self, Done, State};
-use tieline::calls::decode::{self, LegFacts, Malformed, NotUnderstood, PhoneEvent, RawEvent, Site};
+use tieline::calls::decode::{
+    self, LegFacts, Malformed, NotUnderstood, PhoneEvent, RawEvent, Site,
+};
 use tieline::cli::decode::{Decoded, Source, decode_recording, decoded_json};
 use tieline::cli::recording::{Post, RECORDINGS, posts};
 use tieline::settings::types::Dialect;
@@ -15,7 +17,10 @@ use tieline::terms::number::NumberPlan;
 use tieline::terms::party::{ExtensionRange, Extensions, Party};
 
 fn site(extensions: &[(&str, &str)]) -> Site {
-    let range = |(first, last): &(&str, &str)| ExtensionRange { first: (*first).to_owned(), last: (*last).to_owned() };
+    let range = |(first, last): &(&str, &str)| ExtensionRange {
+        first: (*first).to_owned(),
+        last: (*last).to_owned(),
+    };
     Site {
         pbx: "hq".to_owned(),
         plan: NumberPlan::new("DE", Some("211")).unwrap(),
@@ -29,7 +34,12 @@ fn lab() -> Site {
 }
 
 fn raw(body: &[u8]) -> RawEvent<'_> {
-    RawEvent { content_type: None, query: None, body, received: "2026-11-20T12:00:00Z".parse().unwrap() }
+    RawEvent {
+        content_type: None,
+        query: None,
+        body,
+        received: "2026-11-20T12:00:00Z".parse().unwrap(),
+    }
 }
 
 fn of_post(post: &Post) -> RawEvent<'_> {
@@ -46,7 +56,13 @@ fn selected(recording: &[u8], keep: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let mut out = Vec::new();
     for post in posts(recording) {
         if keep(&post.body) {
-            out.extend_from_slice(format!("### 1795177476.129\nPOST /x HTTP/1.1\nContent-Length: {}\n\n", post.body.len()).as_bytes());
+            out.extend_from_slice(
+                format!(
+                    "### 1795177476.129\nPOST /x HTTP/1.1\nContent-Length: {}\n\n",
+                    post.body.len()
+                )
+                .as_bytes(),
+            );
             out.extend_from_slice(&post.body);
             out.push(b'\n');
         }
@@ -64,7 +80,10 @@ fn assert_expected(name: &str, decoded: &Decoded, expected: &[u8]) {
     let tolerance = expected["tolerance_seconds"].as_f64().unwrap();
     let actual = decoded_json(decoded);
     assert_eq!(actual["texts"], expected["texts"], "{name}");
-    let (calls, wanted) = (actual["calls"].as_array().unwrap(), expected["calls"].as_array().unwrap());
+    let (calls, wanted) = (
+        actual["calls"].as_array().unwrap(),
+        expected["calls"].as_array().unwrap(),
+    );
     assert_eq!(calls.len(), wanted.len(), "{name}: calls");
     for (call, wanted) in calls.iter().zip(wanted) {
         for (field, wanted) in wanted.as_object().unwrap() {
@@ -72,18 +91,30 @@ fn assert_expected(name: &str, decoded: &Decoded, expected: &[u8]) {
             let what = format!("{name}: {field}: got {got}, expected {wanted}");
             match (got, wanted) {
                 (Value::Number(got), Value::Number(wanted)) => {
-                    assert!((got.as_f64().unwrap() - wanted.as_f64().unwrap()).abs() <= tolerance, "{what}");
+                    assert!(
+                        (got.as_f64().unwrap() - wanted.as_f64().unwrap()).abs() <= tolerance,
+                        "{what}"
+                    );
                 }
-                (Value::String(got), Value::String(wanted)) if matches!(field.as_str(), "started" | "answered" | "ended") => {
-                    let (got, wanted): (Timestamp, Timestamp) = (got.parse().unwrap(), wanted.parse().unwrap());
-                    assert!(got.duration_since(wanted).as_secs_f64().abs() <= tolerance, "{what}");
+                (Value::String(got), Value::String(wanted))
+                    if matches!(field.as_str(), "started" | "answered" | "ended") =>
+                {
+                    let (got, wanted): (Timestamp, Timestamp) =
+                        (got.parse().unwrap(), wanted.parse().unwrap());
+                    assert!(
+                        got.duration_since(wanted).as_secs_f64().abs() <= tolerance,
+                        "{what}"
+                    );
                 }
                 _ => assert_eq!(got, wanted, "{what}"),
             }
         }
         assert_eq!(call["doubts"], serde_json::json!([]), "{name}");
     }
-    assert!(decoded.calls.iter().all(|call| call.open.is_none()), "{name}: open");
+    assert!(
+        decoded.calls.iter().all(|call| call.open.is_none()),
+        "{name}: open"
+    );
 }
 
 #[test]
@@ -91,8 +122,17 @@ fn every_recording_gives_the_calls_that_were_made() {
     for (name, recording, expected) in RECORDINGS {
         let decoded = fs(recording, &lab());
         assert_expected(name, &decoded, expected);
-        let undecoded = if name.ends_with("default-encodings") { 2 } else { 0 };
-        assert_eq!(decoded.undecoded.len(), undecoded, "{name}: {:?}", decoded.undecoded);
+        let undecoded = if name.ends_with("default-encodings") {
+            2
+        } else {
+            0
+        };
+        assert_eq!(
+            decoded.undecoded.len(),
+            undecoded,
+            "{name}: {:?}",
+            decoded.undecoded
+        );
         // Without any configuration too.
         let mut bare = site(&[]);
         bare.plan = NumberPlan::new("DE", None).unwrap();
@@ -104,12 +144,16 @@ fn every_recording_gives_the_calls_that_were_made() {
 fn each_module_alone_suffices() {
     for (name, recording, expected) in RECORDINGS {
         let json = |body: &[u8]| body.starts_with(b"{");
-        let only_xml = selected(recording, |body| !json(body) && !body.starts_with(b"cdr=%7B"));
+        let only_xml = selected(recording, |body| {
+            !json(body) && !body.starts_with(b"cdr=%7B")
+        });
         assert_expected(name, &fs(&only_xml, &lab()), expected);
         let only_json = selected(recording, json);
         assert_expected(name, &fs(&only_json, &lab()), expected);
         // mod_format_cdr posts a legs alone: those with a dial plan's log, and agents' legs that nobody answered.
-        let a_legs = selected(recording, |body| json(body) && body.windows(9).any(|bytes| bytes == b"\"app_log\""));
+        let a_legs = selected(recording, |body| {
+            json(body) && body.windows(9).any(|bytes| bytes == b"\"app_log\"")
+        });
         assert_expected(name, &fs(&a_legs, &lab()), expected);
     }
 }
@@ -117,10 +161,18 @@ fn each_module_alone_suffices() {
 #[test]
 fn each_encoding_of_json_cdr_gives_the_same_call() {
     use base64::Engine as _;
-    let (_, recording, expected) = RECORDINGS.iter().find(|(name, ..)| name.starts_with("06-")).unwrap();
-    let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let (_, recording, expected) = RECORDINGS
+        .iter()
+        .find(|(name, ..)| name.starts_with("06-"))
+        .unwrap();
+    let encode = |text: &str| {
+        percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    };
     let mut encodings: [Vec<u8>; 4] = Default::default();
-    for post in posts(recording).iter().filter(|post| post.body.starts_with(b"{")) {
+    for post in posts(recording)
+        .iter()
+        .filter(|post| post.body.starts_with(b"{"))
+    {
         let text = std::str::from_utf8(&post.body).unwrap();
         let mut value: Value = serde_json::from_str(text).unwrap();
         for variable in value["variables"].as_object_mut().unwrap().values_mut() {
@@ -129,11 +181,20 @@ fn each_encoding_of_json_cdr_gives_the_same_call() {
         let bodies = [
             value.to_string(),
             format!("cdr={}", encode(text)),
-            format!("cdr={}", base64::engine::general_purpose::STANDARD.encode(text)),
+            format!(
+                "cdr={}",
+                base64::engine::general_purpose::STANDARD.encode(text)
+            ),
             format!("cdr={text}"),
         ];
         for (encoding, body) in encodings.iter_mut().zip(bodies) {
-            encoding.extend_from_slice(format!("### 1.0\nPOST /x HTTP/1.1\nContent-Length: {}\n\n{body}\n", body.len()).as_bytes());
+            encoding.extend_from_slice(
+                format!(
+                    "### 1.0\nPOST /x HTTP/1.1\nContent-Length: {}\n\n{body}\n",
+                    body.len()
+                )
+                .as_bytes(),
+            );
         }
     }
     for encoding in &encodings {
@@ -143,18 +204,31 @@ fn each_encoding_of_json_cdr_gives_the_same_call() {
 
 #[test]
 fn what_nobody_can_decode_says_what_to_set() {
-    let (_, recording, _) = RECORDINGS.iter().find(|(name, ..)| name.ends_with("default-encodings")).unwrap();
+    let (_, recording, _) = RECORDINGS
+        .iter()
+        .find(|(name, ..)| name.ends_with("default-encodings"))
+        .unwrap();
     let all = posts(recording);
-    let doubly = all.iter().find(|post| post.body.starts_with(b"cdr=%7B")).unwrap();
+    let doubly = all
+        .iter()
+        .find(|post| post.body.starts_with(b"cdr=%7B"))
+        .unwrap();
     assert_eq!(decode::admit(Dialect::Freeswitch, &of_post(doubly)), Ok(()));
     let fault = decode::decode(Dialect::Freeswitch, &of_post(doubly), &lab()).unwrap_err();
     assert_eq!(fault, NotUnderstood::EncodedTwice);
-    assert!(fault.to_string().contains("encode=false, or encode-values=false"));
+    assert!(
+        fault
+            .to_string()
+            .contains("encode=false, or encode-values=false")
+    );
 }
 
 #[test]
 fn posts_written_into_each_other_are_told_apart() {
-    let (_, recording, _) = RECORDINGS.iter().find(|(name, ..)| name.ends_with("503")).unwrap();
+    let (_, recording, _) = RECORDINGS
+        .iter()
+        .find(|(name, ..)| name.ends_with("503"))
+        .unwrap();
     let all = posts(recording);
     assert_eq!(all.len(), 9);
     let uuid = |post: &Post| {
@@ -168,15 +242,29 @@ fn posts_written_into_each_other_are_told_apart() {
 
 #[test]
 fn without_the_first_leg_a_call_stays_open_and_is_closed_as_far_as_known() {
-    let (_, recording, _) = RECORDINGS.iter().find(|(name, ..)| name.starts_with("11-")).unwrap();
-    let branch = selected(recording, |body| body.windows(22).any(|bytes| bytes == b"\"originating_leg_uuid\""));
+    let (_, recording, _) = RECORDINGS
+        .iter()
+        .find(|(name, ..)| name.starts_with("11-"))
+        .unwrap();
+    let branch = selected(recording, |body| {
+        body.windows(22)
+            .any(|bytes| bytes == b"\"originating_leg_uuid\"")
+    });
     let decoded = fs(&branch, &lab());
     let call = decoded.calls.first().unwrap();
     assert_eq!(call.open, Some(assemble::OpenWhy::NoRoot));
     assert_eq!(call.call.call_type, CallType::OutgoingAnswered);
     assert_eq!(call.call.other.raw, "0301234567");
-    assert_eq!(call.call.connected.as_ref().unwrap().as_str(), "+4921155500100");
-    assert!(call.call.doubts.iter().any(|doubt| doubt.contains("incomplete")));
+    assert_eq!(
+        call.call.connected.as_ref().unwrap().as_str(),
+        "+4921155500100"
+    );
+    assert!(
+        call.call
+            .doubts
+            .iter()
+            .any(|doubt| doubt.contains("incomplete"))
+    );
 }
 
 fn tieline(body: &str) -> Result<Vec<PhoneEvent>, NotUnderstood> {
@@ -184,41 +272,77 @@ fn tieline(body: &str) -> Result<Vec<PhoneEvent>, NotUnderstood> {
 }
 
 fn example(file: &str) -> Decoded {
-    let path = format!("{}/fixtures/phone/tieline/{file}", env!("CARGO_MANIFEST_DIR"));
-    decode_recording(Dialect::Tieline, Source::Http, &std::fs::read(path).unwrap(), &lab()).unwrap()
+    let path = format!(
+        "{}/fixtures/phone/tieline/{file}",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    decode_recording(
+        Dialect::Tieline,
+        Source::Http,
+        &std::fs::read(path).unwrap(),
+        &lab(),
+    )
+    .unwrap()
 }
 
 fn example_call(file: &str) -> tieline::terms::call::Call {
     let mut decoded = example(file);
-    assert_eq!((decoded.calls.len(), decoded.undecoded.len()), (1, 0), "{file}");
+    assert_eq!(
+        (decoded.calls.len(), decoded.undecoded.len()),
+        (1, 0),
+        "{file}"
+    );
     let call = decoded.calls.remove(0);
-    assert_eq!((call.open, call.call.doubts.len()), (None, 0), "{file}: {:?}", call.call.doubts);
+    assert_eq!(
+        (call.open, call.call.doubts.len()),
+        (None, 0),
+        "{file}: {:?}",
+        call.call.doubts
+    );
     call.call
 }
 
 #[test]
 fn our_own_dialect_as_documented() {
     let call = example_call("ended-answered.json");
-    assert_eq!((call.call_type, call.direction), (CallType::IncomingAnswered, Direction::In));
+    assert_eq!(
+        (call.call_type, call.direction),
+        (CallType::IncomingAnswered, Direction::In)
+    );
     assert_eq!(call.other.number().unwrap().as_str(), "+491711234567");
     assert_eq!(call.other.name.as_deref(), Some("Max"));
     assert_eq!(call.agent.unwrap().0, "101");
     assert_eq!((call.wait.as_millis(), call.talk.as_millis()), (1991, 5000));
     assert_eq!(call.recording.as_deref(), Some("https://pbx.example/r/a1"));
-    assert_eq!((call.tags, call.agent_note.as_deref()), (vec!["vip".to_owned()], Some("wants an offer")));
+    assert_eq!(
+        (call.tags, call.agent_note.as_deref()),
+        (vec!["vip".to_owned()], Some("wants an offer"))
+    );
 
     let call = example_call("ended-missed.json");
-    assert_eq!((call.call_type, call.reason), (CallType::IncomingMissed, Some(Reason::QueueTimeout)));
+    assert_eq!(
+        (call.call_type, call.reason),
+        (CallType::IncomingMissed, Some(Reason::QueueTimeout))
+    );
     assert_eq!((call.queue.as_deref(), call.agent), (Some("support"), None));
 
     let call = example_call("ended-outgoing.json");
-    assert_eq!((call.call_type, call.reason), (CallType::OutgoingUnanswered, Some(Reason::Busy)));
+    assert_eq!(
+        (call.call_type, call.reason),
+        (CallType::OutgoingUnanswered, Some(Reason::Busy))
+    );
     assert_eq!(call.other.number().unwrap().as_str(), "+49301234567");
     assert_eq!(call.connected.unwrap().as_str(), "+4921155500100");
-    assert_eq!((call.first_agent, call.agent.unwrap().0.as_str()), (None, "101"));
+    assert_eq!(
+        (call.first_agent, call.agent.unwrap().0.as_str()),
+        (None, "101")
+    );
 
     let call = example_call("ended-voicemail.json");
-    assert_eq!((call.call_type, call.reason), (CallType::Voicemail, Some(Reason::NoAnswer)));
+    assert_eq!(
+        (call.call_type, call.reason),
+        (CallType::Voicemail, Some(Reason::NoAnswer))
+    );
     assert!(call.voicemail && call.voicemail_link.is_some());
 }
 
@@ -226,21 +350,40 @@ fn our_own_dialect_as_documented() {
 fn live_events_tell_the_same_call() {
     let call = example_call("live-transferred.jsonl");
     assert_eq!(call.call_type, CallType::IncomingAnswered);
-    assert_eq!((call.first_agent.unwrap().0.as_str(), call.agent.unwrap().0.as_str()), ("101", "102"));
+    assert_eq!(
+        (
+            call.first_agent.unwrap().0.as_str(),
+            call.agent.unwrap().0.as_str()
+        ),
+        ("101", "102")
+    );
     assert_eq!((call.wait.as_secs(), call.talk.as_secs()), (5, 10 + 12));
     let hop = call.transfers.first().unwrap();
-    assert_eq!((hop.kind.word(), hop.from.as_str(), hop.to.as_str()), ("blind", "101", "102"));
+    assert_eq!(
+        (hop.kind.word(), hop.from.as_str(), hop.to.as_str()),
+        ("blind", "101", "102")
+    );
 }
 
 #[test]
 fn texts_and_what_is_none() {
     let text = example("text-in.json").texts.remove(0);
-    assert_eq!((text.direction, text.body.as_str()), (Direction::In, "Hello"));
+    assert_eq!(
+        (text.direction, text.body.as_str()),
+        (Direction::In, "Hello")
+    );
     let text = example("text-out.json").texts.remove(0);
     assert_eq!(text.to.number().unwrap().as_str(), "+491711234567");
-    assert_eq!(text.at.to_string(), "2026-11-20T12:30:00Z", "local time of the site");
+    assert_eq!(
+        text.at.to_string(),
+        "2026-11-20T12:30:00Z",
+        "local time of the site"
+    );
     assert_eq!(text.body, "Yes, it is ready.\nSee you!");
-    for (file, why) in [("whatsapp.json", "WhatsApp"), ("unknown-event.json", "unknown kind")] {
+    for (file, why) in [
+        ("whatsapp.json", "WhatsApp"),
+        ("unknown-event.json", "unknown kind"),
+    ] {
         let decoded = example(file);
         assert!(decoded.texts.is_empty() && decoded.calls.is_empty());
         assert!(decoded.undecoded.first().unwrap().why.contains(why));
@@ -251,13 +394,22 @@ fn texts_and_what_is_none() {
 
 #[test]
 fn the_schema_names_every_field_of_the_examples() {
-    let schema: Value = serde_json::from_str(include_str!("../config/dialect-tieline.schema.json")).unwrap();
+    let schema: Value =
+        serde_json::from_str(include_str!("../config/dialect-tieline.schema.json")).unwrap();
     let known = schema["properties"].as_object().unwrap();
     let folder = format!("{}/fixtures/phone/tieline", env!("CARGO_MANIFEST_DIR"));
     for file in std::fs::read_dir(folder).unwrap() {
-        for line in std::fs::read_to_string(file.unwrap().path()).unwrap().lines() {
+        for line in std::fs::read_to_string(file.unwrap().path())
+            .unwrap()
+            .lines()
+        {
             let event: Value = serde_json::from_str(line).unwrap();
-            for field in event.as_object().unwrap().keys().filter(|field| *field != "pages") {
+            for field in event
+                .as_object()
+                .unwrap()
+                .keys()
+                .filter(|field| *field != "pages")
+            {
                 assert!(known.contains_key(field), "{field}");
             }
         }
@@ -269,26 +421,57 @@ fn bad_events_of_our_own_dialect_are_named() {
     let missing = |field| Err(NotUnderstood::Missing(field));
     assert_eq!(tieline(r#"{"id":"a"}"#), missing("event"));
     assert_eq!(tieline(r#"{"event":"call.ended"}"#), missing("id"));
-    assert_eq!(tieline(r#"{"event":"call.ended","id":"  "}"#), missing("id"));
-    assert_eq!(tieline(r#"{"event":"text","id":"m","from":"1","to":"2"}"#), missing("body"));
+    assert_eq!(
+        tieline(r#"{"event":"call.ended","id":"  "}"#),
+        missing("id")
+    );
+    assert_eq!(
+        tieline(r#"{"event":"text","id":"m","from":"1","to":"2"}"#),
+        missing("body")
+    );
     assert_eq!(tieline("[1]"), Err(NotUnderstood::NotAnObject));
     assert_eq!(tieline("a=b"), Err(NotUnderstood::NotAnObject));
-    assert_eq!(tieline(r#"{"event":"call.eaten","id":"a"}"#), Err(NotUnderstood::UnknownEvent));
-    assert_eq!(tieline(r#"{"event":"call.ended","id":"a","started":"noon"}"#), Err(NotUnderstood::BadTime("started")));
-    for (field, value) in [("from", "{}"), ("tags", "1"), ("direction", "\"up\""), ("reason", "\"tired\""), ("transfers", "[1]")] {
+    assert_eq!(
+        tieline(r#"{"event":"call.eaten","id":"a"}"#),
+        Err(NotUnderstood::UnknownEvent)
+    );
+    assert_eq!(
+        tieline(r#"{"event":"call.ended","id":"a","started":"noon"}"#),
+        Err(NotUnderstood::BadTime("started"))
+    );
+    for (field, value) in [
+        ("from", "{}"),
+        ("tags", "1"),
+        ("direction", "\"up\""),
+        ("reason", "\"tired\""),
+        ("transfers", "[1]"),
+    ] {
         let body = format!(r#"{{"event":"call.ended","id":"a","{field}":{value}}}"#);
-        assert!(matches!(tieline(&body), Err(NotUnderstood::WrongType { field: named, .. }) if named == field), "{field}");
+        assert!(
+            matches!(tieline(&body), Err(NotUnderstood::WrongType { field: named, .. }) if named == field),
+            "{field}"
+        );
     }
 }
 
 #[test]
 fn an_end_before_its_start_is_repaired_with_a_doubt() {
     let body = r#"{"event":"call.ended","id":"a","from":"call me","to":"+4921155500100","started":"2026-11-20T12:00:10Z","answered":"2026-11-20T12:00:12Z","ended":"2026-11-20T12:00:00Z"}"#;
-    let decoded = decode_recording(Dialect::Tieline, Source::Http, body.as_bytes(), &lab()).unwrap();
+    let decoded =
+        decode_recording(Dialect::Tieline, Source::Http, body.as_bytes(), &lab()).unwrap();
     let call = &decoded.calls.first().unwrap().call;
     assert_eq!((call.ended, call.talk.as_secs()), (call.started, 0));
-    assert!(call.doubts.iter().any(|doubt| doubt.contains("ended before it started")), "{:?}", call.doubts);
-    assert_eq!((&call.other.party, call.other.raw.as_str()), (&Party::Invalid, "call me"));
+    assert!(
+        call.doubts
+            .iter()
+            .any(|doubt| doubt.contains("ended before it started")),
+        "{:?}",
+        call.doubts
+    );
+    assert_eq!(
+        (&call.other.party, call.other.raw.as_str()),
+        (&Party::Invalid, "call me")
+    );
 }
 
 #[test]
@@ -299,23 +482,65 @@ fn admitted_is_what_is_whole() {
     for dialect in [Dialect::Tieline, Dialect::Freeswitch] {
         assert_eq!(verdict(dialect, b""), Err(Malformed::Empty));
         assert_eq!(verdict(dialect, b" \n"), Err(Malformed::Empty));
-        assert_eq!(verdict(dialect, b"{\"a\":\"\xff\"}"), Err(Malformed::NotUtf8 { at: 6 }));
-        assert!(matches!(verdict(dialect, br#"{"a":"#), Err(Malformed::Json { .. })));
-        assert!(matches!(verdict(dialect, br#"{"a":1} x"#), Err(Malformed::Json { .. })));
+        assert_eq!(
+            verdict(dialect, b"{\"a\":\"\xff\"}"),
+            Err(Malformed::NotUtf8 { at: 6 })
+        );
+        assert!(matches!(
+            verdict(dialect, br#"{"a":"#),
+            Err(Malformed::Json { .. })
+        ));
+        assert!(matches!(
+            verdict(dialect, br#"{"a":1} x"#),
+            Err(Malformed::Json { .. })
+        ));
         assert_eq!(verdict(dialect, deep.as_bytes()), Err(Malformed::TooDeep));
-        assert_eq!(verdict(dialect, deep_xml.as_bytes()), Err(Malformed::TooDeep));
+        assert_eq!(
+            verdict(dialect, deep_xml.as_bytes()),
+            Err(Malformed::TooDeep)
+        );
         assert_eq!(verdict(dialect, b"hello"), Err(Malformed::Unknown));
-        assert!(matches!(verdict(dialect, b"<cdr><variables>"), Err(Malformed::Xml { .. })));
-        assert!(matches!(verdict(dialect, b"<cdr></x>"), Err(Malformed::Xml { .. })));
+        assert!(matches!(
+            verdict(dialect, b"<cdr><variables>"),
+            Err(Malformed::Xml { .. })
+        ));
+        assert!(matches!(
+            verdict(dialect, b"<cdr></x>"),
+            Err(Malformed::Xml { .. })
+        ));
         assert_eq!(verdict(dialect, b"a=%4"), Err(Malformed::Form));
         assert_eq!(verdict(dialect, br#"{"any":["[[[[{{{",1]}"#), Ok(()));
     }
-    assert_eq!(verdict(Dialect::Freeswitch, b"cdr=%%%"), Err(Malformed::Form));
-    assert_eq!(verdict(Dialect::Freeswitch, b"cdr=!!!!"), Err(Malformed::Form));
-    assert!(matches!(verdict(Dialect::Freeswitch, b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"), Err(Malformed::Xml { .. })));
-    for (content_type, taken) in [("image/png", false), ("Multipart/form-data; boundary=x", false), ("text/plain", true), ("nonsense", true)] {
-        let event = RawEvent { content_type: Some(content_type), ..raw(b"{}") };
-        assert_eq!(decode::admit(Dialect::Tieline, &event).is_ok(), taken, "{content_type}");
+    assert_eq!(
+        verdict(Dialect::Freeswitch, b"cdr=%%%"),
+        Err(Malformed::Form)
+    );
+    assert_eq!(
+        verdict(Dialect::Freeswitch, b"cdr=!!!!"),
+        Err(Malformed::Form)
+    );
+    assert!(matches!(
+        verdict(
+            Dialect::Freeswitch,
+            b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"
+        ),
+        Err(Malformed::Xml { .. })
+    ));
+    for (content_type, taken) in [
+        ("image/png", false),
+        ("Multipart/form-data; boundary=x", false),
+        ("text/plain", true),
+        ("nonsense", true),
+    ] {
+        let event = RawEvent {
+            content_type: Some(content_type),
+            ..raw(b"{}")
+        };
+        assert_eq!(
+            decode::admit(Dialect::Tieline, &event).is_ok(),
+            taken,
+            "{content_type}"
+        );
     }
 }
 
@@ -323,12 +548,22 @@ fn admitted_is_what_is_whole() {
 fn every_recorded_post_is_admitted_whole_and_refused_cut_short() {
     for (name, recording, _) in RECORDINGS {
         for post in posts(recording) {
-            assert_eq!(decode::admit(Dialect::Freeswitch, &of_post(&post)), Ok(()), "{name}");
+            assert_eq!(
+                decode::admit(Dialect::Freeswitch, &of_post(&post)),
+                Ok(()),
+                "{name}"
+            );
             if post.body.starts_with(b"cdr=%7B") {
                 continue;
             }
-            let half = Post { body: post.body.get(..post.body.len() / 2).unwrap().to_vec(), ..post };
-            assert!(decode::admit(Dialect::Freeswitch, &of_post(&half)).is_err(), "{name}");
+            let half = Post {
+                body: post.body.get(..post.body.len() / 2).unwrap().to_vec(),
+                ..post
+            };
+            assert!(
+                decode::admit(Dialect::Freeswitch, &of_post(&half)).is_err(),
+                "{name}"
+            );
         }
     }
 }
@@ -345,13 +580,24 @@ fn records_that_lack_something_are_named_and_odd_ones_are_read() {
     assert_eq!(decode(br#"{"variables":[1]}"#), Err(NotUnderstood::NotACdr));
     assert_eq!(decode(b"<x/>"), Err(NotUnderstood::NotACdr));
     assert_eq!(decode(b"user=1&x=2"), Err(NotUnderstood::NotACdr));
-    assert_eq!(decode(br#"{"variables":{"uuid":""}}"#), Err(NotUnderstood::Missing("variables.uuid")));
-    assert_eq!(decode(br#"{"variables":{"uuid":"u"}}"#), Err(NotUnderstood::Missing("variables.start_uepoch")));
+    assert_eq!(
+        decode(br#"{"variables":{"uuid":""}}"#),
+        Err(NotUnderstood::Missing("variables.uuid"))
+    );
+    assert_eq!(
+        decode(br#"{"variables":{"uuid":"u"}}"#),
+        Err(NotUnderstood::Missing("variables.start_uepoch"))
+    );
     // Types that FreeSWITCH never writes.
     assert!(decode(br#"{"variables":{"uuid":17,"start_epoch":1795177469,"x":{}},"callflow":7,"app_log":[]}"#).is_ok());
-    let odd = record(r#""uuid":"u1","sip_from_user":"+491711234567","sip_from_display":"Eve \"x\"\nSmith","sip_req_user":"+4921155500100""#);
+    let odd = record(
+        r#""uuid":"u1","sip_from_user":"+491711234567","sip_from_display":"Eve \"x\"\nSmith","sip_req_user":"+4921155500100""#,
+    );
     let decoded = fs(&odd, &lab());
-    assert_eq!(decoded.calls.first().unwrap().call.other.name.as_deref(), Some("Eve \"x\"\nSmith"));
+    assert_eq!(
+        decoded.calls.first().unwrap().call.other.name.as_deref(),
+        Some("Eve \"x\"\nSmith")
+    );
     let long = record(&format!(r#""uuid":"{}""#, "u".repeat(10_000)));
     let id = fs(&long, &lab()).calls.first().unwrap().call.key.id.clone();
     assert!(id.starts_with("sha256-") && id.len() == 39, "{id}");
@@ -359,7 +605,8 @@ fn records_that_lack_something_are_named_and_odd_ones_are_read() {
 
 #[test]
 fn a_call_of_a_hundred_legs_is_one_call() {
-    let mut recording = record(r#""uuid":"root","sip_from_user":"+491711234567","sip_req_user":"+4921155500100""#);
+    let mut recording =
+        record(r#""uuid":"root","sip_from_user":"+491711234567","sip_req_user":"+4921155500100""#);
     for leg in 0..100 {
         recording.push(b'\n');
         recording.extend(record(&format!(r#""uuid":"leg{leg}","originating_leg_uuid":"root","sip_to_user":"101","hangup_cause":"NO_ANSWER""#)));
@@ -367,7 +614,10 @@ fn a_call_of_a_hundred_legs_is_one_call() {
     let decoded = fs(&recording, &lab());
     assert_eq!(decoded.calls.len(), 1);
     let call = &decoded.calls.first().unwrap().call;
-    assert_eq!((call.legs.len(), call.reason), (101, Some(Reason::NoAnswer)));
+    assert_eq!(
+        (call.legs.len(), call.reason),
+        (101, Some(Reason::NoAnswer))
+    );
 }
 
 #[test]
@@ -386,20 +636,33 @@ fn an_id_used_again_a_day_later_is_another_call() {
     assert!(!assemble::is_reuse(&call, hours(1)));
     assert!(!assemble::is_reuse(&call, call.started));
     assert_eq!(decode::reused("a1", hours(24)), "a1~20261121T122436Z");
-    assert!(decode::reused(&"a".repeat(160), hours(24)).len() <= tieline::terms::ids::VENDOR_ID_BYTES_MAX);
+    assert!(
+        decode::reused(&"a".repeat(160), hours(24)).len()
+            <= tieline::terms::ids::VENDOR_ID_BYTES_MAX
+    );
 }
 
 fn facts_of(recording: &[u8], dialect: Dialect) -> Vec<LegFacts> {
-    let events = posts(recording).into_iter().flat_map(|post| decode::decode(dialect, &of_post(&post), &lab()).unwrap_or_default());
-    events.filter_map(|event| match event {
-        PhoneEvent::Leg(leg) => Some(*leg),
-        PhoneEvent::Text(_) => None,
-    }).collect()
+    let events = posts(recording)
+        .into_iter()
+        .flat_map(|post| decode::decode(dialect, &of_post(&post), &lab()).unwrap_or_default());
+    events
+        .filter_map(|event| match event {
+            PhoneEvent::Leg(leg) => Some(*leg),
+            PhoneEvent::Text(_) => None,
+        })
+        .collect()
 }
 
 fn all_facts() -> Vec<Vec<LegFacts>> {
-    let mut all: Vec<_> = RECORDINGS.iter().map(|(_, recording, _)| facts_of(recording, Dialect::Freeswitch)).collect();
-    all.push(facts_of(include_bytes!("../fixtures/phone/tieline/live-transferred.jsonl"), Dialect::Tieline));
+    let mut all: Vec<_> = RECORDINGS
+        .iter()
+        .map(|(_, recording, _)| facts_of(recording, Dialect::Freeswitch))
+        .collect();
+    all.push(facts_of(
+        include_bytes!("../fixtures/phone/tieline/live-transferred.jsonl"),
+        Dialect::Tieline,
+    ));
     all
 }
 

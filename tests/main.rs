@@ -17,5 +17,6 @@ mod kustomer;
 mod numbers;
 mod patterns;
 mod samples;
+mod settings;
 mod systemd;
 mod tidy;

@@ -62,7 +62,10 @@ pub fn assemble(key: &CallKey, facts: &[LegFacts], now: Timestamp) -> Assembly {
         State::Complete(Done::Final | Done::Settle) => None,
         State::Open { .. } => Some(now),
     };
-    Assembly { call: build(key, &legs, until, Vec::new()), state }
+    Assembly {
+        call: build(key, &legs, until, Vec::new()),
+        state,
+    }
 }
 
 /// The best call from what is there, when it has been open for [`CALL_AGE_MAX`]. It ends with the last thing known of it.
@@ -74,7 +77,8 @@ pub fn close(key: &CallKey, facts: &[LegFacts], now: Timestamp) -> Option<Call> 
     };
     let mut call = build(key, &legs, None, doubts)?;
     if call.started > now {
-        call.doubts.push("started in the future; check the phone system's clock".to_owned());
+        call.doubts
+            .push("started in the future; check the phone system's clock".to_owned());
     }
     Some(call)
 }
@@ -87,7 +91,9 @@ pub fn is_reuse(previous: &Call, start: Timestamp) -> bool {
 fn merged(facts: &[LegFacts]) -> BTreeMap<&str, LegFacts> {
     let mut legs: BTreeMap<&str, LegFacts> = BTreeMap::new();
     for fact in facts {
-        legs.entry(&fact.leg).and_modify(|known| known.merge(fact)).or_insert_with(|| fact.clone());
+        legs.entry(&fact.leg)
+            .and_modify(|known| known.merge(fact))
+            .or_insert_with(|| fact.clone());
     }
     legs
 }
@@ -98,9 +104,16 @@ fn state(legs: &BTreeMap<&str, LegFacts>) -> State {
     }
     let why = if root(legs).is_none() {
         OpenWhy::NoRoot
-    } else if legs.values().any(|leg| leg.started.is_some() && leg.ended.is_none()) {
+    } else if legs
+        .values()
+        .any(|leg| leg.started.is_some() && leg.ended.is_none())
+    {
         OpenWhy::LegLive
-    } else if legs.values().flat_map(|leg| &leg.awaits).any(|id| legs.get(id.as_str()).is_none_or(|leg| leg.ended.is_none())) {
+    } else if legs
+        .values()
+        .flat_map(|leg| &leg.awaits)
+        .any(|id| legs.get(id.as_str()).is_none_or(|leg| leg.ended.is_none()))
+    {
         OpenWhy::LegMissing
     } else {
         return State::Complete(Done::Settle);
@@ -115,28 +128,52 @@ fn root<'a>(legs: &'a BTreeMap<&str, LegFacts>) -> Option<&'a LegFacts> {
 }
 
 /// One thing said of the whole call: by the root leg, else the greatest that any other says.
-fn of_call<'a, T: Ord>(legs: &'a BTreeMap<&str, LegFacts>, of: impl Fn(&'a LegFacts) -> Option<T>) -> Option<T> {
-    root(legs).and_then(&of).or_else(|| legs.values().filter_map(of).max())
+fn of_call<'a, T: Ord>(
+    legs: &'a BTreeMap<&str, LegFacts>,
+    of: impl Fn(&'a LegFacts) -> Option<T>,
+) -> Option<T> {
+    root(legs)
+        .and_then(&of)
+        .or_else(|| legs.values().filter_map(of).max())
 }
 
-fn contact_of<'a>(legs: &'a BTreeMap<&str, LegFacts>, of: impl Fn(&'a LegFacts) -> Option<&'a Contact>) -> Option<&'a Contact> {
-    root(legs).and_then(&of).or_else(|| legs.values().filter_map(of).max_by_key(|contact| weight(contact)))
+fn contact_of<'a>(
+    legs: &'a BTreeMap<&str, LegFacts>,
+    of: impl Fn(&'a LegFacts) -> Option<&'a Contact>,
+) -> Option<&'a Contact> {
+    root(legs).and_then(&of).or_else(|| {
+        legs.values()
+            .filter_map(of)
+            .max_by_key(|contact| weight(contact))
+    })
 }
 
-fn build(key: &CallKey, legs: &BTreeMap<&str, LegFacts>, until: Option<Timestamp>, mut doubts: Vec<String>) -> Option<Call> {
+fn build(
+    key: &CallKey,
+    legs: &BTreeMap<&str, LegFacts>,
+    until: Option<Timestamp>,
+    mut doubts: Vec<String>,
+) -> Option<Call> {
     let times = Times::of(legs, until, &mut doubts)?;
     let caller = contact_of(legs, |leg| leg.caller.as_ref());
     let dialled = contact_of(legs, |leg| leg.dialled.as_ref());
-    let direction = of_call(legs, |leg| leg.direction).unwrap_or_else(|| direction(caller, dialled, legs));
+    let direction =
+        of_call(legs, |leg| leg.direction).unwrap_or_else(|| direction(caller, dialled, legs));
     let (other, ours) = match direction {
         Direction::In => (caller, dialled),
         Direction::Out => (dialled, contact_of(legs, |leg| leg.shown.as_ref())),
         Direction::Internal => (dialled, None),
     };
-    let other = other.cloned().unwrap_or(Contact { party: Party::Anonymous, raw: String::new(), name: None });
+    let other = other.cloned().unwrap_or(Contact {
+        party: Party::Anonymous,
+        raw: String::new(),
+        name: None,
+    });
     let placed = match direction {
         Direction::In => None,
-        Direction::Out | Direction::Internal => of_call(legs, |leg| leg.agent.as_ref()).or_else(|| caller.and_then(extension)),
+        Direction::Out | Direction::Internal => {
+            of_call(legs, |leg| leg.agent.as_ref()).or_else(|| caller.and_then(extension))
+        }
     };
     let talkers = talkers(legs, direction, placed, &times);
     let answered = times.answered();
@@ -148,18 +185,26 @@ fn build(key: &CallKey, legs: &BTreeMap<&str, LegFacts>, until: Option<Timestamp
         key: key.clone(),
         weak_key: legs.values().any(|leg| leg.weak_key),
         call_type,
-        reason: if answered.is_some() { None } else { Some(reason(legs)) },
+        reason: if answered.is_some() {
+            None
+        } else {
+            Some(reason(legs))
+        },
         direction,
         other,
         connected: ours.and_then(Contact::number).cloned(),
-        connected_raw: ours.map(|ours| ours.raw.clone()).filter(|raw| !raw.is_empty()),
+        connected_raw: ours
+            .map(|ours| ours.raw.clone())
+            .filter(|raw| !raw.is_empty()),
         first_agent: talkers.first().map(|(_, talker)| (*talker).clone()),
         agent: agent(legs, &talkers, placed, answered.is_some()),
         queue: of_call(legs, |leg| leg.queue.clone()),
         started: times.started,
         answered,
         ended: times.ended,
-        wait: answered.unwrap_or(times.ended).duration_since(times.started),
+        wait: answered
+            .unwrap_or(times.ended)
+            .duration_since(times.started),
         talk: times.talk(),
         transfers: transfers(legs, &talkers, answered),
         voicemail,
@@ -182,33 +227,71 @@ struct Times {
 }
 
 impl Times {
-    fn of(legs: &BTreeMap<&str, LegFacts>, until: Option<Timestamp>, doubts: &mut Vec<String>) -> Option<Self> {
-        let began = |leg: &LegFacts| [leg.started, leg.answered, leg.bridged.keys().next().copied(), leg.ended].into_iter().flatten().min();
-        let started = root(legs).and_then(|leg| leg.started).or_else(|| legs.values().filter_map(began).min())?;
-        let last = |leg: &LegFacts| leg.bridged.iter().flat_map(|(start, end)| [Some(*start), *end]).flatten().max();
+    fn of(
+        legs: &BTreeMap<&str, LegFacts>,
+        until: Option<Timestamp>,
+        doubts: &mut Vec<String>,
+    ) -> Option<Self> {
+        let began = |leg: &LegFacts| {
+            [
+                leg.started,
+                leg.answered,
+                leg.bridged.keys().next().copied(),
+                leg.ended,
+            ]
+            .into_iter()
+            .flatten()
+            .min()
+        };
+        let started = root(legs)
+            .and_then(|leg| leg.started)
+            .or_else(|| legs.values().filter_map(began).min())?;
+        let last = |leg: &LegFacts| {
+            leg.bridged
+                .iter()
+                .flat_map(|(start, end)| [Some(*start), *end])
+                .flatten()
+                .max()
+        };
         let known = legs.values().filter_map(|leg| leg.ended).max();
-        let mut ended = known.max(until).or_else(|| legs.values().filter_map(last).max()).unwrap_or(started);
+        let mut ended = known
+            .max(until)
+            .or_else(|| legs.values().filter_map(last).max())
+            .unwrap_or(started);
         if ended < started {
             doubts.push("ended before it started; the end was set to the start".to_owned());
             ended = started;
         }
-        let handed_over: Vec<Timestamp> = legs.values().flat_map(|leg| &leg.transfers).map(|transfer| transfer.at).collect();
+        let handed_over: Vec<Timestamp> = legs
+            .values()
+            .flat_map(|leg| &leg.transfers)
+            .map(|transfer| transfer.at)
+            .collect();
         let mut bridges = Vec::new();
         let mut outside = false;
         for leg in legs.values() {
             for (start, end) in &leg.bridged {
                 let transfer = handed_over.iter().filter(|at| *at > start).min().copied();
-                let end = end.or(leg.ended.into_iter().chain(transfer).min()).unwrap_or(ended);
+                let end = end
+                    .or(leg.ended.into_iter().chain(transfer).min())
+                    .unwrap_or(ended);
                 outside |= *start < started || *start > ended || end > ended || end < *start;
                 let start = (*start).clamp(started, ended);
                 bridges.push((start, end.clamp(start, ended), leg.leg.clone()));
             }
         }
         if outside {
-            doubts.push("answered outside the time between start and end; the times were fitted in".to_owned());
+            doubts.push(
+                "answered outside the time between start and end; the times were fitted in"
+                    .to_owned(),
+            );
         }
         bridges.sort();
-        Some(Self { started, ended, bridges })
+        Some(Self {
+            started,
+            ended,
+            bridges,
+        })
     }
 
     fn answered(&self) -> Option<Timestamp> {
@@ -231,11 +314,19 @@ impl Times {
 }
 
 /// Our own phones see a call between themselves; else the side that is no phone of ours is the outside.
-fn direction(caller: Option<&Contact>, dialled: Option<&Contact>, legs: &BTreeMap<&str, LegFacts>) -> Direction {
+fn direction(
+    caller: Option<&Contact>,
+    dialled: Option<&Contact>,
+    legs: &BTreeMap<&str, LegFacts>,
+) -> Direction {
     if caller.and_then(extension).is_none() {
         return Direction::In;
     }
-    let reaches_out = || legs.values().filter_map(|leg| leg.party.as_ref()).any(|party| party.number().is_some());
+    let reaches_out = || {
+        legs.values()
+            .filter_map(|leg| leg.party.as_ref())
+            .any(|party| party.number().is_some())
+    };
     match dialled.map(|dialled| (&dialled.party, dialled.raw.as_str())) {
         Some((Party::Extension(_), _)) => Direction::Internal,
         Some((Party::Number(_), _)) => Direction::Out,
@@ -243,7 +334,11 @@ fn direction(caller: Option<&Contact>, dialled: Option<&Contact>, legs: &BTreeMa
         Some((Party::Short(_), raw)) if !raw.starts_with(['*', '#']) => Direction::Out,
         Some((Party::Invalid, raw)) if !raw.contains(char::is_alphabetic) => Direction::Out,
         Some((Party::Short(_) | Party::Invalid | Party::Anonymous, _)) | None => {
-            if reaches_out() { Direction::Out } else { Direction::Internal }
+            if reaches_out() {
+                Direction::Out
+            } else {
+                Direction::Internal
+            }
         }
     }
 }
@@ -262,10 +357,15 @@ const fn call_type(direction: Direction, answered: bool, voicemail: bool) -> Cal
 /// What the root leg says, else the last of the other legs that says anything.
 fn reason(legs: &BTreeMap<&str, LegFacts>) -> Reason {
     let last = || {
-        let said = legs.values().filter_map(|leg| leg.reason.map(|reason| (leg.started, reason)));
+        let said = legs
+            .values()
+            .filter_map(|leg| leg.reason.map(|reason| (leg.started, reason)));
         said.max().map(|(_, reason)| reason)
     };
-    root(legs).and_then(|leg| leg.reason).or_else(last).unwrap_or(Reason::NoAnswer)
+    root(legs)
+        .and_then(|leg| leg.reason)
+        .or_else(last)
+        .unwrap_or(Reason::NoAnswer)
 }
 
 /// Our phones that talked, with the time from which they did, in order.
@@ -282,11 +382,17 @@ fn talkers<'a>(
     // Between our own phones the caller is the agent and the others are the other party.
     if direction != Direction::Internal {
         for (start, _, leg) in &times.bridges {
-            let phone = legs.get(leg.as_str()).and_then(|leg| leg.party.as_ref()).and_then(extension);
+            let phone = legs
+                .get(leg.as_str())
+                .and_then(|leg| leg.party.as_ref())
+                .and_then(extension);
             talkers.extend(phone.map(|phone| (*start, phone)));
         }
     }
-    if talkers.is_empty() && let (Some(stated), Some(answered)) = (of_call(legs, |leg| leg.agent.as_ref()), times.answered()) {
+    if talkers.is_empty()
+        && let (Some(stated), Some(answered)) =
+            (of_call(legs, |leg| leg.agent.as_ref()), times.answered())
+    {
         talkers.push((answered, stated));
     }
     talkers
@@ -298,8 +404,15 @@ fn agent(
     placed: Option<&Extension>,
     answered: bool,
 ) -> Option<Extension> {
-    let stated = if answered { of_call(legs, |leg| leg.agent.as_ref()) } else { None };
-    stated.or_else(|| talkers.last().map(|(_, talker)| *talker)).or(placed).cloned()
+    let stated = if answered {
+        of_call(legs, |leg| leg.agent.as_ref())
+    } else {
+        None
+    };
+    stated
+        .or_else(|| talkers.last().map(|(_, talker)| *talker))
+        .or(placed)
+        .cloned()
 }
 
 /// Hand-overs of somebody who was being talked to; what the dial plan moved before that is none.
@@ -308,17 +421,23 @@ fn transfers(
     talkers: &[(Timestamp, &Extension)],
     answered: Option<Timestamp>,
 ) -> Vec<Transfer> {
-    let Some(answered) = answered else { return Vec::new() };
+    let Some(answered) = answered else {
+        return Vec::new();
+    };
     let mut stated: Vec<&TransferFact> = legs.values().flat_map(|leg| &leg.transfers).collect();
     stated.retain(|transfer| transfer.at >= answered);
     stated.sort();
     // Two legs of one call may tell of the same hand-over, one of them in whole seconds.
     stated.dedup_by(|next, kept| {
-        next.kind == kept.kind && next.to == kept.to && next.at.duration_since(kept.at) <= SignedDuration::from_secs(1)
+        next.kind == kept.kind
+            && next.to == kept.to
+            && next.at.duration_since(kept.at) <= SignedDuration::from_secs(1)
     });
     let giver = |at: Timestamp| {
         let before = talkers.iter().take_while(|(start, _)| *start <= at).last();
-        before.map(|(_, talker)| talker.0.clone()).unwrap_or_default()
+        before
+            .map(|(_, talker)| talker.0.clone())
+            .unwrap_or_default()
     };
     let transfer = |fact: &TransferFact| Transfer {
         kind: fact.kind,
@@ -332,12 +451,19 @@ fn timeline(legs: &BTreeMap<&str, LegFacts>, doubts: &mut Vec<String>) -> Vec<Le
     let mut sorted: Vec<&LegFacts> = legs.values().collect();
     sorted.sort_by_key(|leg| (leg.started.is_none(), leg.started, &leg.leg));
     if sorted.len() > LEGS_KEPT_MAX {
-        doubts.push(format!("{} legs; the first {LEGS_KEPT_MAX} are kept", sorted.len()));
+        doubts.push(format!(
+            "{} legs; the first {LEGS_KEPT_MAX} are kept",
+            sorted.len()
+        ));
         sorted.truncate(LEGS_KEPT_MAX);
     }
     let leg = |facts: &LegFacts| Leg {
         id: facts.leg.clone(),
-        party: facts.party.as_ref().map(|party| party.raw.clone()).unwrap_or_default(),
+        party: facts
+            .party
+            .as_ref()
+            .map(|party| party.raw.clone())
+            .unwrap_or_default(),
         started: facts.started,
         answered: facts.answered,
         ended: facts.ended,

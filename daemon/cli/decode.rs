@@ -96,7 +96,9 @@ pub struct Undecoded {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this version has no decoder for {dialect} by {by}; it reads freeswitch and tieline by http")]
+#[error(
+    "this version has no decoder for {dialect} by {by}; it reads freeswitch and tieline by http"
+)]
 pub struct NoDecoder {
     dialect: &'static str,
     by: &'static str,
@@ -107,7 +109,8 @@ pub fn run(args: &DecodeArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let site = site(args)?;
     let mut decoded = Decoded::default();
     for file in &args.files {
-        let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
+        let bytes =
+            std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
         match decode_recording(args.dialect, args.source, &bytes, &site) {
             Ok(more) => decoded.add(more),
             Err(fault) => {
@@ -126,7 +129,12 @@ pub fn run(args: &DecodeArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
 }
 
 /// The calls and texts in one recording.
-pub fn decode_recording(dialect: Dialect, source: Source, recording: &[u8], site: &Site) -> Result<Decoded, NoDecoder> {
+pub fn decode_recording(
+    dialect: Dialect,
+    source: Source,
+    recording: &[u8],
+    site: &Site,
+) -> Result<Decoded, NoDecoder> {
     let by = match source {
         Source::Http => None,
         Source::Ami => Some("ami"),
@@ -135,7 +143,10 @@ pub fn decode_recording(dialect: Dialect, source: Source, recording: &[u8], site
         Source::Esl => Some("esl"),
     };
     if let Some(by) = by {
-        return Err(NoDecoder { dialect: word(dialect), by });
+        return Err(NoDecoder {
+            dialect: word(dialect),
+            by,
+        });
     }
     let mut decoded = Decoded::default();
     let mut facts: BTreeMap<CallKey, Vec<LegFacts>> = BTreeMap::new();
@@ -151,11 +162,16 @@ pub fn decode_recording(dialect: Dialect, source: Source, recording: &[u8], site
             .map_err(|fault| fault.to_string())
             .and_then(|()| decode::decode(dialect, &raw, site).map_err(|fault| fault.to_string()));
         match events {
-            Err(why) => decoded.undecoded.push(Undecoded { post: index.saturating_add(1), why }),
+            Err(why) => decoded.undecoded.push(Undecoded {
+                post: index.saturating_add(1),
+                why,
+            }),
             Ok(events) => {
                 for event in events {
                     match event {
-                        PhoneEvent::Leg(leg) => facts.entry(leg.key.clone()).or_default().push(*leg),
+                        PhoneEvent::Leg(leg) => {
+                            facts.entry(leg.key.clone()).or_default().push(*leg)
+                        }
                         PhoneEvent::Text(text) => {
                             texts.entry(text.key.clone()).or_insert(text);
                         }
@@ -171,7 +187,9 @@ pub fn decode_recording(dialect: Dialect, source: Source, recording: &[u8], site
             State::Complete(_) => None,
             State::Open { why } => Some(why),
         };
-        decoded.calls.extend(assemble::close(key, facts, end).map(|call| DecodedCall { call, open }));
+        decoded
+            .calls
+            .extend(assemble::close(key, facts, end).map(|call| DecodedCall { call, open }));
     }
     decoded.texts = texts.into_values().collect();
     decoded.sort();
@@ -187,17 +205,29 @@ impl Decoded {
     }
 
     fn sort(&mut self) {
-        self.calls.sort_by(|a, b| (a.call.started, &a.call.key).cmp(&(b.call.started, &b.call.key)));
-        self.texts.sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
+        self.calls
+            .sort_by(|a, b| (a.call.started, &a.call.key).cmp(&(b.call.started, &b.call.key)));
+        self.texts
+            .sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
     }
 }
 
 /// What the arguments say of the phone system.
 fn site(args: &DecodeArgs) -> anyhow::Result<Site> {
     let plan = NumberPlan::new(&args.region, args.area_code.as_deref())?;
-    let ranges = args.extensions.iter().map(|range| extensions(range)).collect::<anyhow::Result<_>>()?;
-    let time_zone = TimeZone::get(&args.time_zone).with_context(|| format!("unknown --time-zone {}", args.time_zone))?;
-    Ok(Site { pbx: "recording".to_owned(), plan, extensions: Extensions(ranges), time_zone })
+    let ranges = args
+        .extensions
+        .iter()
+        .map(|range| extensions(range))
+        .collect::<anyhow::Result<_>>()?;
+    let time_zone = TimeZone::get(&args.time_zone)
+        .with_context(|| format!("unknown --time-zone {}", args.time_zone))?;
+    Ok(Site {
+        pbx: "recording".to_owned(),
+        plan,
+        extensions: Extensions(ranges),
+        time_zone,
+    })
 }
 
 /// `101`, `sales` or `100-199`.
@@ -211,12 +241,18 @@ fn extensions(written: &str) -> anyhow::Result<ExtensionRange> {
     if first.is_empty() || first.len() != last.len() || first > last {
         bail!("--extensions: `{written}` must be an extension or a range such as 100-199");
     }
-    Ok(ExtensionRange { first: first.to_owned(), last: last.to_owned() })
+    Ok(ExtensionRange {
+        first: first.to_owned(),
+        last: last.to_owned(),
+    })
 }
 
 fn dialect(written: &str) -> anyhow::Result<Dialect> {
     let known = [Dialect::Freeswitch, Dialect::Tieline];
-    known.into_iter().find(|dialect| word(*dialect) == written).ok_or_else(|| anyhow!("this version knows freeswitch and tieline"))
+    known
+        .into_iter()
+        .find(|dialect| word(*dialect) == written)
+        .ok_or_else(|| anyhow!("this version knows freeswitch and tieline"))
 }
 
 const fn word(dialect: Dialect) -> &'static str {
@@ -245,7 +281,8 @@ pub fn decoded_json(decoded: &Decoded) -> Value {
 /// A call as `expected.json` has it: the phone system's own id, UTC with milliseconds, seconds as numbers.
 pub fn call_json(call: &Call) -> Value {
     let transfers = call.transfers.iter();
-    let transfers = transfers.map(|hop| json!({ "kind": hop.kind.word(), "from": hop.from, "to": hop.to }));
+    let transfers =
+        transfers.map(|hop| json!({ "kind": hop.kind.word(), "from": hop.from, "to": hop.to }));
     json!({
         "key": call.key.id,
         "type": call.call_type.words(),
@@ -285,7 +322,9 @@ pub fn text_json(text: &Text) -> Value {
 
 /// The number in E.164, else what was sent.
 fn address(contact: &Contact) -> String {
-    contact.number().map_or_else(|| contact.raw.clone(), ToString::to_string)
+    contact
+        .number()
+        .map_or_else(|| contact.raw.clone(), ToString::to_string)
 }
 
 fn utc(time: Timestamp) -> String {
@@ -299,17 +338,42 @@ fn seconds(duration: SignedDuration) -> f64 {
 }
 
 fn table(decoded: &Decoded, zone: &TimeZone, out: &mut dyn Write) -> std::io::Result<()> {
-    let local = |time: Timestamp| time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
-    let mut rows = vec![["started", "result", "other party", "our number", "agent", "wait", "talk", "call"].map(str::to_owned)];
+    let local = |time: Timestamp| {
+        time.to_zoned(zone.clone())
+            .strftime("%Y-%m-%d %H:%M:%S")
+            .to_string()
+    };
+    let mut rows = vec![
+        [
+            "started",
+            "result",
+            "other party",
+            "our number",
+            "agent",
+            "wait",
+            "talk",
+            "call",
+        ]
+        .map(str::to_owned),
+    ];
     for DecodedCall { call, open } in &decoded.calls {
-        let reason = call.reason.map(|reason| format!(", {}", reason.words())).unwrap_or_default();
-        let open = open.map(|why| format!(" (incomplete: {why})")).unwrap_or_default();
+        let reason = call
+            .reason
+            .map(|reason| format!(", {}", reason.words()))
+            .unwrap_or_default();
+        let open = open
+            .map(|why| format!(" (incomplete: {why})"))
+            .unwrap_or_default();
         rows.push([
             local(call.started),
             format!("{}{reason}{open}", call.call_type.words()),
             person(&call.other),
-            call.connected.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
-            call.agent.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+            call.connected
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), ToString::to_string),
+            call.agent
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), ToString::to_string),
             format!("{:.1} s", seconds(call.wait)),
             format!("{:.1} s", seconds(call.talk)),
             call.key.id.clone(),
@@ -321,7 +385,14 @@ fn table(decoded: &Decoded, zone: &TimeZone, out: &mut dyn Write) -> std::io::Re
     let mut rows = vec![["at", "text", "from", "to", "body", "id"].map(str::to_owned)];
     for text in &decoded.texts {
         let body = text.body.replace(char::is_control, " ");
-        rows.push([local(text.at), text.direction.word().to_owned(), address(&text.from), address(&text.to), body, text.key.id.clone()]);
+        rows.push([
+            local(text.at),
+            text.direction.word().to_owned(),
+            address(&text.from),
+            address(&text.to),
+            body,
+            text.key.id.clone(),
+        ]);
     }
     if rows.len() > 1 {
         columns(&rows, out)?;
@@ -329,14 +400,23 @@ fn table(decoded: &Decoded, zone: &TimeZone, out: &mut dyn Write) -> std::io::Re
     for post in &decoded.undecoded {
         writeln!(out, "post {} gave nothing: {}", post.post, post.why)?;
     }
-    let (calls, texts, rest) = (decoded.calls.len(), decoded.texts.len(), decoded.undecoded.len());
-    writeln!(out, "{calls} calls, {texts} texts, {rest} posts not understood")
+    let (calls, texts, rest) = (
+        decoded.calls.len(),
+        decoded.texts.len(),
+        decoded.undecoded.len(),
+    );
+    writeln!(
+        out,
+        "{calls} calls, {texts} texts, {rest} posts not understood"
+    )
 }
 
 fn person(contact: &Contact) -> String {
     let address = match contact.party {
         Party::Anonymous => "anonymous".to_owned(),
-        Party::Number(_) | Party::Extension(_) | Party::Short(_) | Party::Invalid => address(contact),
+        Party::Number(_) | Party::Extension(_) | Party::Short(_) | Party::Invalid => {
+            address(contact)
+        }
     };
     match &contact.name {
         Some(name) => format!("{address} {}", name.replace(char::is_control, " ")),
@@ -349,7 +429,12 @@ fn columns<const N: usize>(rows: &[[String; N]], out: &mut dyn Write) -> std::io
     for row in rows {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
-            let width = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+            let width = rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0);
             line.push_str(&format!("{cell:width$}  "));
         }
         writeln!(out, "{}", line.trim_end())?;

@@ -10,8 +10,16 @@ macro_rules! recording {
     ($name:literal) => {
         (
             $name,
-            include_bytes!(concat!("../../fixtures/calls/freeswitch/", $name, "/http-received.txt")),
-            include_bytes!(concat!("../../fixtures/calls/freeswitch/", $name, "/expected.json")),
+            include_bytes!(concat!(
+                "../../fixtures/calls/freeswitch/",
+                $name,
+                "/http-received.txt"
+            )),
+            include_bytes!(concat!(
+                "../../fixtures/calls/freeswitch/",
+                $name,
+                "/expected.json"
+            )),
         )
     };
 }
@@ -67,7 +75,9 @@ pub fn posts(recording: &[u8]) -> Vec<Post> {
             rest = trimmed_start(behind);
         }
         // No length fits: the last head takes what is left.
-        if !rest.is_empty() && let Some(head) = waiting.pop() {
+        if !rest.is_empty()
+            && let Some(head) = waiting.pop()
+        {
             posts.push(head.post(rest.trim_ascii_end()));
         }
     }
@@ -84,7 +94,12 @@ struct Head {
 
 impl Head {
     fn post(self, body: &[u8]) -> Post {
-        Post { query: self.query, content_type: self.content_type, body: body.to_vec(), received: self.received }
+        Post {
+            query: self.query,
+            content_type: self.content_type,
+            body: body.to_vec(),
+            received: self.received,
+        }
     }
 }
 
@@ -95,7 +110,10 @@ fn owner(waiting: &[Head], rest: &[u8]) -> Option<(usize, usize)> {
         let behind = rest.get(length..)?;
         matches!(behind.first(), None | Some(b'\n' | b'\r')).then_some(length)
     };
-    waiting.iter().enumerate().find_map(|(index, head)| Some((index, fits(head)?)))
+    waiting
+        .iter()
+        .enumerate()
+        .find_map(|(index, head)| Some((index, fits(head)?)))
 }
 
 /// Offsets of the lines `### <seconds>`.
@@ -128,9 +146,15 @@ fn head(block: &[u8]) -> (Head, Option<&[u8]>) {
         let line = String::from_utf8_lossy(line);
         let line = line.trim_end();
         if line.is_empty() {
-            return (head, Some(trimmed_start(block.get(at..).unwrap_or_default())));
+            return (
+                head,
+                Some(trimmed_start(block.get(at..).unwrap_or_default())),
+            );
         }
-        if let Some(received) = line.strip_prefix("### ").and_then(|text| epoch(text.as_bytes())) {
+        if let Some(received) = line
+            .strip_prefix("### ")
+            .and_then(|text| epoch(text.as_bytes()))
+        {
             head.received = received;
         } else if let Some((name, value)) = line.split_once(": ") {
             match name.to_ascii_lowercase().as_str() {
@@ -147,18 +171,29 @@ fn head(block: &[u8]) -> (Head, Option<&[u8]>) {
 }
 
 fn trimmed_start(bytes: &[u8]) -> &[u8] {
-    let blank = bytes.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+    let blank = bytes
+        .iter()
+        .take_while(|byte| matches!(byte, b'\n' | b'\r'))
+        .count();
     bytes.get(blank..).unwrap_or_default()
 }
 
 /// A file without heads: one JSON object a line, or one document.
 fn documents(file: &[u8]) -> Vec<Post> {
     let post = |body: &[u8]| Head::default().post(body);
-    let lines: Vec<&[u8]> = file.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&[u8]> = file
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty())
+        .collect();
     let object = |line: &&[u8]| line.starts_with(b"{") && line.ends_with(b"}");
     if lines.len() > 1 && lines.iter().all(object) {
         return lines.into_iter().map(post).collect();
     }
     let whole = file.trim_ascii();
-    if whole.is_empty() { Vec::new() } else { vec![post(whole)] }
+    if whole.is_empty() {
+        Vec::new()
+    } else {
+        vec![post(whole)]
+    }
 }

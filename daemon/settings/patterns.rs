@@ -29,7 +29,9 @@ pub enum PatternFault {
     Number(NumberFault),
     #[error("a prefix is written with + and the country's code, and one * at its end: +4930555*")]
     Prefix,
-    #[error("a range is written with + and the country's code at both ends: +4930555100..+4930555199")]
+    #[error(
+        "a range is written with + and the country's code at both ends: +4930555100..+4930555199"
+    )]
     Range,
     #[error("the ends of a range have the same number of digits")]
     Lengths,
@@ -45,7 +47,10 @@ pub enum PatternFault {
 /// What is wrong with it and how it is written.
 pub fn parse(written: &str, plan: &NumberPlan) -> Result<NumberPattern, PatternFault> {
     let text = written.trim();
-    Ok(NumberPattern { written: text.to_owned(), matcher: matcher(text, plan)? })
+    Ok(NumberPattern {
+        written: text.to_owned(),
+        matcher: matcher(text, plan)?,
+    })
 }
 
 /// Reads one line of a phone system's `extensions`: `101`, `100-199`, `sales-desk`.
@@ -58,14 +63,22 @@ pub fn extension(written: &str) -> Result<ExtensionRange, PatternFault> {
         return Err(PatternFault::Empty);
     }
     if let Some((first, last)) = digit_range(text) {
-        return ordered(first, last).map(|()| ExtensionRange { first: first.to_owned(), last: last.to_owned() });
+        return ordered(first, last).map(|()| ExtensionRange {
+            first: first.to_owned(),
+            last: last.to_owned(),
+        });
     }
     let fits = text.len() <= EXTENSION_CHARS_MAX
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-*#".contains(&byte));
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-*#".contains(&byte));
     if !fits {
         return Err(PatternFault::Extension);
     }
-    Ok(ExtensionRange { first: text.to_owned(), last: text.to_owned() })
+    Ok(ExtensionRange {
+        first: text.to_owned(),
+        last: text.to_owned(),
+    })
 }
 
 fn matcher(text: &str, plan: &NumberPlan) -> Result<Matcher, PatternFault> {
@@ -76,11 +89,19 @@ fn matcher(text: &str, plan: &NumberPlan) -> Result<Matcher, PatternFault> {
         return range(first, last, plan);
     }
     if let Some(prefix) = text.strip_suffix('*') {
-        return international(prefix).map(Matcher::Prefix).ok_or(PatternFault::Prefix);
+        return international(prefix)
+            .map(Matcher::Prefix)
+            .ok_or(PatternFault::Prefix);
     }
-    if digit_range(text).is_some() || text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '*') {
+    if digit_range(text).is_some()
+        || text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '*')
+    {
         let named = !text.contains(char::is_whitespace);
-        return if named { one_extension(text) } else { Err(PatternFault::Letters) };
+        return if named {
+            one_extension(text)
+        } else {
+            Err(PatternFault::Letters)
+        };
     }
     if text.chars().any(char::is_alphabetic) {
         return Err(PatternFault::Letters);
@@ -123,7 +144,8 @@ fn ordered(first: &str, last: &str) -> Result<(), PatternFault> {
 fn digit_range(text: &str) -> Option<(&str, &str)> {
     let (first, last) = text.split_once('-')?;
     let digits = |end: &str| {
-        (1..=EXTENSION_DIGITS_MAX).contains(&end.len()) && end.bytes().all(|byte| byte.is_ascii_digit())
+        (1..=EXTENSION_DIGITS_MAX).contains(&end.len())
+            && end.bytes().all(|byte| byte.is_ascii_digit())
     };
     (digits(first) && digits(last) && first.len() == last.len()).then_some((first, last))
 }
@@ -131,8 +153,14 @@ fn digit_range(text: &str) -> Option<(&str, &str)> {
 /// `+49 (0) 30 555` or `0049 30 555` as plus and digits: the beginning of a number, which no library judges.
 fn international(text: &str) -> Option<String> {
     let text = text.trim();
-    let rest = text.strip_prefix('+').or_else(|| text.strip_prefix("00"))?.replace("(0)", "");
-    let plain: String = rest.chars().filter(|c| !matches!(c, ' ' | '-' | '/' | '.' | '(' | ')')).collect();
+    let rest = text
+        .strip_prefix('+')
+        .or_else(|| text.strip_prefix("00"))?
+        .replace("(0)", "");
+    let plain: String = rest
+        .chars()
+        .filter(|c| !matches!(c, ' ' | '-' | '/' | '.' | '(' | ')'))
+        .collect();
     let shaped = (PREFIX_DIGITS_MIN..=E164_DIGITS_MAX).contains(&plain.len())
         && !plain.starts_with('0')
         && plain.bytes().all(|byte| byte.is_ascii_digit());

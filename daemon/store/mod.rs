@@ -23,8 +23,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::time::Instant;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use writer::{Job, Work};
 
 /// sled's page cache. Small, because what is read often (the end of the journal, calls in flight) is little.

@@ -18,7 +18,17 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Kinds of content that no phone system calls an event by mistake.
-const FOREIGN_CONTENT: &[&str] = &["image/", "audio/", "video/", "font/", "model/", "multipart/", "application/pdf", "application/zip", "application/gzip"];
+const FOREIGN_CONTENT: &[&str] = &[
+    "image/",
+    "audio/",
+    "video/",
+    "font/",
+    "model/",
+    "multipart/",
+    "application/pdf",
+    "application/zip",
+    "application/gzip",
+];
 
 /// A body by its first byte; phone systems label JSON as a form and the other way round.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +42,10 @@ pub enum Payload<'a> {
 /// Refuses pictures, sounds and file uploads; everything else is told by its bytes.
 pub fn check_content_type(content_type: Option<&str>) -> Result<(), Malformed> {
     let given = content_type.unwrap_or_default().trim().to_ascii_lowercase();
-    if FOREIGN_CONTENT.iter().any(|foreign| given.starts_with(foreign)) {
+    if FOREIGN_CONTENT
+        .iter()
+        .any(|foreign| given.starts_with(foreign))
+    {
         return Err(Malformed::ContentType);
     }
     Ok(())
@@ -40,7 +53,9 @@ pub fn check_content_type(content_type: Option<&str>) -> Result<(), Malformed> {
 
 /// The kind of `body`.
 pub fn sniff(body: &[u8]) -> Result<Payload<'_>, Malformed> {
-    let text = std::str::from_utf8(body).map_err(|fault| Malformed::NotUtf8 { at: fault.valid_up_to() })?;
+    let text = std::str::from_utf8(body).map_err(|fault| Malformed::NotUtf8 {
+        at: fault.valid_up_to(),
+    })?;
     sniff_text(Cow::Borrowed(text))
 }
 
@@ -77,7 +92,11 @@ pub fn document_in_form<'a>(form: &'a str, name: &str) -> Result<Option<Payload<
         return sniff_text(Cow::Borrowed(value)).map(Some);
     }
     let value = value.split('&').next().unwrap_or_default();
-    let document = if value.contains('%') { from_percent(value)? } else { from_base64(value)? };
+    let document = if value.contains('%') {
+        from_percent(value)?
+    } else {
+        from_base64(value)?
+    };
     match sniff_text(Cow::Owned(document))? {
         Payload::Form(_) => Err(Malformed::Form),
         document @ (Payload::Json(_) | Payload::Xml(_)) => Ok(Some(document)),
@@ -88,7 +107,10 @@ pub fn document_in_form<'a>(form: &'a str, name: &str) -> Result<Option<Payload<
 fn form_field<'a>(form: &'a str, name: &str) -> Option<&'a str> {
     let mut rest = form;
     loop {
-        if let Some(value) = rest.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')) {
+        if let Some(value) = rest
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('='))
+        {
             return Some(value);
         }
         rest = rest.split_once('&')?.1;
@@ -98,7 +120,10 @@ fn form_field<'a>(form: &'a str, name: &str) -> Option<&'a str> {
 fn from_percent(value: &str) -> Result<String, Malformed> {
     check_percent(value)?;
     let bytes = percent_decode_str(value);
-    bytes.decode_utf8().map(Cow::into_owned).map_err(|_| Malformed::Form)
+    bytes
+        .decode_utf8()
+        .map(Cow::into_owned)
+        .map_err(|_| Malformed::Form)
 }
 
 /// Every `%` is followed by two hex digits.
@@ -106,7 +131,11 @@ pub fn check_percent(form: &str) -> Result<(), Malformed> {
     let mut parts = form.split('%');
     parts.next();
     let whole = |part: &str| part.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
-    if parts.all(whole) { Ok(()) } else { Err(Malformed::Form) }
+    if parts.all(whole) {
+        Ok(())
+    } else {
+        Err(Malformed::Form)
+    }
 }
 
 fn from_base64(value: &str) -> Result<String, Malformed> {
@@ -130,7 +159,10 @@ pub fn check_json(json: &str) -> Result<(), Malformed> {
 
 /// Where the parser stopped.
 pub fn json_fault(fault: serde_json::Error) -> Malformed {
-    Malformed::Json { line: fault.line(), column: fault.column() }
+    Malformed::Json {
+        line: fault.line(),
+        column: fault.column(),
+    }
 }
 
 fn check_json_depth(json: &str) -> Result<(), Malformed> {
@@ -162,7 +194,9 @@ fn check_json_depth(json: &str) -> Result<(), Malformed> {
 
 /// Where the reader stopped.
 pub fn xml_fault(reader: &Reader<&[u8]>) -> Malformed {
-    Malformed::Xml { at: usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX) }
+    Malformed::Xml {
+        at: usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX),
+    }
 }
 
 /// Whether `xml` is whole, not too deep and without a DOCTYPE, so that no entity can be declared.
@@ -182,7 +216,14 @@ pub fn check_xml(xml: &str) -> Result<(), Malformed> {
             Ok(Event::Empty(_)) => seen = true,
             // The reader itself refuses an end that nothing began.
             Ok(Event::End(_)) => depth = depth.saturating_sub(1),
-            Ok(Event::Text(_) | Event::CData(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::GeneralRef(_)) => {}
+            Ok(
+                Event::Text(_)
+                | Event::CData(_)
+                | Event::Comment(_)
+                | Event::Decl(_)
+                | Event::PI(_)
+                | Event::GeneralRef(_),
+            ) => {}
         }
         if depth > NESTING_MAX {
             return Err(Malformed::TooDeep);

@@ -37,18 +37,32 @@ pub fn admit(raw: &RawEvent<'_>) -> Result<(), Malformed> {
 /// See [`super::decode`].
 pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnderstood> {
     let record = record::read(raw.body)?;
-    let leg = record.variable("uuid").and_then(vendor_id).ok_or(NotUnderstood::Missing("variables.uuid"))?;
+    let leg = record
+        .variable("uuid")
+        .and_then(vendor_id)
+        .ok_or(NotUnderstood::Missing("variables.uuid"))?;
     let family = family(&record);
-    let key = CallKey { kind: Kind::Call, pbx: site.pbx.clone(), id: family.clone().unwrap_or_else(|| leg.clone()) };
+    let key = CallKey {
+        kind: Kind::Call,
+        pbx: site.pbx.clone(),
+        id: family.clone().unwrap_or_else(|| leg.clone()),
+    };
     let mut facts = LegFacts::new(key, leg);
     timing(&mut facts, &record, raw.received)?;
     facts.cause = record.variable("hangup_cause").map(str::to_owned);
-    facts.queue = record.variable("cc_queue").and_then(|queue| queue.split('@').next()).map(str::to_owned);
+    facts.queue = record
+        .variable("cc_queue")
+        .and_then(|queue| queue.split('@').next())
+        .map(str::to_owned);
     facts.transfers = transfers(&record);
     recordings(&mut facts, &record);
     if record.variable("transfer_disposition").is_some() {
         // This leg gave its partner away, who talks on and ends later.
-        facts.awaits = record.variable("last_bridge_to").and_then(vendor_id).into_iter().collect();
+        facts.awaits = record
+            .variable("last_bridge_to")
+            .and_then(vendor_id)
+            .into_iter()
+            .collect();
     }
     match family {
         None => root(&mut facts, &record, site),
@@ -56,30 +70,48 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
     }
     let mut events = named_legs(&facts, &record, site);
     events.push(facts);
-    Ok(events.into_iter().map(|facts| PhoneEvent::Leg(Box::new(facts))).collect())
+    Ok(events
+        .into_iter()
+        .map(|facts| PhoneEvent::Leg(Box::new(facts)))
+        .collect())
 }
 
 /// The root leg's uuid, if this leg isn't it.
 fn family(record: &Record) -> Option<String> {
     let agent = record.variable("cc_side") == Some("agent");
     let member = record.variable("cc_member_session_uuid").filter(|_| agent);
-    member.or_else(|| record.variable("originating_leg_uuid")).and_then(vendor_id)
+    member
+        .or_else(|| record.variable("originating_leg_uuid"))
+        .and_then(vendor_id)
 }
 
 fn timing(facts: &mut LegFacts, record: &Record, received: Timestamp) -> Result<(), NotUnderstood> {
-    let created = record.flows.last().and_then(|flow| flow.time("created_time"));
-    let started = record.time("start").or(created).ok_or(NotUnderstood::Missing("variables.start_uepoch"))?;
-    let hung_up = record.flows.iter().find_map(|flow| flow.time("hangup_time"));
+    let created = record
+        .flows
+        .last()
+        .and_then(|flow| flow.time("created_time"));
+    let started = record
+        .time("start")
+        .or(created)
+        .ok_or(NotUnderstood::Missing("variables.start_uepoch"))?;
+    let hung_up = record
+        .flows
+        .iter()
+        .find_map(|flow| flow.time("hangup_time"));
     // Posted at a leg's end, so a record without one ended when it came.
     let ended = record.time("end").or(hung_up).unwrap_or(received);
     facts.started = Some(started);
     facts.answered = record.time("answer");
     facts.ended = Some(ended);
     for flow in &record.flows {
-        facts.bridged.extend(bridge(flow).map(|(start, end)| (start, Some(end.unwrap_or(ended)))));
+        facts
+            .bridged
+            .extend(bridge(flow).map(|(start, end)| (start, Some(end.unwrap_or(ended)))));
     }
     if facts.bridged.is_empty() {
-        facts.bridged.extend(record.time("bridge").map(|start| (start, Some(ended))));
+        facts
+            .bridged
+            .extend(record.time("bridge").map(|start| (start, Some(ended))));
     }
     Ok(())
 }
@@ -88,27 +120,56 @@ fn timing(facts: &mut LegFacts, record: &Record, received: Timestamp) -> Result<
 fn bridge(flow: &Flow) -> Option<(Timestamp, Option<Timestamp>)> {
     let start = flow.time("bridged_time")?;
     // A time from before this stay is the last one's, carried along.
-    if flow.time("profile_created_time").is_some_and(|entered| start < entered) {
+    if flow
+        .time("profile_created_time")
+        .is_some_and(|entered| start < entered)
+    {
         return None;
     }
-    Some((start, flow.time("transfer_time").or_else(|| flow.time("hangup_time"))))
+    Some((
+        start,
+        flow.time("transfer_time")
+            .or_else(|| flow.time("hangup_time")),
+    ))
 }
 
 fn root(facts: &mut LegFacts, record: &Record, site: &Site) {
     facts.role = Some(Role::Root);
     facts.reason = root_reason(record);
-    facts.shown = record.variable("effective_caller_id_number").map(|shown| read(shown, None, site));
+    facts.shown = record
+        .variable("effective_caller_id_number")
+        .map(|shown| read(shown, None, site));
     let first = record.flows.last();
     let newest = record.flows.first();
-    let destination = |flow: Option<&Flow>| flow.and_then(|flow| flow.field("destination_number")).map(str::to_owned);
+    let destination = |flow: Option<&Flow>| {
+        flow.and_then(|flow| flow.field("destination_number"))
+            .map(str::to_owned)
+    };
     if record.variable("direction") == Some("outbound") {
         // Nobody called in: a program had a phone called and then connected (click to call).
-        let phone = destination(first).or_else(|| record.variable("sip_to_user").map(str::to_owned)).unwrap_or_default();
-        let target = if record.flows.len() > 1 { destination(newest) } else { None };
-        let target = target.or_else(|| record.variable("origination_caller_id_number").map(str::to_owned));
-        let (phone, target) = (read(&phone, None, site), read(&target.unwrap_or_default(), None, site));
+        let phone = destination(first)
+            .or_else(|| record.variable("sip_to_user").map(str::to_owned))
+            .unwrap_or_default();
+        let target = if record.flows.len() > 1 {
+            destination(newest)
+        } else {
+            None
+        };
+        let target = target.or_else(|| {
+            record
+                .variable("origination_caller_id_number")
+                .map(str::to_owned)
+        });
+        let (phone, target) = (
+            read(&phone, None, site),
+            read(&target.unwrap_or_default(), None, site),
+        );
         let ours_last = is_extension(&target) && !is_extension(&phone);
-        let (ours, theirs) = if ours_last { (target, phone) } else { (phone, target) };
+        let (ours, theirs) = if ours_last {
+            (target, phone)
+        } else {
+            (phone, target)
+        };
         if !is_extension(&theirs) {
             facts.direction = Some(Direction::Out);
         }
@@ -125,12 +186,24 @@ fn root(facts: &mut LegFacts, record: &Record, site: &Site) {
 
 /// Who called in. A phone of ours may show an outside number; what it logged on with tells.
 fn caller(first: Option<&Flow>, record: &Record, site: &Site) -> Contact {
-    let number = first.and_then(|flow| flow.field("caller_id_number")).or_else(|| record.variable("sip_from_user"));
-    let name = first.and_then(|flow| flow.field("caller_id_name")).or_else(|| record.variable("sip_from_display"));
+    let number = first
+        .and_then(|flow| flow.field("caller_id_number"))
+        .or_else(|| record.variable("sip_from_user"));
+    let name = first
+        .and_then(|flow| flow.field("caller_id_name"))
+        .or_else(|| record.variable("sip_from_display"));
     let shown = read(number.unwrap_or_default(), name, site);
-    let login = ["user_name", "sip_auth_username"].iter().find_map(|name| record.variable(name));
-    let login = login.map(|login| read(login, name, site)).filter(is_extension);
-    if is_extension(&shown) { shown } else { login.unwrap_or(shown) }
+    let login = ["user_name", "sip_auth_username"]
+        .iter()
+        .find_map(|name| record.variable(name));
+    let login = login
+        .map(|login| read(login, name, site))
+        .filter(is_extension);
+    if is_extension(&shown) {
+        shown
+    } else {
+        login.unwrap_or(shown)
+    }
 }
 
 fn branch(facts: &mut LegFacts, record: &Record, site: &Site) {
@@ -139,14 +212,23 @@ fn branch(facts: &mut LegFacts, record: &Record, site: &Site) {
     let first = record.flows.last();
     let profile = |name: &str| first.and_then(|flow| flow.field(name));
     // A phone that logged on is called by a contact address that may say nothing; the user that was dialled does.
-    let parties = [record.variable("dialed_user"), profile("destination_number"), record.variable("sip_to_user")];
-    let mut parties = parties.into_iter().flatten().map(|party| read(party, None, site));
+    let parties = [
+        record.variable("dialed_user"),
+        profile("destination_number"),
+        record.variable("sip_to_user"),
+    ];
+    let mut parties = parties
+        .into_iter()
+        .flatten()
+        .map(|party| read(party, None, site));
     let sent = parties.next();
     let ours = sent.clone().into_iter().chain(parties).find(is_extension);
     facts.party = ours.or(sent);
-    let shown = profile("caller_id_number").map(|shown| read(shown, profile("caller_id_name"), site));
+    let shown =
+        profile("caller_id_number").map(|shown| read(shown, profile("caller_id_name"), site));
     let originator = |name: &str| first.and_then(|flow| said(&flow.originator, name));
-    facts.caller = originator("caller_id_number").map(|caller| read(caller, originator("caller_id_name"), site));
+    facts.caller = originator("caller_id_number")
+        .map(|caller| read(caller, originator("caller_id_name"), site));
     facts.dialled = originator("destination_number").map(|dialled| read(dialled, None, site));
     if facts.caller.is_none() {
         facts.caller = shown.clone();
@@ -163,7 +245,11 @@ fn named_legs(facts: &LegFacts, record: &Record, site: &Site) -> Vec<LegFacts> {
     };
     let mut legs = Vec::new();
     // uuid;name;number
-    for entry in record.values("originated_legs").into_iter().take(NAMED_LEGS_MAX) {
+    for entry in record
+        .values("originated_legs")
+        .into_iter()
+        .take(NAMED_LEGS_MAX)
+    {
         let mut parts = entry.splitn(3, ';');
         let (id, number) = (parts.next().unwrap_or_default(), parts.nth(1));
         if let Some(mut named) = new(id) {
@@ -172,7 +258,11 @@ fn named_legs(facts: &LegFacts, record: &Record, site: &Site) -> Vec<LegFacts> {
         }
     }
     // uuid;cause
-    for entry in record.values("originate_causes").into_iter().take(NAMED_LEGS_MAX) {
+    for entry in record
+        .values("originate_causes")
+        .into_iter()
+        .take(NAMED_LEGS_MAX)
+    {
         let (id, cause) = entry.split_once(';').unwrap_or((entry, ""));
         if let Some(mut named) = new(id).filter(|_| !matches!(cause, "" | "NONE")) {
             named.cause = Some(cause.to_owned());
@@ -181,15 +271,23 @@ fn named_legs(facts: &LegFacts, record: &Record, site: &Site) -> Vec<LegFacts> {
         }
     }
     for flow in &record.flows {
-        let Some((start, end)) = bridge(flow) else { continue };
+        let Some((start, end)) = bridge(flow) else {
+            continue;
+        };
         let last = record.variable("last_bridge_to");
         let bridged = match flow.originatees.as_slice() {
             [only] => Some(only),
             several => several.iter().find(|profile| said(profile, "uuid") == last),
         };
-        let Some(mut named) = bridged.and_then(|profile| new(said(profile, "uuid")?)) else { continue };
-        named.party = bridged.and_then(|profile| said(profile, "destination_number")).map(|number| read(number, None, site));
-        named.bridged.insert(start, Some(end.or(facts.ended).unwrap_or(start)));
+        let Some(mut named) = bridged.and_then(|profile| new(said(profile, "uuid")?)) else {
+            continue;
+        };
+        named.party = bridged
+            .and_then(|profile| said(profile, "destination_number"))
+            .map(|number| read(number, None, site));
+        named
+            .bridged
+            .insert(start, Some(end.or(facts.ended).unwrap_or(start)));
         legs.push(named);
     }
     legs.retain(|named| named.leg != facts.leg);
@@ -207,41 +305,70 @@ fn transfers(record: &Record) -> std::collections::BTreeSet<TransferFact> {
             // from@context/to@context
             "att_xfer" => {
                 let (from, to) = detail.split_once('/').unwrap_or(("", detail));
-                (TransferKind::Attended, from.split('@').next(), to.split('@').next()?)
+                (
+                    TransferKind::Attended,
+                    from.split('@').next(),
+                    to.split('@').next()?,
+                )
             }
             _ => return None,
         };
         let from = from.filter(|from| !from.is_empty()).map(str::to_owned);
         // The history has whole seconds; the call flow has the same moment in microseconds.
-        let mut exact = record.flows.iter().filter_map(|flow| flow.time("transfer_time"));
-        let at = exact.find(|time| time.as_second() == second.as_second()).unwrap_or(second);
-        (!to.is_empty()).then(|| TransferFact { at, kind, from, to: to.to_owned() })
+        let mut exact = record
+            .flows
+            .iter()
+            .filter_map(|flow| flow.time("transfer_time"));
+        let at = exact
+            .find(|time| time.as_second() == second.as_second())
+            .unwrap_or(second);
+        (!to.is_empty()).then(|| TransferFact {
+            at,
+            kind,
+            from,
+            to: to.to_owned(),
+        })
     };
-    record.values("transfer_history").into_iter().filter_map(read).collect()
+    record
+        .values("transfer_history")
+        .into_iter()
+        .filter_map(read)
+        .collect()
 }
 
 fn recordings(facts: &mut LegFacts, record: &Record) {
     let ran = |wanted: &str| record.applications.iter().any(|(name, _)| name == wanted);
-    facts.recording_announced = ran("record_session") || ran("record") || record.variable("record_ms").is_some();
+    facts.recording_announced =
+        ran("record_session") || ran("record") || record.variable("record_ms").is_some();
     // Not in FreeSWITCH itself: FusionPBX's dial plan sets these.
-    facts.recording = match (record.variable("record_path"), record.variable("record_name")) {
+    facts.recording = match (
+        record.variable("record_path"),
+        record.variable("record_name"),
+    ) {
         (Some(path), Some(name)) => Some(format!("{}/{name}", path.trim_end_matches('/'))),
         (Some(_), None) | (None, _) => None,
     };
     facts.recording_announced |= facts.recording.is_some();
     // The same application plays messages back (`check …`).
-    facts.voicemail = record.applications.iter().any(|(name, data)| name == "voicemail" && !data.starts_with("check"));
+    facts.voicemail = record
+        .applications
+        .iter()
+        .any(|(name, data)| name == "voicemail" && !data.starts_with("check"));
 }
 
 /// Why nobody talked, as the root leg tells it. Its own hang-up cause is the last resort: after a time-out it reads
 /// NORMAL_CLEARING.
 fn root_reason(record: &Record) -> Option<Reason> {
     let hangup = record.variable("hangup_cause").unwrap_or_default();
-    let caller_hung_up = matches!(record.variable("sip_hangup_disposition"), Some("recv_bye" | "recv_cancel"));
+    let caller_hung_up = matches!(
+        record.variable("sip_hangup_disposition"),
+        Some("recv_bye" | "recv_cancel")
+    );
     if hangup == "ORIGINATOR_CANCEL" {
         return Some(Reason::CallerGaveUp);
     }
-    if record.variable("cc_queue").is_some() && record.variable("cc_queue_answered_epoch").is_none() {
+    if record.variable("cc_queue").is_some() && record.variable("cc_queue_answered_epoch").is_none()
+    {
         return match record.variable("cc_cancel_reason") {
             Some("TIMEOUT" | "NO_AGENT_TIMEOUT") => Some(Reason::QueueTimeout),
             Some("BREAK_OUT") => Some(Reason::CallerGaveUp),
@@ -249,28 +376,43 @@ fn root_reason(record: &Record) -> Option<Reason> {
             _ => Some(Reason::NoAnswer),
         };
     }
-    let dialling = record.values("originate_disposition").pop().and_then(reason_of);
+    let dialling = record
+        .values("originate_disposition")
+        .pop()
+        .and_then(reason_of);
     let dialling = dialling.or_else(|| reason_of(hangup));
-    dialling.or(if caller_hung_up { Some(Reason::CallerGaveUp) } else { None })
+    dialling.or(if caller_hung_up {
+        Some(Reason::CallerGaveUp)
+    } else {
+        None
+    })
 }
 
 /// FreeSWITCH's hang-up causes (ITU-T Q.850 and its own) that say why nobody talked.
 fn reason_of(cause: &str) -> Option<Reason> {
     match cause {
         // Someone else took the call, or it was an ordinary end.
-        "" | "NONE" | "SUCCESS" | "NORMAL_CLEARING" | "LOSE_RACE" | "PICKED_OFF" | "MANAGER_REQUEST" | "BLIND_TRANSFER"
-        | "ATTENDED_TRANSFER" => None,
-        "NO_ANSWER" | "ALLOTTED_TIMEOUT" | "NO_USER_RESPONSE" | "PROGRESS_TIMEOUT" | "MEDIA_TIMEOUT" => Some(Reason::NoAnswer),
+        "" | "NONE" | "SUCCESS" | "NORMAL_CLEARING" | "LOSE_RACE" | "PICKED_OFF"
+        | "MANAGER_REQUEST" | "BLIND_TRANSFER" | "ATTENDED_TRANSFER" => None,
+        "NO_ANSWER" | "ALLOTTED_TIMEOUT" | "NO_USER_RESPONSE" | "PROGRESS_TIMEOUT"
+        | "MEDIA_TIMEOUT" => Some(Reason::NoAnswer),
         "USER_BUSY" => Some(Reason::Busy),
         "CALL_REJECTED" => Some(Reason::Declined),
-        "UNALLOCATED_NUMBER" | "NO_ROUTE_DESTINATION" | "INVALID_NUMBER_FORMAT" => Some(Reason::NoSuchNumber),
+        "UNALLOCATED_NUMBER" | "NO_ROUTE_DESTINATION" | "INVALID_NUMBER_FORMAT" => {
+            Some(Reason::NoSuchNumber)
+        }
         "ORIGINATOR_CANCEL" => Some(Reason::CallerGaveUp),
         _ => Some(Reason::Failed),
     }
 }
 
 fn read(raw: &str, name: Option<&str>, site: &Site) -> Contact {
-    party::read(raw, name.filter(|name| *name != DEFAULT_NAME), &site.plan, &site.extensions)
+    party::read(
+        raw,
+        name.filter(|name| *name != DEFAULT_NAME),
+        &site.plan,
+        &site.extensions,
+    )
 }
 
 fn is_extension(contact: &Contact) -> bool {
@@ -279,4 +421,3 @@ fn is_extension(contact: &Contact) -> bool {
         Party::Number(_) | Party::Short(_) | Party::Anonymous | Party::Invalid => false,
     }
 }
-

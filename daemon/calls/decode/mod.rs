@@ -55,7 +55,9 @@ pub enum Malformed {
     ContentType,
     #[error("the body is empty; send one event in it")]
     Empty,
-    #[error("the body is not UTF-8 from byte {at} on; set the phone system's character set to UTF-8")]
+    #[error(
+        "the body is not UTF-8 from byte {at} on; set the phone system's character set to UTF-8"
+    )]
     NotUtf8 { at: usize },
     #[error("the body is not whole JSON (line {line}, column {column}); was it cut short?")]
     Json { line: usize, column: usize },
@@ -80,14 +82,19 @@ pub enum NotUnderstood {
          in json_cdr.conf.xml set encode=false, or encode-values=false with encode=true"
     )]
     EncodedTwice,
-    #[error("not a call record of FreeSWITCH: no variables in it; post mod_json_cdr, mod_xml_cdr or mod_format_cdr here")]
+    #[error(
+        "not a call record of FreeSWITCH: no variables in it; post mod_json_cdr, mod_xml_cdr or mod_format_cdr here"
+    )]
     NotACdr,
     #[error("the body must be one JSON object with `event` and `id`")]
     NotAnObject,
     #[error("field `{0}` is missing; it must be sent")]
     Missing(&'static str),
     #[error("field `{field}` must be {must}")]
-    WrongType { field: &'static str, must: &'static str },
+    WrongType {
+        field: &'static str,
+        must: &'static str,
+    },
     #[error("field `{0}` is no time; send RFC 3339 such as 2026-11-20T12:24:29Z")]
     BadTime(&'static str),
     #[error(
@@ -109,7 +116,11 @@ pub fn admit(dialect: Dialect, raw: &RawEvent<'_>) -> Result<(), Malformed> {
 }
 
 /// What an accepted event says. The same bytes always give the same facts: they are decoded anew when needed.
-pub fn decode(dialect: Dialect, raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnderstood> {
+pub fn decode(
+    dialect: Dialect,
+    raw: &RawEvent<'_>,
+    site: &Site,
+) -> Result<Vec<PhoneEvent>, NotUnderstood> {
     match dialect {
         Dialect::Tieline => tieline::decode(raw, site),
         Dialect::Freeswitch => freeswitch::decode(raw, site),
@@ -121,7 +132,11 @@ pub fn decode(dialect: Dialect, raw: &RawEvent<'_>, site: &Site) -> Result<Vec<P
 pub fn reused(id: &str, start: Timestamp) -> String {
     let stamp = start.strftime("%Y%m%dT%H%M%SZ").to_string();
     let room = VENDOR_ID_BYTES_MAX.saturating_sub(stamp.len() + 1);
-    let id = if id.len() > room { hashed(id) } else { id.to_owned() };
+    let id = if id.len() > room {
+        hashed(id)
+    } else {
+        id.to_owned()
+    };
     format!("{id}~{stamp}")
 }
 
@@ -139,6 +154,10 @@ fn vendor_id(raw: &str) -> Option<String> {
 
 fn hashed(id: &str) -> String {
     let digest = Sha256::digest(id.as_bytes());
-    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("sha256-{hex}")
 }

@@ -38,21 +38,36 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
     let Value::Object(object) = serde_json::from_str(&json).map_err(body::json_fault)? else {
         return Err(NotUnderstood::NotAnObject);
     };
-    let post = Post { object, site, received: raw.received };
+    let post = Post {
+        object,
+        site,
+        received: raw.received,
+    };
     let event = post.text("event")?.ok_or(NotUnderstood::Missing("event"))?;
-    let id = post.text("id")?.and_then(|id| vendor_id(&id)).ok_or(NotUnderstood::Missing("id"))?;
+    let id = post
+        .text("id")?
+        .and_then(|id| vendor_id(&id))
+        .ok_or(NotUnderstood::Missing("id"))?;
     match event.as_str() {
         "text" => Ok(vec![PhoneEvent::Text(text(&post, id)?)]),
-        "call.started" | "call.ringing" | "call.answered" | "call.held" | "call.resumed" | "call.transferred" | "call.ended" => {
+        "call.started" | "call.ringing" | "call.answered" | "call.held" | "call.resumed"
+        | "call.transferred" | "call.ended" => {
             let legs = call(&post, &event, id)?;
-            Ok(legs.into_iter().map(|leg| PhoneEvent::Leg(Box::new(leg))).collect())
+            Ok(legs
+                .into_iter()
+                .map(|leg| PhoneEvent::Leg(Box::new(leg)))
+                .collect())
         }
         _ => Err(NotUnderstood::UnknownEvent),
     }
 }
 
 fn call(post: &Post<'_>, event: &str, id: String) -> Result<Vec<LegFacts>, NotUnderstood> {
-    let key = CallKey { kind: Kind::Call, pbx: post.site.pbx.clone(), id: id.clone() };
+    let key = CallKey {
+        kind: Kind::Call,
+        pbx: post.site.pbx.clone(),
+        id: id.clone(),
+    };
     let at = post.time("at")?.unwrap_or(post.received);
     let extension = post.text("extension")?.map(Extension);
     let mut root = LegFacts::new(key, id);
@@ -86,10 +101,14 @@ fn call(post: &Post<'_>, event: &str, id: String) -> Result<Vec<LegFacts>, NotUn
         "call.transferred" => root.transfers.extend(transfer(post, &post.object, at)?),
         "call.ended" => {
             root.last = true;
-            root.ended = post.time("ended")?.or(post.time("at")?).or(Some(post.received));
+            root.ended = post
+                .time("ended")?
+                .or(post.time("at")?)
+                .or(Some(post.received));
             root.agent = extension;
             root.answered = post.time("answered")?;
-            root.bridged.extend(root.answered.map(|answered| (answered, None)));
+            root.bridged
+                .extend(root.answered.map(|answered| (answered, None)));
         }
         // Held and resumed change neither wait nor talk: both stay in one call.
         _ => {}
@@ -106,14 +125,19 @@ fn whole_call(root: &mut LegFacts, post: &Post<'_>) -> Result<(), NotUnderstood>
     root.dialled = post.party("to", "to_name")?;
     root.shown = post.party("shown", "shown_name")?;
     if root.shown.is_none() && root.direction == Some(Direction::Out) {
-        root.shown = root.caller.clone().filter(|caller| caller.number().is_some());
+        root.shown = root
+            .caller
+            .clone()
+            .filter(|caller| caller.number().is_some());
     }
     root.party = root.caller.clone();
     root.started = post.time("started")?;
     root.reason = post.reason()?;
     root.queue = post.text("queue")?;
     for transfer_of in post.objects("transfers")? {
-        let at = post.time_of(transfer_of.get("at"), "transfers.at")?.unwrap_or(post.received);
+        let at = post
+            .time_of(transfer_of.get("at"), "transfers.at")?
+            .unwrap_or(post.received);
         root.transfers.extend(transfer(post, transfer_of, at)?);
     }
     (root.recording_announced, root.recording) = post.link("recording")?;
@@ -123,21 +147,37 @@ fn whole_call(root: &mut LegFacts, post: &Post<'_>) -> Result<(), NotUnderstood>
     Ok(())
 }
 
-fn transfer(post: &Post<'_>, object: &Map<String, Value>, at: Timestamp) -> Result<Option<TransferFact>, NotUnderstood> {
+fn transfer(
+    post: &Post<'_>,
+    object: &Map<String, Value>,
+    at: Timestamp,
+) -> Result<Option<TransferFact>, NotUnderstood> {
     let kind = match post.text_of(object.get("kind"), "kind")?.as_deref() {
         None | Some("blind") => TransferKind::Blind,
         Some("attended") => TransferKind::Attended,
-        Some(_) => return Err(NotUnderstood::WrongType { field: "kind", must: "blind or attended" }),
+        Some(_) => {
+            return Err(NotUnderstood::WrongType {
+                field: "kind",
+                must: "blind or attended",
+            });
+        }
     };
     // On a live event `from` and `to` are the call's parties; the hand-over is from `by` to `target`.
-    let names = if object.contains_key("event") { ("by", "target") } else { ("from", "to") };
+    let names = if object.contains_key("event") {
+        ("by", "target")
+    } else {
+        ("from", "to")
+    };
     let from = post.text_of(object.get(names.0), names.0)?;
     let to = post.text_of(object.get(names.1), names.1)?;
     Ok(to.map(|to| TransferFact { at, kind, from, to }))
 }
 
 fn text(post: &Post<'_>, id: String) -> Result<Text, NotUnderstood> {
-    let (from, to) = (post.text("from")?.unwrap_or_default(), post.text("to")?.unwrap_or_default());
+    let (from, to) = (
+        post.text("from")?.unwrap_or_default(),
+        post.text("to")?.unwrap_or_default(),
+    );
     let whatsapp = |address: &str| address.trim().to_ascii_lowercase().starts_with("whatsapp:");
     if whatsapp(&from) || whatsapp(&to) {
         return Err(NotUnderstood::WhatsApp);
@@ -150,9 +190,15 @@ fn text(post: &Post<'_>, id: String) -> Result<Text, NotUnderstood> {
     let from = post.contact(&from, post.text("from_name")?.as_deref());
     let to = post.contact(&to, post.text("to_name")?.as_deref());
     let ours = matches!(from.party, Party::Extension(Extension(_)));
-    let direction = post.direction()?.unwrap_or(if ours { Direction::Out } else { Direction::In });
+    let direction = post
+        .direction()?
+        .unwrap_or(if ours { Direction::Out } else { Direction::In });
     Ok(Text {
-        key: CallKey { kind: Kind::Text, pbx: post.site.pbx.clone(), id },
+        key: CallKey {
+            kind: Kind::Text,
+            pbx: post.site.pbx.clone(),
+            id,
+        },
         direction,
         from,
         to,
@@ -175,19 +221,32 @@ impl Post<'_> {
     }
 
     /// Text that says something. Ids and numbers are often sent as JSON numbers.
-    fn text_of(&self, value: Option<&Value>, field: &'static str) -> Result<Option<String>, NotUnderstood> {
+    fn text_of(
+        &self,
+        value: Option<&Value>,
+        field: &'static str,
+    ) -> Result<Option<String>, NotUnderstood> {
         match value {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+            Some(Value::String(text)) => {
+                Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+            }
             Some(Value::Number(number)) => Ok(Some(number.to_string())),
-            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(NotUnderstood::WrongType { field, must: "a text" }),
+            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
+                Err(NotUnderstood::WrongType {
+                    field,
+                    must: "a text",
+                })
+            }
         }
     }
 
     /// A message's own blanks and lines are kept.
     fn text_as_sent(&self, field: &'static str) -> Result<Option<String>, NotUnderstood> {
         match self.object.get(field) {
-            Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.trim().is_empty())),
+            Some(Value::String(text)) => {
+                Ok(Some(text.clone()).filter(|text| !text.trim().is_empty()))
+            }
             other => self.text_of(other, field),
         }
     }
@@ -204,16 +263,27 @@ impl Post<'_> {
                 items.iter().take(LIST_MAX).filter_map(text).collect()
             }
             Some(Value::String(one)) => Ok(vec![one.clone()]),
-            Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => Err(NotUnderstood::WrongType { field, must }),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => {
+                Err(NotUnderstood::WrongType { field, must })
+            }
         }
     }
 
     fn objects(&self, field: &'static str) -> Result<Vec<&Map<String, Value>>, NotUnderstood> {
-        let wrong = NotUnderstood::WrongType { field, must: "a list of objects" };
+        let wrong = NotUnderstood::WrongType {
+            field,
+            must: "a list of objects",
+        };
         match self.object.get(field) {
             None | Some(Value::Null) => Ok(Vec::new()),
-            Some(Value::Array(items)) => items.iter().take(LIST_MAX).map(|item| item.as_object().ok_or(wrong)).collect(),
-            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => Err(wrong),
+            Some(Value::Array(items)) => items
+                .iter()
+                .take(LIST_MAX)
+                .map(|item| item.as_object().ok_or(wrong))
+                .collect(),
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+                Err(wrong)
+            }
         }
     }
 
@@ -232,21 +302,38 @@ impl Post<'_> {
             Some("in") => Ok(Some(Direction::In)),
             Some("out") => Ok(Some(Direction::Out)),
             Some("internal") => Ok(Some(Direction::Internal)),
-            Some(_) => Err(NotUnderstood::WrongType { field: "direction", must: "in, out or internal" }),
+            Some(_) => Err(NotUnderstood::WrongType {
+                field: "direction",
+                must: "in, out or internal",
+            }),
         }
     }
 
     fn reason(&self) -> Result<Option<Reason>, NotUnderstood> {
-        let Some(word) = self.text("reason")? else { return Ok(None) };
+        let Some(word) = self.text("reason")? else {
+            return Ok(None);
+        };
         let word = word.replace('_', " ");
-        let known = Reason::ALL.into_iter().find(|reason| reason.words() == word);
-        let must = "no answer, caller gave up, busy, declined, queue timeout, no such number or failed";
-        known.map(Some).ok_or(NotUnderstood::WrongType { field: "reason", must })
+        let known = Reason::ALL
+            .into_iter()
+            .find(|reason| reason.words() == word);
+        let must =
+            "no answer, caller gave up, busy, declined, queue timeout, no such number or failed";
+        known.map(Some).ok_or(NotUnderstood::WrongType {
+            field: "reason",
+            must,
+        })
     }
 
-    fn party(&self, field: &'static str, name: &'static str) -> Result<Option<Contact>, NotUnderstood> {
+    fn party(
+        &self,
+        field: &'static str,
+        name: &'static str,
+    ) -> Result<Option<Contact>, NotUnderstood> {
         let name = self.text(name)?;
-        Ok(self.text(field)?.map(|raw| self.contact(&raw, name.as_deref())))
+        Ok(self
+            .text(field)?
+            .map(|raw| self.contact(&raw, name.as_deref())))
     }
 
     fn contact(&self, raw: &str, name: Option<&str>) -> Contact {
@@ -258,13 +345,21 @@ impl Post<'_> {
     }
 
     /// RFC 3339; without a zone, the phone system's local time; a whole number is seconds or milliseconds since 1970.
-    fn time_of(&self, value: Option<&Value>, field: &'static str) -> Result<Option<Timestamp>, NotUnderstood> {
+    fn time_of(
+        &self,
+        value: Option<&Value>,
+        field: &'static str,
+    ) -> Result<Option<Timestamp>, NotUnderstood> {
         let bad = NotUnderstood::BadTime(field);
         match value {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Number(number)) => {
                 let number = number.as_i64().ok_or(bad)?;
-                let time = if number < MILLISECONDS_FROM { Timestamp::from_second(number) } else { Timestamp::from_millisecond(number) };
+                let time = if number < MILLISECONDS_FROM {
+                    Timestamp::from_second(number)
+                } else {
+                    Timestamp::from_millisecond(number)
+                };
                 time.map(Some).map_err(|_| bad)
             }
             Some(Value::String(text)) => {
@@ -276,7 +371,10 @@ impl Post<'_> {
                     return Ok(Some(time));
                 }
                 let local: DateTime = text.parse().map_err(|_| bad)?;
-                local.to_zoned(self.site.time_zone.clone()).map(|zoned| Some(zoned.timestamp())).map_err(|_| bad)
+                local
+                    .to_zoned(self.site.time_zone.clone())
+                    .map(|zoned| Some(zoned.timestamp()))
+                    .map_err(|_| bad)
             }
             Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(bad),
         }

@@ -4,8 +4,8 @@
 use crate::calls::decode::body::{self, Payload};
 use crate::calls::decode::{Malformed, NESTING_MAX, NotUnderstood};
 use jiff::Timestamp;
-use quick_xml::{Reader, XmlVersion};
 use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Reader, XmlVersion};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -57,7 +57,9 @@ impl Record {
     pub fn values(&self, name: &str) -> Vec<&str> {
         match self.variable(name) {
             None => Vec::new(),
-            Some(value) => value.strip_prefix("ARRAY::").map_or_else(|| vec![value], |list| list.split("|:").collect()),
+            Some(value) => value
+                .strip_prefix("ARRAY::")
+                .map_or_else(|| vec![value], |list| list.split("|:").collect()),
         }
     }
 
@@ -71,16 +73,27 @@ impl Record {
 
 /// A field of a profile, if it says anything.
 pub fn said<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
-    fields.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    fields
+        .get(name)
+        .map(|value| value.trim())
+        .filter(|value| !value.is_empty())
 }
 
 fn micros(value: &str) -> Option<Timestamp> {
-    value.parse().ok().filter(|micros| *micros > 0).and_then(|micros| Timestamp::from_microsecond(micros).ok())
+    value
+        .parse()
+        .ok()
+        .filter(|micros| *micros > 0)
+        .and_then(|micros| Timestamp::from_microsecond(micros).ok())
 }
 
 /// Whole seconds since the epoch.
 pub fn seconds(value: &str) -> Option<Timestamp> {
-    value.parse().ok().filter(|seconds| *seconds > 0).and_then(|seconds| Timestamp::from_second(seconds).ok())
+    value
+        .parse()
+        .ok()
+        .filter(|seconds| *seconds > 0)
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
 }
 
 /// Reads a record from a body of any of the encodings.
@@ -117,16 +130,30 @@ pub fn unwrap(body: &[u8]) -> Result<(Payload<'_>, bool), Malformed> {
 fn from_json(json: &str) -> Result<Record, NotUnderstood> {
     let value: Value = serde_json::from_str(json).map_err(body::json_fault)?;
     let empty = Map::new();
-    let object = |value: Option<&Value>| value.and_then(Value::as_object).map_or_else(Fields::new, fields);
+    let object = |value: Option<&Value>| {
+        value
+            .and_then(Value::as_object)
+            .map_or_else(Fields::new, fields)
+    };
     let root = value.as_object().unwrap_or(&empty);
     let mut variables = object(root.get("variables"));
     // `encode-values` leaves its mark on every stamp: 2026-11-20%2013%3A24%3A29.
-    if variables.get("start_stamp").is_some_and(|stamp| stamp.contains('%')) {
-        variables.values_mut().for_each(|value| *value = body::percent_decoded(value));
+    if variables
+        .get("start_stamp")
+        .is_some_and(|stamp| stamp.contains('%'))
+    {
+        variables
+            .values_mut()
+            .for_each(|value| *value = body::percent_decoded(value));
     }
     let applications = list(value.pointer("/app_log/applications"))
         .map(|application| object(Some(application)))
-        .map(|mut fields| (taken(&mut fields, "app_name"), taken(&mut fields, "app_data")))
+        .map(|mut fields| {
+            (
+                taken(&mut fields, "app_name"),
+                taken(&mut fields, "app_data"),
+            )
+        })
         .collect();
     let flows = list(root.get("callflow"))
         .map(|flow| Flow {
@@ -134,17 +161,27 @@ fn from_json(json: &str) -> Result<Record, NotUnderstood> {
             originator: list(flow.pointer("/caller_profile/originator/originator_caller_profiles"))
                 .next_back()
                 .map_or_else(Fields::new, |profile| object(Some(profile))),
-            originatees: list(flow.pointer("/caller_profile/originatee/originatee_caller_profiles"))
-                .map(|profile| object(Some(profile)))
-                .collect(),
+            originatees: list(
+                flow.pointer("/caller_profile/originatee/originatee_caller_profiles"),
+            )
+            .map(|profile| object(Some(profile)))
+            .collect(),
             times: object(flow.get("times")),
         })
         .collect();
-    Ok(Record { variables, applications, flows })
+    Ok(Record {
+        variables,
+        applications,
+        flows,
+    })
 }
 
 fn list(value: Option<&Value>) -> std::slice::Iter<'_, Value> {
-    value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default().iter()
+    value
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+        .iter()
 }
 
 /// The scalars of an object, as text; FreeSWITCH writes every one as a string, other writers don't.
@@ -155,7 +192,10 @@ fn fields(object: &Map<String, Value>) -> Fields {
         Value::Bool(truth) => Some(truth.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     };
-    object.iter().filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
+    object
+        .iter()
+        .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
+        .collect()
 }
 
 fn taken(fields: &mut Fields, name: &str) -> String {
@@ -199,7 +239,9 @@ fn from_xml(xml: &str) -> Result<Record, NotUnderstood> {
                 let character = reference.resolve_char_ref().map_err(|_| at())?;
                 match character {
                     Some(character) => text.push(character),
-                    None => text.push_str(quick_xml::escape::resolve_predefined_entity(&name).ok_or_else(at)?),
+                    None => text.push_str(
+                        quick_xml::escape::resolve_predefined_entity(&name).ok_or_else(at)?,
+                    ),
                 }
             }
             Ok(Event::Comment(_) | Event::Decl(_) | Event::PI(_)) => {}
@@ -214,11 +256,22 @@ fn opened(record: &mut Record, path: &[String], start: &BytesStart<'_>) {
         ["cdr", "app_log", "application"] => {
             let value = |name: &str| {
                 let attribute = start.try_get_attribute(name).ok().flatten();
-                attribute.and_then(|found| found.normalized_value(XmlVersion::Implicit1_0).ok()).map(|value| value.into_owned()).unwrap_or_default()
+                attribute
+                    .and_then(|found| found.normalized_value(XmlVersion::Implicit1_0).ok())
+                    .map(|value| value.into_owned())
+                    .unwrap_or_default()
             };
-            record.applications.push((value("app_name"), value("app_data")));
+            record
+                .applications
+                .push((value("app_name"), value("app_data")));
         }
-        ["cdr", "callflow", "caller_profile", "originatee", "originatee_caller_profile"] => {
+        [
+            "cdr",
+            "callflow",
+            "caller_profile",
+            "originatee",
+            "originatee_caller_profile",
+        ] => {
             if let Some(flow) = record.flows.last_mut() {
                 flow.originatees.push(Fields::new());
             }
@@ -230,16 +283,36 @@ fn opened(record: &mut Record, path: &[String], start: &BytesStart<'_>) {
 fn closed(record: &mut Record, path: &[String], text: &str) {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     if let ["cdr", "variables", name] = path.as_slice() {
-        record.variables.insert((*name).to_owned(), body::percent_decoded(text));
+        record
+            .variables
+            .insert((*name).to_owned(), body::percent_decoded(text));
         return;
     }
-    let Some(flow) = record.flows.last_mut() else { return };
+    let Some(flow) = record.flows.last_mut() else {
+        return;
+    };
     let (fields, name) = match path.as_slice() {
         ["cdr", "callflow", "times", name] => (&mut flow.times, name),
         ["cdr", "callflow", "caller_profile", name] => (&mut flow.profile, name),
-        ["cdr", "callflow", "caller_profile", "originator", "originator_caller_profile", name] => (&mut flow.originator, name),
-        ["cdr", "callflow", "caller_profile", "originatee", "originatee_caller_profile", name] => {
-            let Some(last) = flow.originatees.last_mut() else { return };
+        [
+            "cdr",
+            "callflow",
+            "caller_profile",
+            "originator",
+            "originator_caller_profile",
+            name,
+        ] => (&mut flow.originator, name),
+        [
+            "cdr",
+            "callflow",
+            "caller_profile",
+            "originatee",
+            "originatee_caller_profile",
+            name,
+        ] => {
+            let Some(last) = flow.originatees.last_mut() else {
+                return;
+            };
             (last, name)
         }
         _ => return,
