@@ -5,6 +5,9 @@ use super::fault::{Fault, Faults};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+/// Before the names of numbers in a path.
+const LABELS: &str = ".labels.";
+
 /// What a layer is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LayerKind {
@@ -169,6 +172,11 @@ impl Origins {
             }
             None => (String::new(), None),
         };
+        // The keys of labels are numbers, which are not repeated; the line leads there.
+        let key = key
+            .find(LABELS)
+            .and_then(|at| key.get(..at + LABELS.len() - 1))
+            .unwrap_or(key);
         let fault = Fault {
             file,
             line,

@@ -144,6 +144,11 @@ impl<'a> Reading<'a> {
             .map(|key| (strsim::damerau_levenshtein(key, name), *key))
             .filter(|(edits, key)| *edits <= TYPO_EDITS_MAX && *edits < key.len().max(2) / 2 + 1)
             .min();
+        if let Some((_, key)) = nearest {
+            // It is there, only misspelt: that it is missing is no second fault.
+            let meant = path.strip_suffix(name).unwrap_or_default();
+            self.origins.refused(&format!("{meant}{key}"));
+        }
         let what = match nearest {
             Some((_, key)) => format!("there is no such key; did you mean {key}?"),
             None => "there is no such key here".to_owned(),
