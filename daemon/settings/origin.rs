@@ -150,7 +150,8 @@ impl Origins {
             fault.key.is_empty() || !broken.contains(&(fault.file.clone(), fault.line))
         });
         self.faults.sort_by(|(layer, fault), (other_layer, other)| {
-            (layer, &fault.file, fault.line).cmp(&(other_layer, &other.file, other.line))
+            let place = (layer, &fault.file, fault.line, &fault.key);
+            place.cmp(&(other_layer, &other.file, other.line, &other.key))
         });
         let mut faults: Vec<Fault> = self.faults.into_iter().map(|(_, fault)| fault).collect();
         faults.dedup();

@@ -177,8 +177,13 @@ impl<'a> Reading<'a> {
             // The environment has no lists of tables: TIELINE_PBX__HQ__SETTLE.
             DeValue::Table(named) if self.textual => {
                 for (name, entry) in named {
-                    let path = format!("{path}.{}", name.get_ref());
                     let line = self.line(&name.span());
+                    if !is_name(name.get_ref()) {
+                        let what = format!("{} is no name", quoted(name.get_ref()));
+                        self.origins.refuse(path, line, what, NAME_ALLOWED);
+                        continue;
+                    }
+                    let path = format!("{path}.{}", name.get_ref());
                     if let Some(value) = self.value(&path, items, line, entry) {
                         read.insert(name.get_ref().to_string(), value);
                     }
@@ -261,7 +266,7 @@ impl<'a> Reading<'a> {
             && let DeValue::String(text) = found
             && !matches!(form, Form::Text | Form::Words(_))
         {
-            return self.from_text(path, schema, line, text);
+            return self.as_toml(path, schema, line, text);
         }
         self.origins.found(path, line);
         match (form, found) {
@@ -317,7 +322,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The text of an environment variable, as TOML.
-    fn from_text(
+    fn as_toml(
         &mut self,
         path: &str,
         schema: &'a Schema,

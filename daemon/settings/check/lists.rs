@@ -188,7 +188,7 @@ pub fn labels(
         let place = format!("{path}.{number}");
         match plan.parse(number) {
             Ok(_) if label.trim().is_empty() => {
-                fields.origins.fault(&place, "the name is empty", "")
+                fields.origins.fault(&place, "the name is empty", "");
             }
             Ok(number) => {
                 if read.insert(number, label.trim().to_owned()).is_some() {
