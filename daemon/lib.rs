@@ -6,6 +6,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod app;
 pub mod backoff;
 pub mod calls;
 pub mod cli;
@@ -15,4 +17,6 @@ pub mod pace;
 pub mod sandbox;
 pub mod settings;
 pub mod store;
+pub mod systemd;
 pub mod terms;
+pub mod trace;

@@ -9,8 +9,9 @@ use tieline::calls::assemble::{self, Done, State};
 use tieline::calls::decode::{
     self, LegFacts, Malformed, NotUnderstood, PhoneEvent, RawEvent, Site,
 };
-use tieline::cli::decode::{Decoded, Source, decode_recording, decoded_json};
+use tieline::cli::decode::{Decoded, Source, decode_recording};
 use tieline::cli::recording::{Post, RECORDINGS, posts};
+use tieline::cli::show::decoded_json;
 use tieline::settings::types::Dialect;
 use tieline::terms::call::{CallType, Direction, Reason};
 use tieline::terms::number::NumberPlan;
@@ -632,9 +633,9 @@ fn sources_without_a_decoder_are_refused() {
 fn an_id_used_again_a_day_later_is_another_call() {
     let call = example_call("ended-answered.json");
     let hours = |hours: i64| call.ended + jiff::SignedDuration::from_hours(hours);
-    assert!(assemble::is_reuse(&call, hours(24)));
-    assert!(!assemble::is_reuse(&call, hours(1)));
-    assert!(!assemble::is_reuse(&call, call.started));
+    assert!(assemble::is_reuse(call.ended, hours(24)));
+    assert!(!assemble::is_reuse(call.ended, hours(1)));
+    assert!(!assemble::is_reuse(call.ended, call.started));
     assert_eq!(decode::reused("a1", hours(24)), "a1~20261121T122436Z");
     assert!(
         decode::reused(&"a".repeat(160), hours(24)).len()
@@ -713,4 +714,105 @@ proptest! {
         }
         let _ = decode_recording(Dialect::Freeswitch, Source::Http, &recording, &lab()).unwrap();
     }
+}
+
+#[test]
+fn a_leg_of_a_handed_over_leg_belongs_to_the_first_call() {
+    // 101 calls a customer and hands the customer over to 102: the leg to 102 names the customer's leg as its family.
+    let a = record(
+        r#""uuid":"A","sip_from_user":"101","sip_req_user":"0301234567","bridge_uepoch":"1795177470000000","transfer_disposition":"recv_replace","last_bridge_to":"B","originated_legs":"B;x;0301234567""#,
+    );
+    let b = record(
+        r#""uuid":"B","originating_leg_uuid":"A","sip_to_user":"0301234567","transfer_history":"1795177472:x:bl_xfer:102/public/XML","originated_legs":"C;x;102""#,
+    );
+    let c = record(
+        r#""uuid":"C","originating_leg_uuid":"B","sip_to_user":"102","bridge_uepoch":"1795177474000000""#,
+    );
+    let alone = facts_of(&a, Dialect::Freeswitch);
+    let key = alone.first().unwrap().key.clone();
+    let state = assemble::assemble(&key, &alone, Timestamp::UNIX_EPOCH).state;
+    assert_eq!(
+        state,
+        State::Open {
+            why: assemble::OpenWhy::LegMissing
+        }
+    );
+    for order in [[&c, &b, &a], [&a, &b, &c]] {
+        let decoded = fs(&order.map(Vec::as_slice).join(&b'\n'), &lab());
+        assert_eq!(decoded.calls.len(), 1);
+        let found = decoded.calls.first().unwrap();
+        assert_eq!((found.call.key.id.as_str(), found.open), ("A", None));
+        assert_eq!(
+            (
+                found.call.first_agent.as_ref().unwrap().0.as_str(),
+                found.call.agent.as_ref().unwrap().0.as_str()
+            ),
+            ("101", "102")
+        );
+        assert_eq!(found.call.transfers.first().unwrap().to, "102");
+    }
+}
+
+#[test]
+fn local_times_over_the_autumn_clock_change_keep_their_order() {
+    let body = r#"{"event":"call.ended","id":"a","from":"+491711234567","to":"+4921155500100","started":"2026-10-25T02:59:45","answered":"2026-10-25T02:59:47","ended":"2026-10-25T02:00:07"}"#;
+    let call = decode_recording(Dialect::Tieline, Source::Http, body.as_bytes(), &lab())
+        .unwrap()
+        .calls
+        .remove(0)
+        .call;
+    assert_eq!(
+        (call.wait.as_secs(), call.talk.as_secs(), call.doubts.len()),
+        (2, 20, 0)
+    );
+}
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    decode: tieline::cli::decode::DecodeArgs,
+}
+
+fn printed(arguments: &[&str]) -> (String, std::process::ExitCode) {
+    use clap::Parser as _;
+    let line = Line::try_parse_from([&["decode"], arguments].concat()).unwrap();
+    let mut out = Vec::new();
+    let code = tieline::cli::decode::run(&line.decode, &mut out).unwrap();
+    (String::from_utf8(out).unwrap(), code)
+}
+
+#[test]
+fn the_command_prints_a_table_or_json() {
+    let file = format!(
+        "{}/fixtures/calls/freeswitch/15-blind-transfer-sip-refer/http-received.txt",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let (table, _) = printed(&["--dialect", "freeswitch", "--source", "http", &file]);
+    assert!(
+        table.contains("2026-11-20 13:27:45  incoming answered  +491711234567 Max Muster"),
+        "{table}"
+    );
+    assert!(
+        table.ends_with("calls: 1, texts: 0, posts that gave nothing: 0\n"),
+        "{table}"
+    );
+    let (json, _) = printed(&[
+        "--dialect",
+        "freeswitch",
+        "--extensions",
+        "100-199",
+        "--area-code",
+        "211",
+        "--json",
+        &file,
+    ]);
+    assert_eq!(
+        serde_json::from_str::<Value>(&json).unwrap()["calls"][0]["agent"],
+        "102"
+    );
+    let (nothing, code) = printed(&["--dialect", "freeswitch", "--source", "esl", &file]);
+    assert_eq!(
+        (nothing.as_str(), code),
+        ("", std::process::ExitCode::from(2))
+    );
 }

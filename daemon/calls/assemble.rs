@@ -4,12 +4,15 @@
 //! Answered means that a person was bridged: a queue, an IVR or a mailbox picking up isn't. Wait runs to the first such
 //! bridge, or to the end without one; talk is the time bridged in total, without the ringing after a transfer.
 
+mod times;
+
 use super::decode::facts::{LegFacts, Role, TransferFact, weight};
 use crate::terms::call::{Call, CallType, Direction, Leg, Reason, Transfer};
 use crate::terms::ids::CallKey;
 use crate::terms::party::{Contact, Extension, Party};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use times::Times;
 
 /// A call that is open for longer is closed with what is known: its end was lost. No person talks for a day.
 pub const CALL_AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
@@ -83,9 +86,25 @@ pub fn close(key: &CallKey, facts: &[LegFacts], now: Timestamp) -> Option<Call> 
     Some(call)
 }
 
-/// Whether a leg that starts at `start` belongs to another call than `previous`, although it has the same id.
-pub fn is_reuse(previous: &Call, start: Timestamp) -> bool {
-    start.duration_since(previous.ended) > REUSE_AFTER
+/// Whether a leg that starts at `start` belongs to another call than the one that ended at `ended`, although it has the
+/// same id: phone systems count from the start again after a restart. Legs of one call follow each other within minutes.
+pub fn is_reuse(ended: Timestamp, start: Timestamp) -> bool {
+    start.duration_since(ended) > REUSE_AFTER
+}
+
+/// The call that `orphan` belongs to, if one of `calls` has a leg of that id. When somebody who was called is handed on, the
+/// next leg names that one as its family, and only the handed-over leg's own record tells whose it was: facts under
+/// `orphan` are then facts of the call returned.
+pub fn family<'a>(
+    orphan: &CallKey,
+    calls: impl IntoIterator<Item = (&'a CallKey, &'a [LegFacts])>,
+) -> Option<&'a CallKey> {
+    let mut others = calls
+        .into_iter()
+        .filter(|(key, _)| *key != orphan && key.pbx == orphan.pbx);
+    others
+        .find(|(_, facts)| facts.iter().any(|fact| fact.leg == orphan.id))
+        .map(|(key, _)| key)
 }
 
 fn merged(facts: &[LegFacts]) -> BTreeMap<&str, LegFacts> {
@@ -216,101 +235,6 @@ fn build(
         legs: timeline(legs, &mut doubts),
         doubts,
     })
-}
-
-/// When things happened, repaired where they contradict each other.
-struct Times {
-    started: Timestamp,
-    ended: Timestamp,
-    /// Stretches during which somebody of ours and the other party were bridged, by leg, in order of their start.
-    bridges: Vec<(Timestamp, Timestamp, String)>,
-}
-
-impl Times {
-    fn of(
-        legs: &BTreeMap<&str, LegFacts>,
-        until: Option<Timestamp>,
-        doubts: &mut Vec<String>,
-    ) -> Option<Self> {
-        let began = |leg: &LegFacts| {
-            [
-                leg.started,
-                leg.answered,
-                leg.bridged.keys().next().copied(),
-                leg.ended,
-            ]
-            .into_iter()
-            .flatten()
-            .min()
-        };
-        let started = root(legs)
-            .and_then(|leg| leg.started)
-            .or_else(|| legs.values().filter_map(began).min())?;
-        let last = |leg: &LegFacts| {
-            leg.bridged
-                .iter()
-                .flat_map(|(start, end)| [Some(*start), *end])
-                .flatten()
-                .max()
-        };
-        let known = legs.values().filter_map(|leg| leg.ended).max();
-        let mut ended = known
-            .max(until)
-            .or_else(|| legs.values().filter_map(last).max())
-            .unwrap_or(started);
-        if ended < started {
-            doubts.push("ended before it started; the end was set to the start".to_owned());
-            ended = started;
-        }
-        let handed_over: Vec<Timestamp> = legs
-            .values()
-            .flat_map(|leg| &leg.transfers)
-            .map(|transfer| transfer.at)
-            .collect();
-        let mut bridges = Vec::new();
-        let mut outside = false;
-        for leg in legs.values() {
-            for (start, end) in &leg.bridged {
-                let transfer = handed_over.iter().filter(|at| *at > start).min().copied();
-                let end = end
-                    .or(leg.ended.into_iter().chain(transfer).min())
-                    .unwrap_or(ended);
-                outside |= *start < started || *start > ended || end > ended || end < *start;
-                let start = (*start).clamp(started, ended);
-                bridges.push((start, end.clamp(start, ended), leg.leg.clone()));
-            }
-        }
-        if outside {
-            doubts.push(
-                "answered outside the time between start and end; the times were fitted in"
-                    .to_owned(),
-            );
-        }
-        bridges.sort();
-        Some(Self {
-            started,
-            ended,
-            bridges,
-        })
-    }
-
-    fn answered(&self) -> Option<Timestamp> {
-        self.bridges.first().map(|(start, _, _)| *start)
-    }
-
-    /// The stretches' union: each is seen from both of its legs.
-    fn talk(&self) -> SignedDuration {
-        let mut talk = SignedDuration::ZERO;
-        let mut counted_to = self.started;
-        for (start, end, _) in &self.bridges {
-            let from = (*start).max(counted_to);
-            if *end > from {
-                talk += end.duration_since(from);
-                counted_to = *end;
-            }
-        }
-        talk
-    }
 }
 
 /// Our own phones see a call between themselves; else the side that is no phone of ours is the outside.

@@ -190,7 +190,11 @@ pub fn filter_text(text: &Text, integration: &KustomerSettings) -> Decision {
 
 /// Whether a line of a number list means this party: numbers by value, extensions and short numbers by what was sent.
 pub fn pattern_matches(pattern: &NumberPattern, contact: &Contact) -> bool {
-    let number = || contact.number().map(|number| number.as_str());
+    let number = || {
+        contact
+            .number()
+            .map(super::super::terms::number::E164::as_str)
+    };
     match &pattern.matcher {
         Matcher::Number(listed) => contact.number() == Some(listed),
         Matcher::Prefix(prefix) => number().is_some_and(|number| number.starts_with(prefix)),

@@ -1,12 +1,31 @@
-//! Calls and texts, from the phone system's post to Kustomer's note. The files in flow order:
-//! intake -> journal -> decode -> assemble -> filter -> matching -> entry -> outbox -> log; `line` joins them.
+//! Calls and texts, from the phone system's post to Kustomer's note. In flow order:
+//! intake -> journal -> decode -> assemble -> filter -> matching -> entry -> outbox -> log.
+//! `line` joins the stages and keeps the `ledger`; `dispatch` says which delivery is next.
 
-pub mod assemble;
-pub mod decode;
-pub mod entry;
-pub mod fields;
-pub mod filter;
 pub mod intake;
 pub mod journal;
+
+pub mod decode;
+
+pub mod assemble;
+
+pub mod filter;
+
 pub mod matching;
+
+pub mod entry;
+pub mod fields;
 pub mod note;
+
+pub mod directory;
+pub mod outbox;
+
+pub mod agents;
+pub mod dispatch;
+pub mod log;
+
+pub mod judge;
+pub mod ledger;
+pub mod line;
+pub mod picture;
+pub mod retention;

@@ -2,19 +2,19 @@
 //! a daemon, a configuration or Kustomer. The support tool; the tests use its core, [`decode_recording`].
 
 use super::recording::posts;
+use super::show;
 use crate::calls::assemble::{self, OpenWhy, State};
 use crate::calls::decode::{self, LegFacts, PhoneEvent, RawEvent, Site};
 use crate::settings::types::Dialect;
 use crate::terms::call::Call;
 use crate::terms::ids::CallKey;
 use crate::terms::number::NumberPlan;
-use crate::terms::party::{Contact, ExtensionRange, Extensions, Party};
+use crate::terms::party::{ExtensionRange, Extensions};
 use crate::terms::text::Text;
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, Unit};
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -108,22 +108,21 @@ pub struct NoDecoder {
 pub fn run(args: &DecodeArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let site = site(args)?;
     let mut decoded = Decoded::default();
+    // Whether there is a decoder doesn't depend on a file: it is told before one is read.
+    if let Err(fault) = decode_recording(args.dialect, args.source, &[], &site) {
+        writeln!(std::io::stderr(), "tieline: {fault}")?;
+        return Ok(ExitCode::from(EXIT_NO_DECODER));
+    }
     for file in &args.files {
         let bytes =
             std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
-        match decode_recording(args.dialect, args.source, &bytes, &site) {
-            Ok(more) => decoded.add(more),
-            Err(fault) => {
-                writeln!(std::io::stderr(), "tieline: {fault}")?;
-                return Ok(ExitCode::from(EXIT_NO_DECODER));
-            }
-        }
+        decoded.add(decode_recording(args.dialect, args.source, &bytes, &site)?);
     }
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &decoded_json(&decoded))?;
+        serde_json::to_writer_pretty(&mut *out, &show::decoded_json(&decoded))?;
         writeln!(out)?;
     } else {
-        table(&decoded, &site.time_zone, out)?;
+        show::print(&decoded, &site.time_zone, out)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -170,7 +169,7 @@ pub fn decode_recording(
                 for event in events {
                     match event {
                         PhoneEvent::Leg(leg) => {
-                            facts.entry(leg.key.clone()).or_default().push(*leg)
+                            facts.entry(leg.key.clone()).or_default().push(*leg);
                         }
                         PhoneEvent::Text(text) => {
                             texts.entry(text.key.clone()).or_insert(text);
@@ -180,6 +179,7 @@ pub fn decode_recording(
             }
         }
     }
+    adopt(&mut facts);
     // The end of a recording is the end of the story: what is open then is shown as far as it is known.
     let end = Timestamp::MAX;
     for (key, facts) in &facts {
@@ -194,6 +194,18 @@ pub fn decode_recording(
     decoded.texts = texts.into_values().collect();
     decoded.sort();
     Ok(decoded)
+}
+
+/// Puts legs that name another leg as their family into that one's call.
+fn adopt(calls: &mut BTreeMap<CallKey, Vec<LegFacts>>) {
+    for orphan in calls.keys().cloned().collect::<Vec<_>>() {
+        let known = calls.iter().map(|(key, facts)| (key, facts.as_slice()));
+        let Some(family) = assemble::family(&orphan, known).cloned() else {
+            continue;
+        };
+        let facts = calls.remove(&orphan).unwrap_or_default();
+        calls.entry(family).or_default().extend(facts);
+    }
 }
 
 impl Decoded {
@@ -260,184 +272,4 @@ const fn word(dialect: Dialect) -> &'static str {
         Dialect::Tieline => "tieline",
         Dialect::Freeswitch => "freeswitch",
     }
-}
-
-/// Everything, in the form of the recordings' `expected.json`.
-pub fn decoded_json(decoded: &Decoded) -> Value {
-    let call = |decoded: &DecodedCall| {
-        let mut call = call_json(&decoded.call);
-        if let (Some(why), Value::Object(fields)) = (decoded.open, &mut call) {
-            fields.insert("incomplete".to_owned(), json!(why.to_string()));
-        }
-        call
-    };
-    json!({
-        "calls": decoded.calls.iter().map(call).collect::<Vec<_>>(),
-        "texts": decoded.texts.iter().map(text_json).collect::<Vec<_>>(),
-        "undecoded": decoded.undecoded.iter().map(|post| json!({ "post": post.post, "why": post.why })).collect::<Vec<_>>(),
-    })
-}
-
-/// A call as `expected.json` has it: the phone system's own id, UTC with milliseconds, seconds as numbers.
-pub fn call_json(call: &Call) -> Value {
-    let transfers = call.transfers.iter();
-    let transfers =
-        transfers.map(|hop| json!({ "kind": hop.kind.word(), "from": hop.from, "to": hop.to }));
-    json!({
-        "key": call.key.id,
-        "type": call.call_type.words(),
-        "reason": call.reason.map(|reason| reason.words()),
-        "direction": call.direction.word(),
-        "other_party": call.other.number().map(ToString::to_string),
-        "other_party_raw": call.other.raw,
-        "other_party_name": call.other.name,
-        "connected_number": call.connected.as_ref().map(ToString::to_string),
-        "first_agent": call.first_agent.as_ref().map(ToString::to_string),
-        "agent": call.agent.as_ref().map(ToString::to_string),
-        "queue": call.queue,
-        "started": utc(call.started),
-        "answered": call.answered.map(utc),
-        "ended": utc(call.ended),
-        "wait_seconds": seconds(call.wait),
-        "talk_seconds": seconds(call.talk),
-        "transfers": transfers.collect::<Vec<_>>(),
-        "voicemail": call.voicemail,
-        "recording_announced": call.recording_announced,
-        "doubts": call.doubts,
-    })
-}
-
-/// A text as `expected.json` has it.
-pub fn text_json(text: &Text) -> Value {
-    json!({
-        "direction": text.direction.word(),
-        "from": address(&text.from),
-        "to": address(&text.to),
-        "body": text.body,
-        "message_id": text.key.id,
-        "at": utc(text.at),
-        "media": text.media,
-    })
-}
-
-/// The number in E.164, else what was sent.
-fn address(contact: &Contact) -> String {
-    contact
-        .number()
-        .map_or_else(|| contact.raw.clone(), ToString::to_string)
-}
-
-fn utc(time: Timestamp) -> String {
-    // Rounding fails at the ends of the calendar alone, where milliseconds are cut instead.
-    let time = time.round(Unit::Millisecond).unwrap_or(time);
-    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
-}
-
-fn seconds(duration: SignedDuration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
-}
-
-fn table(decoded: &Decoded, zone: &TimeZone, out: &mut dyn Write) -> std::io::Result<()> {
-    let local = |time: Timestamp| {
-        time.to_zoned(zone.clone())
-            .strftime("%Y-%m-%d %H:%M:%S")
-            .to_string()
-    };
-    let mut rows = vec![
-        [
-            "started",
-            "result",
-            "other party",
-            "our number",
-            "agent",
-            "wait",
-            "talk",
-            "call",
-        ]
-        .map(str::to_owned),
-    ];
-    for DecodedCall { call, open } in &decoded.calls {
-        let reason = call
-            .reason
-            .map(|reason| format!(", {}", reason.words()))
-            .unwrap_or_default();
-        let open = open
-            .map(|why| format!(" (incomplete: {why})"))
-            .unwrap_or_default();
-        rows.push([
-            local(call.started),
-            format!("{}{reason}{open}", call.call_type.words()),
-            person(&call.other),
-            call.connected
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), ToString::to_string),
-            call.agent
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), ToString::to_string),
-            format!("{:.1} s", seconds(call.wait)),
-            format!("{:.1} s", seconds(call.talk)),
-            call.key.id.clone(),
-        ]);
-    }
-    if rows.len() > 1 {
-        columns(&rows, out)?;
-    }
-    let mut rows = vec![["at", "text", "from", "to", "body", "id"].map(str::to_owned)];
-    for text in &decoded.texts {
-        let body = text.body.replace(char::is_control, " ");
-        rows.push([
-            local(text.at),
-            text.direction.word().to_owned(),
-            address(&text.from),
-            address(&text.to),
-            body,
-            text.key.id.clone(),
-        ]);
-    }
-    if rows.len() > 1 {
-        columns(&rows, out)?;
-    }
-    for post in &decoded.undecoded {
-        writeln!(out, "post {} gave nothing: {}", post.post, post.why)?;
-    }
-    let (calls, texts, rest) = (
-        decoded.calls.len(),
-        decoded.texts.len(),
-        decoded.undecoded.len(),
-    );
-    writeln!(
-        out,
-        "{calls} calls, {texts} texts, {rest} posts not understood"
-    )
-}
-
-fn person(contact: &Contact) -> String {
-    let address = match contact.party {
-        Party::Anonymous => "anonymous".to_owned(),
-        Party::Number(_) | Party::Extension(_) | Party::Short(_) | Party::Invalid => {
-            address(contact)
-        }
-    };
-    match &contact.name {
-        Some(name) => format!("{address} {}", name.replace(char::is_control, " ")),
-        None => address,
-    }
-}
-
-/// Pads every column to its widest cell.
-fn columns<const N: usize>(rows: &[[String; N]], out: &mut dyn Write) -> std::io::Result<()> {
-    for row in rows {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let width = rows
-                .iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0);
-            line.push_str(&format!("{cell:width$}  "));
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
 }

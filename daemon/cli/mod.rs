@@ -1,4 +1,157 @@
-//! The commands, one a file: what an administrator types, and what is printed. Called by main.
+//! The command line: one subcommand a file. Those that need live state ask the running daemon over its admin socket.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong use of the command, 3 not found, 69 the daemon is not reachable,
+//! 78 the configuration is wrong (sysexits.h EX_UNAVAILABLE, EX_CONFIG).
 
+pub mod ask;
+pub mod check;
+pub mod dead;
 pub mod decode;
+pub mod demo;
+pub mod explain;
+pub mod lookup;
 pub mod recording;
+pub mod replay;
+pub mod run;
+pub mod sandbox;
+pub mod show;
+pub mod status;
+mod table;
+
+use crate::settings::fault::Faults;
+use crate::settings::load::{self, Sources};
+use crate::settings::types::Settings;
+use clap::{Args, Parser, Subcommand};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Where an administrator's files are.
+pub const ETC: &str = "/etc/tieline";
+
+pub const EXIT_FAILED: u8 = 1;
+pub const EXIT_NOT_FOUND: u8 = 3;
+pub const EXIT_UNAVAILABLE: u8 = 69;
+pub const EXIT_CONFIG: u8 = 78;
+
+/// Logs a phone system's calls and texts in Kustomer: nothing lost, nothing twice, every decision explainable.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tieline",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong use, 3 not found, 69 daemon not reachable, 78 configuration \
+                  wrong.\nStart with `tieline demo`."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon: take events, log calls and texts
+    Run(run::RunArgs),
+    /// Check the configuration, and with --online the Kustomer key and its roles
+    Check(check::CheckArgs),
+    /// Read a recording of a phone system's events and print the calls and texts in it; needs no daemon
+    Decode(decode::DecodeArgs),
+    /// Say why a call was or wasn't logged: its legs, the rules in order, its ends
+    Explain(explain::ExplainArgs),
+    /// Show what the running daemon does
+    Status(status::StatusArgs),
+    /// List, show, retry or drop what could not be read or logged
+    Dead(dead::DeadArgs),
+    /// Take filtered or dead events up again, after rules changed or a new version came
+    Replay(replay::ReplayArgs),
+    /// Show how a number is read and whose it is
+    Lookup(lookup::LookupArgs),
+    /// Serve a practice Kustomer on loopback, to try filters without an account
+    Sandbox(sandbox::SandboxArgs),
+    /// Play recorded calls through a real daemon into a practice Kustomer and show what becomes of them
+    Demo(demo::DemoArgs),
+}
+
+/// Which configuration files are read; shared by most subcommands.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArgs {
+    /// A configuration file, read after /etc/tieline/tieline.toml and /etc/tieline/conf.d/*.toml; may be given again
+    #[arg(long = "config", value_name = "FILE")]
+    pub configs: Vec<PathBuf>,
+}
+
+/// An error with an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Exit {
+    pub code: u8,
+    pub text: String,
+}
+
+impl ConfigArgs {
+    pub fn sources(&self) -> Sources {
+        Sources {
+            etc: PathBuf::from(ETC),
+            env: std::env::vars().collect(),
+            configs: self.configs.clone(),
+        }
+    }
+
+    /// The settings in force, or every fault at once with exit code 78.
+    pub fn load(&self) -> Result<Settings, Exit> {
+        load::load(&self.sources()).map_err(|faults: Faults| Exit {
+            code: EXIT_CONFIG,
+            text: faults.to_string(),
+        })
+    }
+}
+
+/// Runs the subcommand.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    let code = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args, &mut out),
+        Command::Decode(args) => decode::run(&args, &mut out),
+        Command::Explain(args) => explain::run(&args, &mut out),
+        Command::Status(args) => status::run(&args, &mut out),
+        Command::Dead(args) => dead::run(&args, &mut out),
+        Command::Replay(args) => replay::run(&args, &mut out),
+        Command::Lookup(args) => lookup::run(&args, &mut out),
+        Command::Sandbox(args) => sandbox::run(&args, &mut out),
+        Command::Demo(args) => demo::run(&args, &mut out),
+    };
+    match code {
+        // `tieline … | head` closes the pipe early: that is the reader's right, no failure.
+        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+        other => {
+            out.flush().or_else(|error| {
+                if error.kind() == io::ErrorKind::BrokenPipe {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            })?;
+            other
+        }
+    }
+}
+
+/// The exit code an error asks for.
+pub fn exit_code_of(error: &anyhow::Error) -> u8 {
+    error
+        .downcast_ref::<Exit>()
+        .map_or(EXIT_FAILED, |exit| exit.code)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// A runtime for subcommands that ask the daemon or Kustomer: one thread is plenty.
+pub(crate) fn small_runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}

@@ -7,20 +7,22 @@
 //! decided by settings alone.
 
 use super::fault::{KustomerFault, scrub};
+use super::key::{bearer, read_key};
 use super::limits::{self, LimitHeaders};
+use super::pacer::Pacer;
 use super::stats::{ClientStats, Counter};
-use super::wire::{self, Record, Refusal, Reply};
+use super::verdict::refused;
+use super::wire::{self, Record, Reply};
 use crate::clock;
-use crate::pace::{Budget, Lane, PaceView, Pacer};
+use crate::pace::{Budget, Lane, PaceView};
 use crate::settings::types::KustomerSettings;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, Response, Url, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::error::Error;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,8 +32,6 @@ pub const REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shorter than what load balancers keep idle connections for, so that a request seldom meets one being closed.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// A key has some hundred bytes; anything much longer is not a key file.
-const KEY_BYTES_MAX: u64 = 16 * 1024;
 /// Room for rows per page where 100 is the most, and where 500 is. Source: Kustomer: Pagination.
 pub(super) const PAGE_ROWS: u32 = 100;
 pub(super) const PAGE_ROWS_LARGE: u32 = 500;
@@ -406,43 +406,6 @@ pub(super) fn time(at: jiff::Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// What a status without success means; `body` explains it if it could be read.
-fn refused(
-    status: u16,
-    body: Result<Vec<u8>, KustomerFault>,
-    retry_after: Option<Duration>,
-) -> KustomerFault {
-    let refusal = body.ok().and_then(|body| wire::read_refusal(&body));
-    let spoken = refusal.is_some();
-    let Refusal { code, detail } = refusal.unwrap_or_default();
-    match status {
-        401 | 403 => KustomerFault::Unauthorized { status, detail },
-        // A 404 page of something in between must not pass for "no such conversation": that would log a call twice.
-        404 if spoken => KustomerFault::NotFound,
-        404 => KustomerFault::Garbled {
-            status,
-            what: "404, but not from Kustomer".to_owned(),
-        },
-        409 => KustomerFault::Conflict { code, detail },
-        // 408 and 425 come from servers in between and say nothing about the request.
-        408 | 425 => KustomerFault::Server {
-            status,
-            detail,
-            retry_after,
-        },
-        400..=499 => KustomerFault::Rejected {
-            status,
-            code,
-            detail,
-        },
-        _ => KustomerFault::Server {
-            status,
-            detail,
-            retry_after,
-        },
-    }
-}
-
 fn headers(response: &Response) -> LimitHeaders<'_> {
     let header = |name: &str| {
         response
@@ -456,31 +419,6 @@ fn headers(response: &Response) -> LimitHeaders<'_> {
         reset: header("x-ratelimit-reset"),
         retry_after: header("retry-after"),
     }
-}
-
-fn bearer(key: &SecretString) -> Result<HeaderValue, KustomerFault> {
-    let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
-        .map_err(|_| KustomerFault::Key("holds characters that no key has".to_owned()))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// The key without the line break that editors add.
-fn read_key(file: &Path) -> Result<SecretString, KustomerFault> {
-    let fault = |what: &str| KustomerFault::Key(format!("{}: {what}", file.display()));
-    let mut text = String::new();
-    std::fs::File::open(file)
-        .and_then(|file| file.take(KEY_BYTES_MAX + 1).read_to_string(&mut text))
-        .map_err(|error| fault(&error.to_string()))?;
-    let key = SecretString::from(text);
-    if key.expose_secret().len() > usize::try_from(KEY_BYTES_MAX).unwrap_or(usize::MAX) {
-        return Err(fault("too long for a key"));
-    }
-    let trimmed = key.expose_secret().trim();
-    if trimmed.is_empty() || !trimmed.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(fault("must hold the key alone, on one line"));
-    }
-    Ok(SecretString::from(trimmed))
 }
 
 /// The first cause, which says the most ("Connection refused"); the outer ones may hold the address.

@@ -93,6 +93,7 @@ pub enum Channel {
     /// Work-force and survey tools compute waiting time from these.
     Voice {
         placed_at: Timestamp,
+        /// None: nobody answered.
         answered_at: Option<Timestamp>,
         ended_at: Timestamp,
         recording: Option<String>,
@@ -280,7 +281,9 @@ fn conversation_body(new: &NewConversation) -> Value {
 fn message_body(new: &NewMessage) -> Value {
     let mut meta = Map::new();
     let mut put = |key: &str, value: Option<String>| {
-        drop(value.map(|value| meta.insert(key.to_owned(), json!(value))))
+        if let Some(value) = value {
+            meta.insert(key.to_owned(), json!(value));
+        }
     };
     put("from", new.from.as_ref().map(E164::to_string));
     put("to", new.to.as_ref().map(E164::to_string));

@@ -98,6 +98,12 @@ impl KustomerFault {
         }
     }
 
+    /// Kustomer as a whole seems to be away, so that other requests would fail the same way.
+    pub const fn unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Timeout(_))
+    }
+
+    /// What to do about it.
     pub const fn next(&self) -> Next {
         match self {
             Self::Key(_) | Self::Unauthorized { .. } => Next::Pause,

@@ -24,6 +24,8 @@ pub struct Reply {
 /// What an error reply said, made fit for logs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusal {
+    /// It has the `errors` that every recorded error of Kustomer has; a gateway in between may also speak JSON.
+    pub kustomers: bool,
     pub code: String,
     pub detail: String,
 }
@@ -124,16 +126,18 @@ fn record(value: Value) -> Option<Record> {
     })
 }
 
-/// Reads an error body; none if it is no JSON object, so not Kustomer speaking.
-pub fn read_refusal(body: &[u8]) -> Option<Refusal> {
-    let envelope: Map<String, Value> = serde_json::from_slice(body).ok()?;
-    let first = match envelope.get("errors") {
+/// Reads an error body; empty if it is no JSON object.
+pub fn read_refusal(body: &[u8]) -> Refusal {
+    let Ok(envelope) = serde_json::from_slice::<Value>(body) else {
+        return Refusal::default();
+    };
+    let errors = envelope.get("errors");
+    let first = match errors {
         Some(Value::Array(errors)) => errors.first(),
-        other => other,
+        Some(error) => Some(error),
+        None => Some(&envelope),
     };
-    let Some(first) = first else {
-        return Some(Refusal::default());
-    };
+    let first = first.unwrap_or(&Value::Null);
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
     let source = first.get("source");
     let named = |key: &str| match source.and_then(|source| source.get(key)) {
@@ -158,10 +162,12 @@ pub fn read_refusal(body: &[u8]) -> Option<Refusal> {
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join(": ");
-    Some(Refusal {
-        code: scrub(&text(first.get("code"))),
-        detail: scrub(&detail),
-    })
+    let (code, detail) = (scrub(&text(first.get("code"))), scrub(&detail));
+    Refusal {
+        kustomers: errors.is_some(),
+        code,
+        detail,
+    }
 }
 
 #[cfg(test)]
@@ -223,32 +229,37 @@ mod tests {
 
     #[test]
     fn errors_are_read_in_all_shapes() {
-        for (body, code, detail) in [
+        let recorded = r#"{"errors":[{"status":400,"source":{"parameter":"x"},"code":"badparam",
+            "title":"Additional properties not allowed","detail":"/properties/custom"}]}"#;
+        let documented = r#"{"errors":[{"code":"bad_request","message":"Invalid.","meta":{}}]}"#;
+        let plural =
+            r#"{"errors":[{"status":"409","source":{"parameters":["a","b"]},"code":"conflict"}]}"#;
+        let region = r#"{"message":"Auth token associated with pod prod2"}"#;
+        for (body, kustomers, code, detail) in [
             (
-                r#"{"errors":[{"status":400,"source":{"parameter":"x"},"code":"badparam","title":"Additional properties not allowed","detail":"/properties/custom"}]}"#,
+                recorded,
+                true,
                 "badparam",
                 "x: Additional properties not allowed: /properties/custom",
             ),
-            (
-                r#"{"errors":[{"code":"bad_request","message":"Invalid.","meta":{}}]}"#,
-                "bad_request",
-                "Invalid.",
-            ),
-            (
-                r#"{"errors":[{"status":"409","source":{"parameters":["a","b"]},"code":"conflict"}]}"#,
-                "conflict",
-                "a, b",
-            ),
-            (r#"{"errors":{"code":"one"}}"#, "one", ""),
-            (r#"{"errors":[]}"#, "", ""),
-            (r#"{"message":"Forbidden"}"#, "", ""),
+            (documented, true, "bad_request", "Invalid."),
+            (plural, true, "conflict", "a, b"),
+            (r#"{"errors":{"code":"one"}}"#, true, "one", ""),
+            (r#"{"errors":[]}"#, true, "", ""),
+            (region, false, "", "Auth token associated with pod prod2"),
+            ("<html>", false, "", ""),
+            ("[]", false, "", ""),
         ] {
-            let want = Refusal {
-                code: code.to_owned(),
-                detail: detail.to_owned(),
-            };
-            assert_eq!(read_refusal(body.as_bytes()), Some(want), "{body}");
+            let (code, detail) = (code.to_owned(), detail.to_owned());
+            assert_eq!(
+                read_refusal(body.as_bytes()),
+                Refusal {
+                    kustomers,
+                    code,
+                    detail
+                },
+                "{body}"
+            );
         }
-        assert_eq!(read_refusal(b"<html>"), None);
     }
 }

@@ -4,13 +4,13 @@
 use serde_json::{Value, json};
 
 use super::catalog;
+use super::customer_schema::CUSTOMER;
 use super::customers;
 use super::faults::Fault;
 use super::record::Kind;
 use super::reply::{Refusal, Reply};
 use super::requests::{Ask, Requests};
 use super::rules;
-use super::schemas;
 use super::state::State;
 
 /// Answers one administrator's request.
@@ -85,7 +85,7 @@ pub fn seed_customer(state: &mut State, body: Value) -> Result<String, Refusal> 
         return Err(Refusal::bad_body("a customer is an object"));
     };
     let updated_at = body.remove("updatedAt");
-    rules::check(&[schemas::CUSTOMER], &body)?;
+    rules::check(&[CUSTOMER], &body)?;
     let user = state
         .all(Kind::User)
         .next()

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value, json};
 
 use super::conversations::{self, take_text};
+use super::customer_schema::CUSTOMER;
 use super::customers;
 use super::entries::{self, MessageTo};
 use super::record::Kind;
@@ -221,7 +222,7 @@ fn read_items(kind: Kind, sent: Vec<Value>) -> Result<Vec<Item>, Refusal> {
 
 fn check_item(kind: Kind, body: &Map<String, Value>) -> Result<(), Refusal> {
     match kind {
-        Kind::Customer => rules::check(&[schemas::CUSTOMER], body),
+        Kind::Customer => rules::check(&[CUSTOMER], body),
         Kind::Conversation => rules::check(
             &[schemas::CONVERSATION, schemas::CONVERSATION_CUSTOMER],
             body,

@@ -1,4 +1,4 @@
-//! Customers: create, find, update, delete, list, merge (Kustomer: Customers). Called by `routes.rs`, `bulk.rs` and
+//! Customers: create, find, update, delete, list (Kustomer: Customers). Called by `routes.rs`, `bulk.rs` and
 //! the seeding in mod.rs, with bodies that passed the schema.
 
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::catalog;
+use super::customer_schema::CUSTOMER;
 use super::paging::{PAGE_SIZE_MAX, Page};
-use super::record::{CUSTOMER_KEYS, Kind, Record};
+use super::record::{Kind, Record};
 use super::reply::{Refusal, Reply};
 use super::requests::Ask;
 use super::rules;
-use super::schemas;
 use super::state::State;
 
 /// Values that no two customers share.
@@ -84,7 +84,7 @@ pub fn update(
     let mut customer = (*state.need(Kind::Customer, id, "id")?).clone();
     catalog::check_rev(state, &customer, &mut body)?;
     if replace {
-        for field in schemas::CUSTOMER {
+        for field in CUSTOMER {
             if !matches!(field.0, "createdAt" | "importedAt" | "lastActivityAt") {
                 customer.attributes.remove(field.0);
             }
@@ -205,7 +205,7 @@ pub fn list(state: &State, ask: &Ask) -> Result<Reply, Refusal> {
             Some("-updatedAt") => rows.sort_by_key(|row| std::cmp::Reverse(row.text("updatedAt"))),
             Some("createdAt" | "asc") => rows.sort_by_key(|row| row.text("createdAt")),
             Some("-createdAt" | "desc") => {
-                rows.sort_by_key(|row| std::cmp::Reverse(row.text("createdAt")))
+                rows.sort_by_key(|row| std::cmp::Reverse(row.text("createdAt")));
             }
             Some(_) => return Err(Refusal::bad("sort", "unknown sort", "/query/sort")),
         }
@@ -246,98 +246,6 @@ pub fn children(state: &State, ask: &Ask, id: &str, kind: Kind) -> Result<Reply,
     let (rows, more) = page.cut(rows);
     let data = rows.into_iter().map(|row| row.json()).collect();
     Ok(page.reply(ask, data, more, None))
-}
-
-/// `POST /v1/customers/merges`: the source's values and children go to the target, the source is gone.
-pub fn merge(
-    state: &mut State,
-    user: &str,
-    body: &Map<String, Value>,
-) -> Result<Arc<Record>, Refusal> {
-    let side = |name: &str| {
-        body.get(name)
-            .and_then(Value::as_str)
-            .unwrap_or("")
-            .to_owned()
-    };
-    let (source_id, target_id) = (side("source"), side("target"));
-    if source_id == target_id {
-        return Err(Refusal::bad(
-            "source",
-            "source and target are the same",
-            "/properties/source",
-        ));
-    }
-    let source = state.need(Kind::Customer, &source_id, "source")?;
-    let mut target = (*state.need(Kind::Customer, &target_id, "target")?).clone();
-    state.delete(&source);
-    let lists = CUSTOMER_KEYS.iter().map(|key| key.1);
-    for list in lists.chain([
-        "sharedPhones",
-        "sharedEmails",
-        "sharedExternalIds",
-        "socials",
-        "locations",
-        "urls",
-        "watchers",
-        "tags",
-    ]) {
-        let extra = source
-            .attributes
-            .get(list)
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        if let Some(held) = target
-            .attributes
-            .entry(list)
-            .or_insert_with(|| json!([]))
-            .as_array_mut()
-        {
-            let new = extra
-                .into_iter()
-                .filter(|item| !held.contains(item))
-                .collect::<Vec<_>>();
-            held.extend(new);
-        }
-    }
-    let mut custom = source
-        .attributes
-        .get("custom")
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default();
-    custom.extend(
-        target
-            .attributes
-            .get("custom")
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default(),
-    );
-    if !custom.is_empty() {
-        target.set("custom", Value::Object(custom));
-    }
-    target.touch(&state.clock.stamp());
-    target.set("modifiedAt", json!(state.clock.stamp()));
-    state.put(target);
-    for kind in [Kind::Conversation, Kind::Note, Kind::Message] {
-        for id in state.ids_by(kind, "customer", &source_id) {
-            if let Some(child) = state.get(kind, &id) {
-                super::conversations::move_to(state, &child, &target_id);
-            }
-        }
-    }
-    let mut merge = state.blank(Kind::Merge, None);
-    merge.set("status", json!("success"));
-    merge.related.insert("source", (Kind::Customer, source_id));
-    merge.related.insert("target", (Kind::Customer, target_id));
-    merge
-        .related
-        .insert("createdBy", (Kind::User, user.to_owned()));
-    let id = merge.id.clone();
-    state.put(merge);
-    state.need(Kind::Merge, &id, "id")
 }
 
 /// Keeps a customer's activity and conversation counts when a conversation appears, changes status or leaves.

@@ -24,10 +24,13 @@ mod bulk;
 mod catalog;
 mod clock;
 mod conversations;
+mod customer_schema;
 mod customers;
 mod entries;
 mod faults;
 mod limits;
+mod lock;
+mod merges;
 mod options;
 mod paging;
 mod record;
@@ -39,7 +42,6 @@ mod rules;
 mod schemas;
 mod search;
 mod server;
-mod shared;
 mod state;
 
 use std::io;
@@ -55,9 +57,9 @@ pub use limits::LimitOptions;
 pub use options::{ApiKey, Counts, SANDBOX_KEY, SandboxOptions};
 pub use requests::{Arrival, Requests};
 
+use lock::Shared;
 use record::Kind;
 use reply::Refusal;
-use shared::Shared;
 use state::State;
 
 /// A running sandbox; dropping it closes its listener and connections.
@@ -69,11 +71,17 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Binds, seeds and serves. Errors: the address is taken or not valid, or a seed breaks a rule.
+    /// Binds, seeds and serves. Errors: the address is taken, not valid or not loopback, or a seed breaks a rule.
     pub async fn start(options: SandboxOptions) -> io::Result<Sandbox> {
         let (changed, changes) = watch::channel(());
         let listener = TcpListener::bind(&options.listen).await?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            // `/_sandbox` asks nobody for a key.
+            let text = format!("the sandbox listens on loopback only, not on {address}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let url = format!("http://{address}");
         let (users, customers) = (options.users.clone(), options.customers.clone());
         let mut state = State::new(options, changed);
         for user in users {
@@ -104,6 +112,7 @@ impl Sandbox {
         self.shared.lock().faults.add(fault)
     }
 
+    /// Removes all rules.
     pub fn clear_faults(&self) {
         self.shared.lock().faults.clear();
     }

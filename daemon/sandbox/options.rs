@@ -62,7 +62,7 @@ impl SandboxOptions {
             bulk_delay: Duration::ZERO,
             duplicate_status: 409,
             unique_external_ids: false,
-            reopen_on_inbound: true,
+            reopen_on_inbound: false,
             check_rev: true,
             list_filters: true,
             custom: json!({}),

@@ -75,7 +75,12 @@ impl Page {
             meta.insert("totalPages".to_owned(), json!(pages));
             links.insert("last".to_owned(), link(pages));
         }
-        Reply::whole(200, json!({ "meta": meta, "data": data, "links": links }))
+        let envelope = Map::from_iter([
+            ("meta".to_owned(), Value::Object(meta)),
+            ("data".to_owned(), Value::Array(data)),
+            ("links".to_owned(), Value::Object(links)),
+        ]);
+        Reply::whole(200, Value::Object(envelope))
     }
 
     fn link(self, ask: &Ask, number: usize) -> String {

@@ -100,7 +100,7 @@ impl Record {
         }
     }
 
-    /// Writes the sent attributes over the held ones: null clears, `custom` is merged key by key.
+    /// Writes the sent attributes over the held ones: null clears, times become UTC, `custom` is merged key by key.
     pub fn write(&mut self, sent: Map<String, Value>) {
         for (name, value) in sent {
             match (name.as_str(), value) {
@@ -113,6 +113,11 @@ impl Record {
                         held.extend(changes);
                         held.retain(|_, value| !value.is_null());
                     }
+                }
+                (known, Value::String(text)) if known.ends_with("At") => {
+                    let utc = text.parse::<jiff::Timestamp>();
+                    let text = utc.map_or(text, |at| format!("{at:.3}"));
+                    self.attributes.insert(name, Value::String(text));
                 }
                 (_, value) => {
                     self.attributes.insert(name, value);

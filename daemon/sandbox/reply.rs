@@ -15,7 +15,8 @@ pub struct Reply {
 impl Reply {
     /// `data` in the envelope.
     pub fn data(status: u16, data: Value) -> Reply {
-        Reply::whole(status, json!({ "data": data }))
+        let envelope = Map::from_iter([("data".to_owned(), data)]);
+        Reply::whole(status, Value::Object(envelope))
     }
 
     /// A body that already is an envelope.

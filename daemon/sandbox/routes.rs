@@ -6,8 +6,10 @@ use serde_json::{Map, Value};
 use super::bulk;
 use super::catalog;
 use super::conversations;
+use super::customer_schema::CUSTOMER;
 use super::customers;
 use super::entries::{self, MessageTo};
+use super::merges;
 use super::record::{Kind, Record};
 use super::reply::{Refusal, Reply};
 use super::requests::Ask;
@@ -76,7 +78,7 @@ impl Route<'_> {
                 .may(roles::CUSTOMER_READ)
                 .and_then(|()| customers::list(self.state, self.ask)),
             ("POST", []) => {
-                let body = self.body(roles::CUSTOMER_CREATE, &[schemas::CUSTOMER])?;
+                let body = self.body(roles::CUSTOMER_CREATE, &[CUSTOMER])?;
                 created(customers::create(self.state, user, body))
             }
             ("POST", ["bulk"]) => self.bulk(roles::CUSTOMER_CREATE, Kind::Customer),
@@ -91,7 +93,7 @@ impl Route<'_> {
             }
             ("POST", ["merges"]) => {
                 let body = self.body(roles::MERGE_CREATE, &[schemas::MERGE])?;
-                created(customers::merge(self.state, user, &body))
+                created(merges::merge(self.state, user, &body))
             }
             ("GET", ["merges", id]) => self.by_ids(roles::MERGE_READ, Kind::Merge, id),
             ("GET", [selector]) => {
@@ -99,7 +101,7 @@ impl Route<'_> {
                 ok(customers::find(self.state, selector))
             }
             ("PUT" | "PATCH", [id]) => {
-                let body = self.body(roles::CUSTOMER_UPDATE, &[schemas::CUSTOMER])?;
+                let body = self.body(roles::CUSTOMER_UPDATE, &[CUSTOMER])?;
                 let replace = self.ask.method == "PUT" && self.ask.query("replace") == Some("true");
                 ok(customers::update(self.state, user, id, body, replace))
             }

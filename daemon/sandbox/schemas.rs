@@ -1,5 +1,6 @@
-//! The request schemas as tables: field, kind, whether needed (Kustomer: Core Resources OpenAPI, hand-copied).
-//! Read by `rules.rs`, picked by `routes.rs` and `bulk.rs`.
+//! The request schemas as tables: field, shape, whether needed (Kustomer: Core Resources OpenAPI, hand-copied).
+//! Conversations, notes, messages and merges here, customers in `customer_schema.rs`. Read by `rules.rs`, picked by
+//! `routes.rs` and `bulk.rs`.
 
 /// One property of an object.
 #[derive(Debug)]
@@ -41,16 +42,15 @@ pub enum Shape {
 
 use Presence::{Nullable, Optional, Required};
 use Shape::{
-    Bool, Custom, Either, Email, Free, Id, List, Number, Object, OneOf, Phone, SomeOf, Tag, Text,
-    Time, Uri, Whole,
+    Bool, Custom, Either, Free, Id, List, Number, Object, OneOf, SomeOf, Tag, Text, Time, Whole,
 };
 
 /// Stands for "no limit in the schema"; the body limit holds all the same.
-const ANY: usize = usize::MAX;
-const FLOAT: Shape = Number(f64::MIN, f64::MAX);
+pub(super) const ANY: usize = usize::MAX;
+pub(super) const FLOAT: Shape = Number(f64::MIN, f64::MAX);
 const LANG: Field = Field("lang", Text(0, 100), Nullable);
-const DEFAULT_LANG: Field = Field("defaultLang", Text(0, 100), Nullable);
-const SENTIMENT: Shape = Object(&[
+pub(super) const DEFAULT_LANG: Field = Field("defaultLang", Text(0, 100), Nullable);
+pub(super) const SENTIMENT: Shape = Object(&[
     Field("polarity", Whole(-1, 1), Required),
     Field("confidence", Number(-1.0, 1.0), Required),
 ]);
@@ -58,7 +58,7 @@ const QUEUE: Shape = SomeOf(&[
     Field("id", Text(0, ANY), Nullable),
     Field("external", OneOf(&["amazon-connect"]), Nullable),
 ]);
-const TAGS: Shape = List(&Tag, 20);
+pub(super) const TAGS: Shape = List(&Tag, 20);
 const IDS: Shape = List(&Id, 10);
 const ATTACHMENT: Shape = Object(&[
     Field("_id", Id, Required),
@@ -79,142 +79,6 @@ const CHANNELS: &[&str] = &[
     "instagram",
     "whatsapp",
 ];
-const CONTACT_TYPES: &[&str] = &["home", "work", "other"];
-const VERIFIED: Field = Field("verified", Bool, Optional);
-
-const EXTERNAL_IDS: Shape = List(
-    &Object(&[Field("externalId", Text(1, 255), Required), VERIFIED]),
-    10,
-);
-const EMAILS: Shape = List(
-    &Object(&[
-        Field("type", OneOf(CONTACT_TYPES), Optional),
-        Field("email", Email, Required),
-        VERIFIED,
-    ]),
-    10,
-);
-const PHONES: Shape = List(
-    &Object(&[
-        Field(
-            "type",
-            OneOf(&["mobile", "home", "work", "fax", "other"]),
-            Optional,
-        ),
-        Field("phone", Phone, Required),
-        VERIFIED,
-    ]),
-    10,
-);
-const WHATSAPPS: Shape = List(
-    &Object(&[
-        Field("type", OneOf(&["mobile"]), Optional),
-        Field("phone", Phone, Required),
-        VERIFIED,
-    ]),
-    10,
-);
-const SOCIALS: Shape = List(
-    &Object(&[
-        Field(
-            "type",
-            OneOf(&["twitter", "facebook", "instagram", "linkedin", "pinterest"]),
-            Required,
-        ),
-        Field("userid", Text(0, 256), Optional),
-        Field("username", Text(1, 256), Required),
-        Field("url", Uri, Optional),
-        VERIFIED,
-    ]),
-    10,
-);
-const LOCATION: Shape = Object(&[
-    Field("type", OneOf(CONTACT_TYPES), Nullable),
-    Field("name", Text(0, ANY), Nullable),
-    Field("address", Text(0, 256), Nullable),
-    Field("address2", Text(0, 256), Nullable),
-    Field("address3", Text(0, 256), Nullable),
-    Field("latitude", FLOAT, Nullable),
-    Field("longitude", FLOAT, Nullable),
-    Field("countryCode", Text(2, 2), Nullable),
-    Field("countryName", Text(0, 64), Nullable),
-    Field("regionCode", Text(0, 2), Nullable),
-    Field("regionName", Text(0, 128), Nullable),
-    Field("cityName", Text(0, 128), Nullable),
-    Field("zipCode", Text(0, 30), Nullable),
-    Field("areaCode", Text(0, 30), Nullable),
-]);
-
-/// Create, PUT and PATCH of a customer take the same.
-pub const CUSTOMER: &[Field] = &[
-    Field("name", Text(0, 256), Nullable),
-    Field("company", Text(0, ANY), Nullable),
-    Field("externalId", Text(1, 256), Nullable),
-    Field("username", Text(0, 256), Nullable),
-    Field("signedUpAt", Time, Nullable),
-    Field("lastActivityAt", Time, Nullable),
-    Field("lastCustomerActivityAt", Time, Nullable),
-    Field("lastSeenAt", Time, Nullable),
-    Field("avatarUrl", Uri, Nullable),
-    Field("externalIds", EXTERNAL_IDS, Optional),
-    Field("sharedExternalIds", EXTERNAL_IDS, Optional),
-    Field("emails", EMAILS, Optional),
-    Field("sharedEmails", EMAILS, Optional),
-    Field("phones", PHONES, Optional),
-    Field("sharedPhones", PHONES, Optional),
-    Field("whatsapps", WHATSAPPS, Optional),
-    Field(
-        "facebookIds",
-        List(
-            &Object(&[
-                Field("pageId", Text(0, 255), Required),
-                Field("userId", Text(0, 255), Required),
-                Field("name", Text(0, 255), Optional),
-            ]),
-            10,
-        ),
-        Optional,
-    ),
-    Field(
-        "instagramIds",
-        List(
-            &Object(&[
-                Field("pageId", Text(0, 255), Required),
-                Field("threadId", Text(0, 255), Required),
-                Field("username", Text(0, 255), Required),
-                Field("instagramId", Text(0, 255), Optional),
-            ]),
-            10,
-        ),
-        Optional,
-    ),
-    Field("socials", SOCIALS, Optional),
-    Field("sharedSocials", SOCIALS, Optional),
-    Field(
-        "urls",
-        List(
-            &Object(&[
-                Field("type", OneOf(&["website", "blog", "other"]), Optional),
-                Field("url", Uri, Required),
-            ]),
-            10,
-        ),
-        Optional,
-    ),
-    Field("locations", List(&LOCATION, 10), Optional),
-    Field("locale", Text(0, 16), Nullable),
-    Field("timeZone", Text(0, 64), Nullable),
-    Field("tags", TAGS, Optional),
-    Field("sentiment", SENTIMENT, Optional),
-    Field("custom", Custom, Optional),
-    Field("birthdayAt", Time, Nullable),
-    Field("gender", OneOf(&["m", "f"]), Nullable),
-    Field("createdAt", Time, Optional),
-    Field("importedAt", Time, Optional),
-    Field("rev", FLOAT, Optional),
-    DEFAULT_LANG,
-];
-
 /// What both ways to create a conversation take.
 pub const CONVERSATION: &[Field] = &[
     Field("id", Id, Optional),

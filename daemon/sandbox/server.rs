@@ -21,10 +21,10 @@ use tokio::task::JoinSet;
 use super::admin;
 use super::bulk;
 use super::faults::FaultKind;
+use super::lock::Shared;
 use super::reply::{Refusal, Reply};
 use super::requests::Ask;
 use super::routes;
-use super::shared::Shared;
 
 /// Kustomer refuses larger bodies with 413.
 const BODY_BYTES_MAX: usize = 100 * 1024;
@@ -43,19 +43,20 @@ pub async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             connections.join_next().await;
         }
         while connections.try_join_next().is_some() {}
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(_) => {
-                // Out of file descriptors, most likely: a moment for connections to end.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors, most likely: a moment for connections to end.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
         };
         // Small replies must not wait for an acknowledgement; without it they are only slower.
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
-            let service = service_fn(|request| serve(Arc::clone(&shared), request));
+            // A task of its own: a request that arrived takes effect even when its sender has left meanwhile.
+            let service = service_fn(|request| {
+                let serving = tokio::spawn(serve(Arc::clone(&shared), request));
+                async { serving.await.map_err(io::Error::other)? }
+            });
             // A connection that breaks is the peer's business, or a fault's.
             let _ = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -65,29 +66,23 @@ pub async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// An error here closes the connection without a reply.
+/// Reads one request and answers it. An error here closes the connection without a reply.
 async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Response<ReplyBody>> {
     let (parts, body) = request.into_parts();
     let body = read(body).await?;
     let too_large = body.is_none();
-    let query = parts.uri.query().unwrap_or("");
     let mut ask = Ask::new(
         parts.method.as_str(),
         parts.uri.path(),
-        query,
+        parts.uri.query().unwrap_or(""),
         body.unwrap_or_default(),
     );
-    let header = |name: HeaderName| {
-        parts
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
+    let header = |name: HeaderName| parts.headers.get(name)?.to_str().ok();
     ask.bearer = header(AUTHORIZATION)
         .and_then(|value| value.strip_prefix("Bearer "))
         .map(str::to_owned);
     ask.content_type = header(CONTENT_TYPE).map(str::to_owned);
-    if ask.path.starts_with("/_sandbox") {
+    if ask.path.starts_with("/_sandbox/") {
         let answer = if too_large {
             Err(Refusal::too_large())
         } else {
@@ -107,53 +102,60 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Re
     };
     match fault {
         None => Ok(perform()),
-        Some(FaultKind::Status {
+        Some(fault) => struck(fault, &budget, perform).await,
+    }
+}
+
+/// Answers the way a fault wants it; `perform` does what was asked.
+async fn struck(
+    fault: FaultKind,
+    budget: &Budget,
+    perform: impl Fn() -> Response<ReplyBody> + Send,
+) -> io::Result<Response<ReplyBody>> {
+    match fault {
+        FaultKind::Status {
             status,
             body,
             headers,
-        }) => {
-            let mut response = plain(
-                status,
-                "application/json",
-                body.map_or_else(String::new, |body| body.to_string()),
-            );
+        } => {
+            let body = body.map_or_else(String::new, |body| body.to_string());
+            let mut response = plain(status, "application/json", body);
             budget.stamp(&mut response);
             for (name, value) in headers {
-                if let (Ok(name), Ok(value)) =
-                    (HeaderName::try_from(name), HeaderValue::try_from(value))
-                {
+                let pair = (HeaderName::try_from(name), HeaderValue::try_from(value));
+                if let (Ok(name), Ok(value)) = pair {
                     response.headers_mut().insert(name, value);
                 }
             }
             Ok(response)
         }
-        Some(FaultKind::CloseBefore) => Err(io::ErrorKind::ConnectionAborted.into()),
-        Some(FaultKind::CommitThenClose) => {
+        FaultKind::CloseBefore => Err(io::ErrorKind::ConnectionAborted.into()),
+        FaultKind::CommitThenClose => {
             perform();
             Err(io::ErrorKind::ConnectionAborted.into())
         }
-        Some(FaultKind::CommitThenStatus { status }) => {
+        FaultKind::CommitThenStatus { status } => {
             perform();
             let mut response = plain(status, "application/json", String::new());
             budget.stamp(&mut response);
             Ok(response)
         }
-        Some(FaultKind::Delay { ms }) => {
+        FaultKind::Delay { ms } => {
             tokio::time::sleep(Duration::from_millis(ms)).await;
             Ok(perform())
         }
-        Some(FaultKind::CommitThenDelay { ms }) => {
+        FaultKind::CommitThenDelay { ms } => {
             let response = perform();
             tokio::time::sleep(Duration::from_millis(ms)).await;
             Ok(response)
         }
-        Some(FaultKind::Garbage { status, commit }) => {
+        FaultKind::Garbage { status, commit } => {
             if commit {
                 perform();
             }
             Ok(plain(status, "text/html", GARBAGE.to_owned()))
         }
-        Some(FaultKind::Cut) => {
+        FaultKind::Cut => {
             let mut response = perform();
             response.body_mut().cut();
             Ok(response)

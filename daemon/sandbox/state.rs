@@ -300,3 +300,37 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn search_sees_the_version_whose_lag_is_over() {
+        let (changed, _) = watch::channel(());
+        let mut state = State::new(SandboxOptions::empty(), changed);
+        let version = |state: &mut State, rev: i64| {
+            let mut record = state.blank(Kind::Tag, Some("t".to_owned()));
+            record.set("rev", json!(rev));
+            Arc::new(record)
+        };
+        let versions = VecDeque::from([
+            (100, version(&mut state, 1)),
+            (150, version(&mut state, 2)),
+            (190, version(&mut state, 3)),
+        ]);
+        let current = version(&mut state, 3);
+        let mut slot = Slot { current, versions };
+        let seen = |slot: &Slot, now_ms| {
+            slot.seen_at(now_ms)
+                .map(|record| record.attributes["rev"].clone())
+        };
+        assert_eq!(seen(&slot, 99), None);
+        assert_eq!(seen(&slot, 149), Some(json!(1)));
+        assert_eq!(seen(&slot, 150), Some(json!(2)));
+        slot.forget_unseen(160);
+        assert_eq!(slot.versions.len(), 2);
+        assert_eq!(seen(&slot, 160), Some(json!(2)));
+        assert_eq!(seen(&slot, 190), Some(json!(3)));
+    }
+}

@@ -44,6 +44,23 @@ pub enum StoreFault {
     NotEmpty,
 }
 
+impl StoreFault {
+    /// Whether it goes away without a person: the caller waits and asks again.
+    pub const fn passes(&self) -> bool {
+        match self {
+            Self::Busy | Self::DiskFull { .. } => true,
+            Self::InUse { .. }
+            | Self::NotWritable { .. }
+            | Self::Damaged { .. }
+            | Self::NewerRecord { .. }
+            | Self::BadRecord { .. }
+            | Self::Broken { .. }
+            | Self::Export { .. }
+            | Self::NotEmpty => false,
+        }
+    }
+}
+
 impl From<sled::Error> for StoreFault {
     fn from(error: sled::Error) -> Self {
         Self::Broken {

@@ -277,7 +277,7 @@ impl Shared {
             }
             Err(StoreFault::DiskFull { .. }) if was_full => {}
             Err(fault @ StoreFault::DiskFull { .. }) => {
-                tracing::error!(%fault, "nothing is taken until there is space")
+                tracing::error!(%fault, "nothing is taken until there is space");
             }
             Err(fault) => {
                 if pulse.broken.is_none() {

@@ -56,28 +56,28 @@ pub fn sniff(body: &[u8]) -> Result<Payload<'_>, Malformed> {
     let text = std::str::from_utf8(body).map_err(|fault| Malformed::NotUtf8 {
         at: fault.valid_up_to(),
     })?;
-    sniff_text(Cow::Borrowed(text))
+    Ok(match kind(text)? {
+        (Kind::Json, json) => Payload::Json(Cow::Borrowed(json)),
+        (Kind::Xml, xml) => Payload::Xml(Cow::Borrowed(xml)),
+        (Kind::Form, form) => Payload::Form(form),
+    })
 }
 
-fn sniff_text(text: Cow<'_, str>) -> Result<Payload<'_>, Malformed> {
+enum Kind {
+    Json,
+    Xml,
+    Form,
+}
+
+/// What `text` is by its first character, and `text` from there on.
+fn kind(text: &str) -> Result<(Kind, &str), Malformed> {
     let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     match start.bytes().next() {
         None => Err(Malformed::Empty),
-        Some(b'{' | b'[') => Ok(Payload::Json(cut(&text, start))),
-        Some(b'<') => Ok(Payload::Xml(cut(&text, start))),
-        Some(_) => match text {
-            Cow::Borrowed(form) if form.contains('=') => Ok(Payload::Form(form.trim())),
-            Cow::Borrowed(_) | Cow::Owned(_) => Err(Malformed::Unknown),
-        },
-    }
-}
-
-/// `start`, a tail of `text`, with the lifetime that `text` allows.
-fn cut<'a>(text: &Cow<'a, str>, start: &str) -> Cow<'a, str> {
-    let skipped = text.len().saturating_sub(start.len());
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.get(skipped..).unwrap_or_default()),
-        Cow::Owned(_) => Cow::Owned(start.to_owned()),
+        Some(b'{' | b'[') => Ok((Kind::Json, start)),
+        Some(b'<') => Ok((Kind::Xml, start)),
+        Some(_) if start.contains('=') => Ok((Kind::Form, start.trim_end())),
+        Some(_) => Err(Malformed::Unknown),
     }
 }
 
@@ -89,7 +89,7 @@ pub fn document_in_form<'a>(form: &'a str, name: &str) -> Result<Option<Payload<
     };
     // Unencoded, an ampersand may be part of the document.
     if value.starts_with(['<', '{']) {
-        return sniff_text(Cow::Borrowed(value)).map(Some);
+        return sniff(value.as_bytes()).map(Some);
     }
     let value = value.split('&').next().unwrap_or_default();
     let document = if value.contains('%') {
@@ -97,10 +97,11 @@ pub fn document_in_form<'a>(form: &'a str, name: &str) -> Result<Option<Payload<
     } else {
         from_base64(value)?
     };
-    match sniff_text(Cow::Owned(document))? {
-        Payload::Form(_) => Err(Malformed::Form),
-        document @ (Payload::Json(_) | Payload::Xml(_)) => Ok(Some(document)),
-    }
+    Ok(Some(match kind(&document)? {
+        (Kind::Json, json) => Payload::Json(Cow::Owned(json.to_owned())),
+        (Kind::Xml, xml) => Payload::Xml(Cow::Owned(xml.to_owned())),
+        (Kind::Form, _) => return Err(Malformed::Form),
+    }))
 }
 
 /// Everything from field `name`'s value to the end of the form.
@@ -153,12 +154,12 @@ pub fn percent_decoded(value: &str) -> String {
 pub fn check_json(json: &str) -> Result<(), Malformed> {
     // Depth first: it bounds what the parser has to hold.
     check_json_depth(json)?;
-    serde_json::from_str::<IgnoredAny>(json).map_err(json_fault)?;
+    serde_json::from_str::<IgnoredAny>(json).map_err(|fault| json_fault(&fault))?;
     Ok(())
 }
 
 /// Where the parser stopped.
-pub fn json_fault(fault: serde_json::Error) -> Malformed {
+pub fn json_fault(fault: &serde_json::Error) -> Malformed {
     Malformed::Json {
         line: fault.line(),
         column: fault.column(),

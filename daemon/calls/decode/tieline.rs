@@ -35,7 +35,9 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
     let Payload::Json(json) = body::sniff(raw.body)? else {
         return Err(NotUnderstood::NotAnObject);
     };
-    let Value::Object(object) = serde_json::from_str(&json).map_err(body::json_fault)? else {
+    let Value::Object(object) =
+        serde_json::from_str(&json).map_err(|fault| body::json_fault(&fault))?
+    else {
         return Err(NotUnderstood::NotAnObject);
     };
     let post = Post {
@@ -88,7 +90,7 @@ fn call(post: &Post<'_>, event: &str, id: String) -> Result<Vec<LegFacts>, NotUn
             }
         }
         "call.answered" => {
-            let answered = post.time("answered")?.unwrap_or(at);
+            let answered = post.time_in_call("answered")?.unwrap_or(at);
             root.answered = Some(answered);
             if let Some(mut leg) = extension.as_ref().map(phone) {
                 leg.answered = Some(answered);
@@ -102,11 +104,11 @@ fn call(post: &Post<'_>, event: &str, id: String) -> Result<Vec<LegFacts>, NotUn
         "call.ended" => {
             root.last = true;
             root.ended = post
-                .time("ended")?
+                .time_in_call("ended")?
                 .or(post.time("at")?)
                 .or(Some(post.received));
             root.agent = extension;
-            root.answered = post.time("answered")?;
+            root.answered = post.time_in_call("answered")?;
             root.bridged
                 .extend(root.answered.map(|answered| (answered, None)));
         }
@@ -136,7 +138,7 @@ fn whole_call(root: &mut LegFacts, post: &Post<'_>) -> Result<(), NotUnderstood>
     root.queue = post.text("queue")?;
     for transfer_of in post.objects("transfers")? {
         let at = post
-            .time_of(transfer_of.get("at"), "transfers.at")?
+            .time_of(transfer_of.get("at"), "transfers.at", root.started)?
             .unwrap_or(post.received);
         root.transfers.extend(transfer(post, transfer_of, at)?);
     }
@@ -341,7 +343,13 @@ impl Post<'_> {
     }
 
     fn time(&self, field: &'static str) -> Result<Option<Timestamp>, NotUnderstood> {
-        self.time_of(self.object.get(field), field)
+        self.time_of(self.object.get(field), field, None)
+    }
+
+    /// A time that can't be before the call's start.
+    fn time_in_call(&self, field: &'static str) -> Result<Option<Timestamp>, NotUnderstood> {
+        let started = self.time("started")?;
+        self.time_of(self.object.get(field), field, started)
     }
 
     /// RFC 3339; without a zone, the phone system's local time; a whole number is seconds or milliseconds since 1970.
@@ -349,6 +357,7 @@ impl Post<'_> {
         &self,
         value: Option<&Value>,
         field: &'static str,
+        not_before: Option<Timestamp>,
     ) -> Result<Option<Timestamp>, NotUnderstood> {
         let bad = NotUnderstood::BadTime(field);
         match value {
@@ -371,10 +380,17 @@ impl Post<'_> {
                     return Ok(Some(time));
                 }
                 let local: DateTime = text.parse().map_err(|_| bad)?;
-                local
-                    .to_zoned(self.site.time_zone.clone())
-                    .map(|zoned| Some(zoned.timestamp()))
-                    .map_err(|_| bad)
+                let local = self.site.time_zone.to_ambiguous_timestamp(local);
+                let (first, second) = (
+                    local.compatible().map_err(|_| bad)?,
+                    local.later().map_err(|_| bad)?,
+                );
+                // When clocks go back, an hour comes twice; a call doesn't end before it began.
+                Ok(Some(if not_before.is_some_and(|floor| first < floor) {
+                    second
+                } else {
+                    first
+                }))
             }
             Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(bad),
         }

@@ -76,6 +76,15 @@ impl Listener for UnixListener {
     }
 }
 
+/// A listener that outlives its server: it stays bound while the settings are read again.
+impl<L: Listener + Sync> Listener for Arc<L> {
+    type Stream = L::Stream;
+
+    async fn accept(&self) -> io::Result<(Self::Stream, Peer)> {
+        L::accept(self).await
+    }
+}
+
 /// A request's handler panicked: a fault of ours, after which the process must start anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a request handler panicked")]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Most profiles of one call flow that are read: one per transfer. More than this is no call between people.
@@ -128,7 +129,7 @@ pub fn unwrap(body: &[u8]) -> Result<(Payload<'_>, bool), Malformed> {
 }
 
 fn from_json(json: &str) -> Result<Record, NotUnderstood> {
-    let value: Value = serde_json::from_str(json).map_err(body::json_fault)?;
+    let value: Value = serde_json::from_str(json).map_err(|fault| body::json_fault(&fault))?;
     let empty = Map::new();
     let object = |value: Option<&Value>| {
         value
@@ -258,7 +259,7 @@ fn opened(record: &mut Record, path: &[String], start: &BytesStart<'_>) {
                 let attribute = start.try_get_attribute(name).ok().flatten();
                 attribute
                     .and_then(|found| found.normalized_value(XmlVersion::Implicit1_0).ok())
-                    .map(|value| value.into_owned())
+                    .map(Cow::into_owned)
                     .unwrap_or_default()
             };
             record

@@ -1,0 +1,236 @@
+//! Figures for Prometheus, in OpenMetrics text, read from the parts at each scrape. Labels are names from the
+//! configuration and fixed words, never anything a phone system sent.
+
+use super::Admin;
+use crate::store::StoreFault;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+
+type Labels = Vec<(&'static str, String)>;
+
+/// One family's rows.
+#[derive(Debug)]
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    kind: MetricType,
+    rows: Vec<(Labels, u64)>,
+}
+
+#[derive(Debug)]
+struct Scrape(Vec<Family>);
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for family in &self.0 {
+            let mut rows =
+                encoder.encode_descriptor(family.name, family.help, None, family.kind)?;
+            for (labels, value) in &family.rows {
+                let mut row = rows.encode_family(labels)?;
+                match family.kind {
+                    MetricType::Counter => row.encode_counter::<NoLabelSet, _, u64>(value, None)?,
+                    _ => row.encode_gauge(value)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every figure as text.
+///
+/// # Errors
+/// A fault of the store.
+pub fn text(admin: &Admin) -> Result<String, StoreFault> {
+    let mut families = events(admin)?;
+    families.extend(store(admin)?);
+    families.extend(integrations(admin));
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Scrape(families)));
+    let mut text = String::new();
+    text::encode(&mut text, &registry).map_err(|_| StoreFault::Export {
+        why: "metrics".to_owned(),
+    })?;
+    Ok(text)
+}
+
+fn events(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
+    let sums = admin.accounting()?;
+    let end = |word: &str, rule: &str| vec![("end", word.to_owned()), ("rule", rule.to_owned())];
+    let counts = &sums.counts;
+    let mut ends = vec![
+        (end("logged", ""), counts.logged),
+        (end("joined", ""), counts.joined),
+        (end("dead", ""), counts.dead),
+        (end("erased", ""), counts.erased),
+    ];
+    ends.extend(
+        counts
+            .filtered
+            .iter()
+            .map(|(rule, count)| (end("filtered", rule), *count)),
+    );
+    let one = |value| vec![(Vec::new(), value)];
+    Ok(vec![
+        counter(
+            "tieline_events_accepted",
+            "Events taken and on disk",
+            one(sums.accepted),
+        ),
+        gauge(
+            "tieline_events_ended",
+            "Events by their end; replayed ones move",
+            ends,
+        ),
+        gauge(
+            "tieline_events_in_flight",
+            "Accepted events without an end",
+            one(sums.in_flight),
+        ),
+        gauge(
+            "tieline_events_unread",
+            "Accepted events not decoded yet",
+            one(sums.unread),
+        ),
+        gauge(
+            "tieline_accounting_ok",
+            "1: accepted = ends + in flight",
+            one(u64::from(sums.adds_up())),
+        ),
+        gauge(
+            "tieline_calls_open",
+            "Calls and texts without an end",
+            one(admin.line.open_calls.load(Relaxed)),
+        ),
+        counter(
+            "tieline_posts",
+            "Posts of phone systems by answer, since the start",
+            posts(admin),
+        ),
+    ])
+}
+
+fn posts(admin: &Admin) -> Vec<(Labels, u64)> {
+    let mut rows = Vec::new();
+    for (pbx, counts) in &admin.intake.pbxs {
+        let outcomes = [
+            ("accepted", &counts.accepted),
+            ("repeated", &counts.repeated),
+            ("malformed", &counts.malformed),
+            ("unproven", &counts.unproven),
+            ("foreign", &counts.foreign),
+            ("oversized", &counts.oversized),
+            ("slow", &counts.slow),
+            ("unavailable", &counts.unavailable),
+        ];
+        let row = |(word, count): (&str, &std::sync::atomic::AtomicU64)| {
+            (
+                vec![("pbx", pbx.clone()), ("outcome", word.to_owned())],
+                count.load(Relaxed),
+            )
+        };
+        rows.extend(outcomes.into_iter().map(row));
+    }
+    rows
+}
+
+fn store(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
+    let stats = admin.store.stats();
+    let one = |value| vec![(Vec::new(), value)];
+    Ok(vec![
+        gauge(
+            "tieline_store_bytes",
+            "Size of the store's files",
+            one(admin.store.size_on_disk()?),
+        ),
+        gauge(
+            "tieline_store_disk_full",
+            "1: events are answered 503",
+            one(u64::from(admin.store.health().disk_full)),
+        ),
+        counter(
+            "tieline_store_jobs",
+            "Writes asked for",
+            one(stats.jobs.load(Relaxed)),
+        ),
+        counter(
+            "tieline_store_syncs",
+            "Group commits synced to disk",
+            one(stats.syncs.load(Relaxed)),
+        ),
+        gauge(
+            "tieline_store_last_sync_microseconds",
+            "The last sync",
+            one(stats.last_sync_micros.load(Relaxed)),
+        ),
+    ])
+}
+
+fn integrations(admin: &Admin) -> Vec<Family> {
+    let (mut owed, mut held, mut used, mut requests) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for part in &admin.integrations {
+        let name = || vec![("integration", part.settings.name.clone())];
+        let status = part
+            .status
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        owed.push((name(), status.owed as u64));
+        held.push((name(), u64::from(status.held.is_some())));
+        used.push((name(), part.client.requests().used as u64));
+        for ((route, outcome), count) in part.client.stats().requests {
+            let mut labels = name();
+            labels.extend([
+                ("route", route.to_owned()),
+                ("outcome", outcome.word().to_owned()),
+            ]);
+            requests.push((labels, count));
+        }
+    }
+    vec![
+        gauge(
+            "tieline_deliveries_owed",
+            "Calls and texts still to be logged",
+            owed,
+        ),
+        gauge(
+            "tieline_integration_held",
+            "1: key refused or Kustomer unreachable",
+            held,
+        ),
+        gauge(
+            "tieline_budget_used",
+            "Requests in the current window",
+            used,
+        ),
+        counter(
+            "tieline_kustomer_requests",
+            "Requests to Kustomer, since the start",
+            requests,
+        ),
+    ]
+}
+
+const fn counter(name: &'static str, help: &'static str, rows: Vec<(Labels, u64)>) -> Family {
+    Family {
+        name,
+        help,
+        kind: MetricType::Counter,
+        rows,
+    }
+}
+
+const fn gauge(name: &'static str, help: &'static str, rows: Vec<(Labels, u64)>) -> Family {
+    Family {
+        name,
+        help,
+        kind: MetricType::Gauge,
+        rows,
+    }
+}

@@ -1,0 +1,518 @@
+//! Builds every part from the settings, spawns the loops, owns the order of start, reload and stop.
+//!
+//! The store and the listeners live as long as the process; everything else is built anew when the settings are read
+//! again (SIGHUP), so that a reload and a start are the same code (invariant 8).
+
+use crate::admin::{self, Admin};
+use crate::calls::agents::Agents;
+use crate::calls::directory::Directory;
+use crate::calls::dispatch::{Dispatch, DispatchStatus};
+use crate::calls::intake::server::{self, Listener, ServeLimits};
+use crate::calls::intake::{self, Intake};
+use crate::calls::journal::Journal;
+use crate::calls::judge::Judge;
+use crate::calls::ledger::Ledger;
+use crate::calls::line::{Line, LineStats, Notice, Order};
+use crate::calls::log::Courier;
+use crate::calls::outbox::Outbox;
+use crate::calls::retention;
+use crate::clock;
+use crate::kustomer::client::Client;
+use crate::settings::types::{AdminAddress, KustomerSettings, Settings};
+use crate::store::{Store, StoreFault, StoreOptions};
+use crate::systemd;
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// The loops must have turned within this time for the watchdog to be fed.
+const TURN_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// Status line and watchdog are refreshed at least this often.
+const PULSE: Duration = Duration::from_secs(5);
+
+/// Why the daemon could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppFault {
+    #[error("the store: {0}")]
+    Store(#[from] StoreFault),
+    #[error("{what} {place}: {source}")]
+    Listen {
+        what: &'static str,
+        place: String,
+        source: io::Error,
+    },
+    #[error("{0}")]
+    Secret(String),
+    #[error("signals: {0}")]
+    Signals(io::Error),
+    #[error("{part} stopped: {why}")]
+    Part { part: &'static str, why: String },
+}
+
+/// What a running daemon shows of itself; tests and the demo hold it too.
+#[derive(Clone)]
+pub struct Running {
+    pub address: SocketAddr,
+    pub admin: AdminAddress,
+}
+
+/// One integration as `status` sees it.
+#[derive(Clone)]
+pub struct Integration {
+    pub settings: Arc<KustomerSettings>,
+    pub client: Client,
+    pub status: Arc<Mutex<DispatchStatus>>,
+    pub orders: mpsc::UnboundedSender<Order>,
+}
+
+enum Wish {
+    Stop,
+    Reload,
+}
+
+/// Runs until SIGTERM or SIGINT; SIGHUP calls `reload` and goes on with what it returns, or with the old settings.
+pub async fn run(
+    settings: Settings,
+    reload: impl Fn() -> Result<Settings, String> + Send + 'static,
+) -> Result<(), AppFault> {
+    let (wishes, wished) = mpsc::channel(4);
+    let mut stop = signal(SignalKind::terminate()).map_err(AppFault::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(AppFault::Signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(AppFault::Signals)?;
+    tokio::spawn(async move {
+        loop {
+            let wish = tokio::select! {
+                _ = stop.recv() => Wish::Stop,
+                _ = interrupt.recv() => Wish::Stop,
+                _ = hangup.recv() => Wish::Reload,
+            };
+            if wishes.send(wish).await.is_err() {
+                return;
+            }
+        }
+    });
+    live(settings, reload, wished, |_| {}).await
+}
+
+/// Runs until `stop` is dropped or told; for the demo and for tests within one process. `started` gets the addresses.
+pub async fn run_until(
+    settings: Settings,
+    mut stop: watch::Receiver<bool>,
+    started: impl Fn(Running) + Send,
+) -> Result<(), AppFault> {
+    let (wishes, wished) = mpsc::channel(1);
+    tokio::spawn(async move {
+        // A dropped sender is a wish to stop too.
+        let _ = stop.wait_for(|stop| *stop).await;
+        let _ = wishes.send(Wish::Stop).await;
+    });
+    live(
+        settings,
+        || Err("no file to read again".to_owned()),
+        wished,
+        started,
+    )
+    .await
+}
+
+async fn live(
+    mut settings: Settings,
+    reload: impl Fn() -> Result<Settings, String> + Send,
+    mut wishes: mpsc::Receiver<Wish>,
+    started: impl Fn(Running) + Send,
+) -> Result<(), AppFault> {
+    let store = open_store(&settings).await?;
+    let journal = Journal::open(store.clone())?;
+    let mut listeners = Listeners::bind(&settings).await?;
+    started(listeners.running()?);
+    let mut reloaded = None;
+    loop {
+        let parts = Parts::build(&settings, &store, &journal, reloaded.take())?;
+        let wish = parts.run(&settings, &listeners, &mut wishes).await?;
+        match wish {
+            Wish::Stop => break,
+            Wish::Reload => {
+                systemd::reloading();
+                match reload() {
+                    Ok(new) => {
+                        listeners = listeners.rebind(&settings, &new).await?;
+                        settings = new;
+                        reloaded = Some(Ok(clock::now()));
+                        tracing::info!("settings read again");
+                    }
+                    Err(faults) => {
+                        tracing::error!(%faults, "the new settings are wrong; the old ones stay in force");
+                        reloaded = Some(Err(faults));
+                    }
+                }
+            }
+        }
+    }
+    // The last handle to go waits for the writer.
+    drop(journal);
+    drop(store);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn open_store(settings: &Settings) -> Result<Store, AppFault> {
+    let options = StoreOptions {
+        disk_reserve: settings.daemon.disk_reserve,
+        ..StoreOptions::default()
+    };
+    let dir = settings.daemon.state_dir.join("store");
+    // Opening replays sled's log: seconds on a large store, so not on the runtime's threads.
+    let opened = tokio::task::spawn_blocking(move || Store::open(&dir, options)).await;
+    opened
+        .map_err(|error| AppFault::Part {
+            part: "the store",
+            why: error.to_string(),
+        })?
+        .map_err(AppFault::from)
+}
+
+/// The bound sockets: they outlive a reload, so that no connection is refused meanwhile.
+struct Listeners {
+    events: Arc<TcpListener>,
+    admin: AdminListener,
+}
+
+enum AdminListener {
+    Tcp(Arc<TcpListener>),
+    Unix(Arc<UnixListener>, PathBuf),
+}
+
+impl Listeners {
+    async fn bind(settings: &Settings) -> Result<Self, AppFault> {
+        let events = match inherited_socket() {
+            Some(listener) => listener,
+            None => bind_tcp("events listener", settings.daemon.listen).await?,
+        };
+        let admin = AdminListener::bind(&settings.daemon.admin).await?;
+        Ok(Self {
+            events: Arc::new(events),
+            admin,
+        })
+    }
+
+    async fn rebind(self, old: &Settings, new: &Settings) -> Result<Self, AppFault> {
+        let mut listeners = self;
+        if old.daemon.listen != new.daemon.listen {
+            listeners.events = Arc::new(bind_tcp("events listener", new.daemon.listen).await?);
+        }
+        if old.daemon.admin != new.daemon.admin {
+            listeners.admin = AdminListener::bind(&new.daemon.admin).await?;
+        }
+        Ok(listeners)
+    }
+
+    fn running(&self) -> Result<Running, AppFault> {
+        let fault = |source| AppFault::Listen {
+            what: "events listener",
+            place: String::new(),
+            source,
+        };
+        let admin = match &self.admin {
+            AdminListener::Tcp(listener) => {
+                AdminAddress::Tcp(listener.local_addr().map_err(fault)?)
+            }
+            AdminListener::Unix(_, path) => AdminAddress::Unix(path.clone()),
+        };
+        Ok(Running {
+            address: self.events.local_addr().map_err(fault)?,
+            admin,
+        })
+    }
+}
+
+/// The socket systemd passes (tieline.socket), if any.
+fn inherited_socket() -> Option<TcpListener> {
+    let listener = listenfd::ListenFd::from_env()
+        .take_tcp_listener(0)
+        .ok()
+        .flatten()?;
+    listener.set_nonblocking(true).ok()?;
+    TcpListener::from_std(listener).ok()
+}
+
+async fn bind_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener, AppFault> {
+    let fault = |source| AppFault::Listen {
+        what,
+        place: address.to_string(),
+        source,
+    };
+    TcpListener::bind(address).await.map_err(fault)
+}
+
+impl AdminListener {
+    async fn bind(address: &AdminAddress) -> Result<Self, AppFault> {
+        match address {
+            AdminAddress::Tcp(address) => Ok(Self::Tcp(Arc::new(
+                bind_tcp("admin listener", *address).await?,
+            ))),
+            AdminAddress::Unix(path) => {
+                let fault = |source| AppFault::Listen {
+                    what: "admin socket",
+                    place: path.display().to_string(),
+                    source,
+                };
+                prepare_socket(path).await.map_err(fault)?;
+                Ok(Self::Unix(
+                    Arc::new(UnixListener::bind(path).map_err(fault)?),
+                    path.clone(),
+                ))
+            }
+        }
+    }
+}
+
+/// Makes the folder, and removes a socket that nobody listens on any more (a killed daemon leaves it).
+async fn prepare_socket(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        tokio::fs::create_dir_all(folder).await?;
+    }
+    if tokio::net::UnixStream::connect(path).await.is_ok() {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another daemon listens there",
+        ));
+    }
+    match tokio::fs::remove_file(path).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Everything that is built from one version of the settings.
+struct Parts {
+    line: Line,
+    dispatches: Vec<Dispatch>,
+    intake: Intake,
+    admin: Admin,
+}
+
+impl Parts {
+    fn build(
+        settings: &Settings,
+        store: &Store,
+        journal: &Journal,
+        reloaded: Option<Result<jiff::Timestamp, String>>,
+    ) -> Result<Self, AppFault> {
+        let outbox = Outbox::open(store);
+        let ledger = Ledger::open(store, &outbox);
+        let directory = Directory::open(store);
+        let shared = Arc::new(settings.clone());
+        let judge = Judge::new(Arc::clone(&shared), outbox.clone());
+        let (notices, heard) = mpsc::unbounded_channel();
+        let mut integrations = Vec::new();
+        let mut dispatches = Vec::new();
+        for kustomer in &settings.kustomers {
+            let (integration, dispatch) = integrate(kustomer, &outbox, &directory, &notices)?;
+            integrations.push(integration);
+            dispatches.push(dispatch);
+        }
+        let stats = Arc::new(LineStats::default());
+        let couriers: HashMap<_, _> = integrations
+            .iter()
+            .map(|part| (part.settings.name.clone(), part.orders.clone()))
+            .collect();
+        let line = Line::open(
+            journal.clone(),
+            ledger.clone(),
+            judge.clone(),
+            couriers,
+            heard,
+            Arc::clone(&stats),
+        )?;
+        let intake = Intake::new(&settings.pbxs, settings.daemon.intake, journal.clone());
+        let intake = intake.map_err(|fault| AppFault::Secret(fault.to_string()))?;
+        let admin = Admin {
+            settings: shared,
+            store: store.clone(),
+            journal: journal.clone(),
+            ledger,
+            outbox,
+            directory,
+            judge,
+            integrations,
+            notices,
+            line: stats,
+            intake: intake.stats(),
+            reloaded,
+        };
+        Ok(Self {
+            line,
+            dispatches,
+            intake,
+            admin,
+        })
+    }
+
+    /// Runs all loops until somebody wishes otherwise, then stops them in order under one deadline: intake first, so
+    /// that nothing new comes; then the line and the couriers finish what is in their hands.
+    async fn run(
+        self,
+        settings: &Settings,
+        listeners: &Listeners,
+        wishes: &mut mpsc::Receiver<Wish>,
+    ) -> Result<Wish, AppFault> {
+        let (stop_intake, intake_stop) = watch::channel(false);
+        let (stop_loops, loops_stop) = watch::channel(false);
+        let mut intakes = JoinSet::new();
+        let mut loops: JoinSet<Result<(), AppFault>> = JoinSet::new();
+        let limits = serve_limits(settings);
+        let admin = Arc::new(self.admin);
+        let events = self.intake.routes().fallback(intake::routes::unknown_path);
+        intakes.spawn(serve(
+            Arc::clone(&listeners.events),
+            events,
+            limits,
+            intake_stop.clone(),
+        ));
+        let shown = admin::router(Arc::clone(&admin));
+        match &listeners.admin {
+            AdminListener::Tcp(listener) => {
+                intakes.spawn(serve(Arc::clone(listener), shown, limits, intake_stop))
+            }
+            AdminListener::Unix(listener, _) => {
+                intakes.spawn(serve(Arc::clone(listener), shown, limits, intake_stop))
+            }
+        };
+        let line_stop = loops_stop.clone();
+        loops.spawn(async move { Ok(self.line.run(line_stop).await?) });
+        for dispatch in self.dispatches {
+            let stop = loops_stop.clone();
+            loops.spawn(async move { Ok(dispatch.run(stop).await?) });
+        }
+        loops.spawn(retention::run(Arc::clone(&admin), loops_stop.clone()));
+        systemd::ready(&admin.headline());
+        tracing::info!("{}", admin.headline());
+        let outcome = watch_over(&admin, wishes, &mut loops, &mut intakes).await;
+        systemd::status("stopping: finishing what is in hand");
+        let deadline = clock::monotonic() + settings.daemon.grace;
+        let _ = stop_intake.send(true);
+        drain(&mut intakes, deadline, "connections").await;
+        let _ = stop_loops.send(true);
+        drain(&mut loops, deadline, "deliveries").await;
+        outcome
+    }
+}
+
+/// The life between start and stop: pulse, watchdog, wishes; a loop that ends by itself ends the process.
+async fn watch_over(
+    admin: &Arc<Admin>,
+    wishes: &mut mpsc::Receiver<Wish>,
+    loops: &mut JoinSet<Result<(), AppFault>>,
+    intakes: &mut JoinSet<Result<(), AppFault>>,
+) -> Result<Wish, AppFault> {
+    let pulse = systemd::watchdog_interval().map_or(PULSE, |interval| interval.min(PULSE));
+    let mut pulses = tokio::time::interval(pulse);
+    loop {
+        tokio::select! {
+            wish = wishes.recv() => return Ok(wish.unwrap_or(Wish::Stop)),
+            Some(ended) = loops.join_next() => return Err(fault_of(ended)),
+            Some(ended) = intakes.join_next() => return Err(fault_of(ended)),
+            _ = pulses.tick() => {
+                if let Some(why) = &admin.store.health().broken {
+                    return Err(AppFault::Part { part: "the store", why: why.clone() });
+                }
+                systemd::status(&admin.headline());
+                if admin.healthy(TURN_AGE_MAX).is_ok() {
+                    systemd::alive();
+                }
+            }
+        }
+    }
+}
+
+fn fault_of(ended: Result<Result<(), AppFault>, tokio::task::JoinError>) -> AppFault {
+    match ended {
+        Ok(Err(fault)) => fault,
+        Ok(Ok(())) => AppFault::Part {
+            part: "a loop",
+            why: "it ended".to_owned(),
+        },
+        Err(error) => AppFault::Part {
+            part: "a loop",
+            why: error.to_string(),
+        },
+    }
+}
+
+/// Waits for all of them until the deadline, then lets go: what they had in hand is on disk and goes on at the next start.
+async fn drain<T: 'static>(tasks: &mut JoinSet<T>, deadline: tokio::time::Instant, what: &str) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout_at(deadline, all).await.is_err() {
+        tracing::warn!(
+            what,
+            "not finished within the grace period; they go on at the next start"
+        );
+        tasks.abort_all();
+    }
+}
+
+const fn serve_limits(settings: &Settings) -> ServeLimits {
+    let intake = &settings.daemon.intake;
+    ServeLimits {
+        connections: intake.connections,
+        header_timeout: intake.header_timeout,
+        idle_timeout: intake.idle_timeout,
+        grace: settings.daemon.grace,
+    }
+}
+
+async fn serve<L: Listener + Sync + 'static>(
+    listener: Arc<L>,
+    router: axum::Router,
+    limits: ServeLimits,
+    stop: watch::Receiver<bool>,
+) -> Result<(), AppFault> {
+    server::serve(listener, router, limits, stop)
+        .await
+        .map_err(|fault| AppFault::Part {
+            part: "a listener",
+            why: fault.to_string(),
+        })
+}
+
+fn integrate(
+    kustomer: &KustomerSettings,
+    outbox: &Outbox,
+    directory: &Directory,
+    notices: &mpsc::UnboundedSender<Notice>,
+) -> Result<(Integration, Dispatch), AppFault> {
+    let settings = Arc::new(kustomer.clone());
+    let client = Client::new(kustomer, 0).map_err(|fault| AppFault::Secret(fault.to_string()))?;
+    let status = Arc::new(Mutex::new(DispatchStatus::default()));
+    let (orders, ordered) = mpsc::unbounded_channel();
+    let courier = Courier::new(
+        Arc::clone(&settings),
+        client.clone(),
+        outbox.clone(),
+        directory.clone(),
+        Agents::default(),
+    );
+    let dispatch = Dispatch::open(
+        Arc::new(courier),
+        ordered,
+        notices.clone(),
+        Arc::clone(&status),
+    )?;
+    Ok((
+        Integration {
+            settings,
+            client,
+            status,
+            orders,
+        },
+        dispatch,
+    ))
+}

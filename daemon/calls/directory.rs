@@ -1,0 +1,85 @@
+//! Who a number belongs to, as Kustomer last said: saves the lookup for a customer met before.
+//!
+//! Owns the tree `directory`. `log` asks before it searches Kustomer and forgets an entry that turned out wrong.
+
+use crate::store::{Record, Store, StoreFault, Tree};
+use crate::terms::number::E164;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// The tree's name, for imports.
+pub const TREE: &str = "directory";
+
+/// An entry older than this is looked up again: numbers change hands, and one lookup a day per active customer is
+/// nothing beside two requests a call.
+const KNOWN_AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Known {
+    customer: String,
+    at: Timestamp,
+}
+
+impl Record for Known {
+    const VERSION: u16 = 1;
+}
+
+/// Number -> customer id, per integration.
+#[derive(Clone)]
+pub struct Directory {
+    store: Store,
+    tree: Tree<Known>,
+}
+
+impl Directory {
+    pub fn open(store: &Store) -> Self {
+        Self {
+            store: store.clone(),
+            tree: store.tree(TREE),
+        }
+    }
+
+    /// The customer, if Kustomer said so within the last day.
+    pub fn find(
+        &self,
+        integration: &str,
+        number: &E164,
+        now: Timestamp,
+    ) -> Result<Option<String>, StoreFault> {
+        let known = self.tree.get(&store_key(integration, number))?;
+        Ok(known
+            .filter(|known| now.duration_since(known.at) < KNOWN_AGE_MAX)
+            .map(|known| known.customer))
+    }
+
+    pub async fn remember(
+        &self,
+        integration: &str,
+        number: &E164,
+        customer: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreFault> {
+        let (tree, key) = (self.tree.clone(), store_key(integration, number));
+        let known = Known {
+            customer: customer.to_owned(),
+            at: now,
+        };
+        self.store
+            .commit(move |writes| writes.put(&tree, &key, &known))
+            .await
+    }
+
+    pub async fn forget(&self, integration: &str, number: &E164) -> Result<(), StoreFault> {
+        let (tree, key) = (self.tree.clone(), store_key(integration, number));
+        self.store
+            .commit(move |writes| writes.remove(&tree, &key))
+            .await
+    }
+}
+
+fn store_key(integration: &str, number: &E164) -> Vec<u8> {
+    let mut bytes = integration.as_bytes().to_vec();
+    bytes.push(0);
+    bytes.extend_from_slice(number.as_str().as_bytes());
+    bytes
+}

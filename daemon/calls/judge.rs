@@ -1,0 +1,395 @@
+//! What the pure stages make of a call: reads its events again from the journal, then decode, assemble, filter, entry.
+//!
+//! `line` acts on its verdicts; `explain` and `replay` ask the same functions, so that what is explained is what was done.
+
+use super::assemble::{self, Assembly, Done, State};
+use super::decode::{self, LegFacts, PhoneEvent, RawEvent, Site};
+use super::entry::{self, LogEntry, Names};
+use super::filter::{self, Decision};
+use super::journal::{Entry, Journal};
+use super::ledger::{CallRecord, End, Taker};
+use super::outbox::{Delivery, DeliveryEnd, Outbox};
+use crate::settings::types::{AnonymousPolicy, Dialect, KustomerSettings, Settings};
+use crate::store::StoreFault;
+use crate::terms::call::Call;
+use crate::terms::ids::CallKey;
+use crate::terms::text::Text;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The stages with everything they need to know.
+#[derive(Clone)]
+pub struct Judge {
+    settings: Arc<Settings>,
+    outbox: Outbox,
+    sites: Arc<HashMap<String, (Dialect, Duration, Site)>>,
+}
+
+/// What is to be done with a call.
+pub enum Verdict {
+    /// Not complete; look again then, or when another event comes.
+    Wait { until: Timestamp },
+    Decided {
+        span: (Timestamp, Timestamp),
+        takers: Vec<Taker>,
+        deliveries: Vec<Delivery>,
+    },
+}
+
+/// What the events of one record make.
+pub enum Subject {
+    Call(Box<Call>),
+    Text(Box<Text>),
+}
+
+impl Judge {
+    pub fn new(settings: Arc<Settings>, outbox: Outbox) -> Self {
+        let site = |pbx: &crate::settings::types::PbxSettings| Site {
+            pbx: pbx.name.clone(),
+            plan: pbx.plan.clone(),
+            extensions: pbx.extensions.clone(),
+            time_zone: pbx.time_zone.clone(),
+        };
+        let sites = settings
+            .pbxs
+            .iter()
+            .map(|pbx| (pbx.name.clone(), (pbx.dialect, pbx.settle, site(pbx))))
+            .collect();
+        Self {
+            settings,
+            outbox,
+            sites: Arc::new(sites),
+        }
+    }
+
+    /// The calls and texts an event speaks of, each with the start it states; an error says why it can't be read.
+    pub fn read(&self, event: &Entry) -> Result<Vec<(CallKey, Option<Timestamp>)>, String> {
+        let mut keys: Vec<(CallKey, Option<Timestamp>)> = Vec::new();
+        for fact in self.decode(event)? {
+            let (key, start) = match fact {
+                PhoneEvent::Leg(leg) => (leg.key, leg.started),
+                PhoneEvent::Text(text) => (text.key, Some(text.at)),
+            };
+            match keys.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, known)) => *known = earlier(*known, start),
+                None => keys.push((key, start)),
+            }
+        }
+        Ok(keys)
+    }
+
+    fn decode(&self, event: &Entry) -> Result<Vec<PhoneEvent>, String> {
+        let posted = &event.posted;
+        let Some((dialect, _, site)) = self.sites.get(&posted.pbx) else {
+            return Err(format!(
+                "phone system \"{}\" is no longer configured: add it again and replay",
+                posted.pbx
+            ));
+        };
+        let raw = RawEvent {
+            content_type: posted.content_type.as_deref(),
+            query: posted.query.as_deref(),
+            body: &posted.body,
+            received: posted.received,
+        };
+        decode::decode(*dialect, &raw, site).map_err(|fault| fault.to_string())
+    }
+
+    /// The key for a leg that starts long after the recorded call ended: the phone system used its id again.
+    pub fn fresh_key(
+        record: &CallRecord,
+        key: &CallKey,
+        start: Option<Timestamp>,
+    ) -> Option<CallKey> {
+        let (start, (_, ended)) = (start?, record.span?);
+        let id = || decode::reused(&key.id, start);
+        assemble::is_reuse(ended, start).then(|| CallKey {
+            id: id(),
+            ..key.clone()
+        })
+    }
+
+    /// Whether the record's call is complete, and if so who takes it. `ripe`: every event journaled so far was read, so
+    /// that a settle time that is over means that nothing more came.
+    pub fn look(
+        &self,
+        record: &CallRecord,
+        journal: &Journal,
+        now: Timestamp,
+        ripe: bool,
+    ) -> Result<Verdict, StoreFault> {
+        let (legs, texts) = self.facts(record, journal)?;
+        if let Some(text) = texts.into_iter().next() {
+            return Ok(self.judge_text(&text, now));
+        }
+        let Some(key) = CallKey::parse(&record.key) else {
+            return Ok(unreadable("the call's key can't be read"));
+        };
+        let Assembly { call, state } = assemble::assemble(&key, &legs, now);
+        let settle = self
+            .sites
+            .get(&record.pbx)
+            .map_or(Duration::ZERO, |(_, settle, _)| *settle);
+        let settle = SignedDuration::try_from(settle).unwrap_or(SignedDuration::MAX);
+        let until = match state {
+            State::Complete(Done::Final) => now,
+            State::Complete(Done::Settle) => later(record.last_event, settle),
+            State::Open { .. } => later(record.last_event, assemble::CALL_AGE_MAX),
+        };
+        let over = state == State::Complete(Done::Final) || (ripe && until <= now);
+        if !over {
+            return Ok(Verdict::Wait { until });
+        }
+        let call = if matches!(state, State::Open { .. }) {
+            assemble::close(&key, &legs, now)
+        } else {
+            call
+        };
+        match call {
+            Some(call) => Ok(self.judge_call(&call, now)),
+            None => Ok(unreadable(
+                "its events don't make a call: no leg says when it began",
+            )),
+        }
+    }
+
+    /// The record's call or text as its events make it now, complete or not; for `explain`.
+    pub fn subject(
+        &self,
+        record: &CallRecord,
+        journal: &Journal,
+        now: Timestamp,
+    ) -> Result<Option<Subject>, StoreFault> {
+        let (legs, texts) = self.facts(record, journal)?;
+        if let Some(text) = texts.into_iter().next() {
+            return Ok(Some(Subject::Text(Box::new(text))));
+        }
+        let Some(key) = CallKey::parse(&record.key) else {
+            return Ok(None);
+        };
+        let call = assemble::assemble(&key, &legs, now)
+            .call
+            .or_else(|| assemble::close(&key, &legs, now));
+        Ok(call.map(|call| Subject::Call(Box::new(call))))
+    }
+
+    /// Every integration's rules for it, in the order of the configuration.
+    pub fn decisions(&self, subject: &Subject) -> Vec<(String, Decision)> {
+        let decide = |integration: &KustomerSettings| match subject {
+            Subject::Call(call) => filter::filter_call(call, integration),
+            Subject::Text(text) => filter::filter_text(text, integration),
+        };
+        self.settings
+            .kustomers
+            .iter()
+            .map(|integration| (integration.name.clone(), decide(integration)))
+            .collect()
+    }
+
+    /// Deliveries of this record that have an end.
+    pub fn settled(&self, record: &CallRecord) -> Result<Vec<(String, DeliveryEnd)>, StoreFault> {
+        let mut ends = Vec::new();
+        for taker in record.takers.iter().filter(|taker| taker.end.is_none()) {
+            let delivery = self.outbox.get(&taker.integration, &record.key)?;
+            ends.extend(
+                delivery
+                    .and_then(|delivery| delivery.end)
+                    .map(|end| (taker.integration.clone(), end)),
+            );
+        }
+        Ok(ends)
+    }
+
+    fn facts(
+        &self,
+        record: &CallRecord,
+        journal: &Journal,
+    ) -> Result<(Vec<LegFacts>, Vec<Text>), StoreFault> {
+        let (mut legs, mut texts) = (Vec::new(), Vec::new());
+        for seq in &record.events {
+            let Some(event) = journal.get(*seq)? else {
+                continue;
+            };
+            for fact in self.decode(&event).unwrap_or_default() {
+                match fact {
+                    PhoneEvent::Leg(mut leg) => {
+                        if let Some(key) = belongs(&leg.key, &record.key) {
+                            leg.key = key;
+                            legs.push(*leg);
+                        }
+                    }
+                    PhoneEvent::Text(mut text) => {
+                        if let Some(key) = belongs(&text.key, &record.key) {
+                            text.key = key;
+                            texts.push(text);
+                        }
+                    }
+                }
+            }
+        }
+        Ok((legs, texts))
+    }
+
+    fn judge_call(&self, call: &Call, now: Timestamp) -> Verdict {
+        let names = Names {
+            customer: None,
+            agents: &self.settings.agents,
+        };
+        let number = call.other.number().cloned();
+        let anonymous = number.is_none();
+        self.judge(&call.key, (call.started, call.ended), now, |integration| {
+            let decision = filter::filter_call(call, integration);
+            let entry = || {
+                entry::call_entry(
+                    call,
+                    integration,
+                    &self.settings.daemon.time_zone,
+                    &names,
+                    &[],
+                )
+            };
+            let fixed = match &integration.calls.anonymous {
+                AnonymousPolicy::Customer(id) if anonymous => Some(id.clone()),
+                AnonymousPolicy::Customer(_) | AnonymousPolicy::Skip => None,
+            };
+            (decision, Box::new(entry), number.clone(), fixed)
+        })
+    }
+
+    fn judge_text(&self, text: &Text, now: Timestamp) -> Verdict {
+        let names = Names {
+            customer: None,
+            agents: &self.settings.agents,
+        };
+        let number = text.other().number().cloned();
+        self.judge(&text.key, (text.at, text.at), now, |integration| {
+            let decision = filter::filter_text(text, integration);
+            let entry = || {
+                entry::text_entry(
+                    text,
+                    integration,
+                    &self.settings.daemon.time_zone,
+                    &names,
+                    &[],
+                )
+            };
+            (decision, Box::new(entry), number.clone(), None)
+        })
+    }
+
+    /// Asks each integration: a skip is its end, an entry is owed.
+    fn judge<'a>(
+        &'a self,
+        key: &CallKey,
+        span: (Timestamp, Timestamp),
+        now: Timestamp,
+        ask: impl Fn(&'a KustomerSettings) -> Asked<'a>,
+    ) -> Verdict {
+        let (mut takers, mut deliveries) = (Vec::new(), Vec::new());
+        for integration in &self.settings.kustomers {
+            let (decision, entry, number, customer) = ask(integration);
+            let end = match decision.skip {
+                Some(reason) => Some(End::Filtered {
+                    rule: reason.key().to_owned(),
+                    why: decided_by(&decision),
+                }),
+                None => match entry() {
+                    Ok(entry) => {
+                        let delivery = Delivery::new(
+                            &integration.name,
+                            key.stored(),
+                            entry,
+                            number,
+                            customer,
+                            now,
+                        );
+                        deliveries.push(delivery);
+                        None
+                    }
+                    Err(fault) => Some(End::Dead {
+                        why: fault.to_string(),
+                    }),
+                },
+            };
+            takers.push(Taker {
+                integration: integration.name.clone(),
+                end,
+            });
+        }
+        if takers.is_empty() {
+            let why = "no [[kustomer]] is configured".to_owned();
+            takers.push(Taker {
+                integration: String::new(),
+                end: Some(End::Filtered {
+                    rule: "no_integration".to_owned(),
+                    why,
+                }),
+            });
+        }
+        Verdict::Decided {
+            span,
+            takers,
+            deliveries,
+        }
+    }
+}
+
+type Asked<'a> = (
+    Decision,
+    Box<dyn Fn() -> Result<LogEntry, entry::EntryFault> + 'a>,
+    Option<crate::terms::number::E164>,
+    Option<String>,
+);
+
+/// The words of the rule that decided.
+fn decided_by(decision: &Decision) -> String {
+    let reason = decision
+        .skip
+        .map(filter::SkipReason::words)
+        .unwrap_or_default();
+    match decision.trace.last() {
+        Some(step) => format!("{reason}: {}", step.detail),
+        None => reason.to_owned(),
+    }
+}
+
+fn unreadable(why: &str) -> Verdict {
+    let end = Some(End::Dead {
+        why: why.to_owned(),
+    });
+    let taker = Taker {
+        integration: String::new(),
+        end,
+    };
+    Verdict::Decided {
+        span: (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH),
+        takers: vec![taker],
+        deliveries: Vec::new(),
+    }
+}
+
+/// The record's key if the fact is of that call: the same id, or the id the record's own was made of when it was reused.
+fn belongs(fact: &CallKey, record: &str) -> Option<CallKey> {
+    let stored = fact.stored();
+    if stored == record {
+        return Some(fact.clone());
+    }
+    let reused = record
+        .strip_prefix(&stored)
+        .is_some_and(|rest| rest.starts_with('~'));
+    reused.then(|| CallKey::parse(record)).flatten()
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Adds a wait to a time; beyond the calendar's end it stays at the end.
+fn later(at: Timestamp, wait: SignedDuration) -> Timestamp {
+    at.checked_add(wait).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,328 @@
+//! The ledger of events and calls: which event belongs to which call, how far each call is, and every event's end
+//! (invariant 2: accepted = the sum of the ends + in flight).
+//!
+//! Owns the trees `calls` and `ends`; written by `line` only, read by `explain` and `status`.
+
+use super::outbox::{Delivery, Outbox};
+use crate::store::{Record, Store, StoreFault, Tree};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+/// A call or text from its first event to its end: one record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// The stored call key, `call:hq:a1`.
+    pub key: String,
+    pub pbx: String,
+    /// Journal numbers of its events, as they came.
+    pub events: Vec<u64>,
+    pub last_event: Timestamp,
+    /// Start and end of the call once decided: a later leg far outside it is another call with a used id.
+    pub span: Option<(Timestamp, Timestamp)>,
+    pub stage: Stage,
+    pub takers: Vec<Taker>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// More legs may come.
+    Gathering,
+    /// Decided; at least one integration still has to log it.
+    Owed,
+    Ended,
+}
+
+/// What one integration makes of the call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taker {
+    pub integration: String,
+    /// None while the delivery is under way.
+    pub end: Option<End>,
+}
+
+/// The visible end of an event, and of a call for one integration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    Logged,
+    /// Part of a call that another event stands for.
+    Joined,
+    /// `rule` is the skip reason's key; `why` says it in words.
+    Filtered {
+        rule: String,
+        why: String,
+    },
+    Dead {
+        why: String,
+    },
+    /// Its content was removed on request.
+    Erased,
+}
+
+impl End {
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Logged => "logged",
+            Self::Joined => "joined",
+            Self::Filtered { .. } => "filtered",
+            Self::Dead { .. } => "dead",
+            Self::Erased => "erased",
+        }
+    }
+
+    /// The reason, where there is one.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Filtered { why, .. } | Self::Dead { why } => Some(why),
+            Self::Logged | Self::Joined | Self::Erased => None,
+        }
+    }
+}
+
+/// What is known of one event besides its raw form.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventMark {
+    /// The call or text it belongs to; none if it could not be read.
+    pub key: Option<String>,
+    pub end: Option<End>,
+}
+
+/// How many events ended how; kept with the ends in one batch, so that they always agree.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Events up to this journal number have been read.
+    pub cursor: u64,
+    pub logged: u64,
+    pub joined: u64,
+    pub filtered: BTreeMap<String, u64>,
+    pub dead: u64,
+    pub erased: u64,
+}
+
+impl Counts {
+    pub fn ended(&self) -> u64 {
+        self.logged + self.joined + self.filtered.values().sum::<u64>() + self.dead + self.erased
+    }
+
+    fn slot(&mut self, end: &End) -> &mut u64 {
+        match end {
+            End::Logged => &mut self.logged,
+            End::Joined => &mut self.joined,
+            End::Filtered { rule, .. } => self.filtered.entry(rule.clone()).or_default(),
+            End::Dead { .. } => &mut self.dead,
+            End::Erased => &mut self.erased,
+        }
+    }
+
+    /// Moves one event from an end (none: in flight) to another.
+    pub fn shift(&mut self, from: Option<&End>, to: Option<&End>) {
+        if let Some(end) = from {
+            let slot = self.slot(end);
+            *slot = slot.saturating_sub(1);
+        }
+        if let Some(end) = to {
+            *self.slot(end) += 1;
+        }
+    }
+}
+
+impl Record for CallRecord {
+    const VERSION: u16 = 1;
+}
+impl Record for EventMark {
+    const VERSION: u16 = 1;
+}
+impl Record for Counts {
+    const VERSION: u16 = 1;
+}
+/// Its presence says that a call is not ended.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Open;
+impl Record for Open {
+    const VERSION: u16 = 1;
+}
+
+impl CallRecord {
+    pub fn new(key: String, pbx: &str, now: Timestamp) -> Self {
+        Self {
+            key,
+            pbx: pbx.to_owned(),
+            events: Vec::new(),
+            last_event: now,
+            span: None,
+            stage: Stage::Gathering,
+            takers: Vec::new(),
+        }
+    }
+
+    /// The end of its event number `index`: one stands for the call, the others joined it.
+    pub fn end_of(&self, index: usize) -> Option<End> {
+        if self.stage != Stage::Ended {
+            return None;
+        }
+        let ends = || self.takers.iter().filter_map(|taker| taker.end.as_ref());
+        if ends().any(|end| *end == End::Logged) {
+            return Some(if index == 0 { End::Logged } else { End::Joined });
+        }
+        let dead = ends().find(|end| matches!(end, End::Dead { .. }));
+        dead.or_else(|| ends().next()).cloned()
+    }
+}
+
+/// Everything one step of the line changes, written as one group commit. Order matters where trees are separate: what
+/// is owed comes before the call that owes it, and the call before its events' marks; repeating a part is harmless.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    pub deliveries: Vec<Delivery>,
+    pub records: HashMap<String, CallRecord>,
+    pub marks: BTreeMap<u64, EventMark>,
+    pub counts: Counts,
+}
+
+#[derive(Clone)]
+pub struct Ledger {
+    store: Store,
+    outbox: Outbox,
+    records: Tree<CallRecord>,
+    open: Tree<Open>,
+    marks: Tree<EventMark>,
+    counts: Tree<Counts>,
+}
+
+/// The trees' names, for imports.
+pub const TREES: [&str; 2] = ["calls", "ends"];
+
+const COUNTS_KEY: &[u8] = b"c";
+
+impl Ledger {
+    pub fn open(store: &Store, outbox: &Outbox) -> Self {
+        Self {
+            store: store.clone(),
+            outbox: outbox.clone(),
+            records: store.tree(TREES[0]),
+            open: store.tree(TREES[0]),
+            marks: store.tree(TREES[1]),
+            counts: store.tree(TREES[1]),
+        }
+    }
+
+    pub fn counts(&self) -> Result<Counts, StoreFault> {
+        Ok(self.counts.get(COUNTS_KEY)?.unwrap_or_default())
+    }
+
+    pub fn record(&self, key: &str) -> Result<Option<CallRecord>, StoreFault> {
+        self.records.get(&tagged(b'r', key.as_bytes()))
+    }
+
+    pub fn mark(&self, seq: u64) -> Result<Option<EventMark>, StoreFault> {
+        self.marks.get(&tagged(b'e', &seq.to_be_bytes()))
+    }
+
+    /// Calls that are not ended, read at start.
+    pub fn open_records(&self) -> Result<Vec<CallRecord>, StoreFault> {
+        let mut records = Vec::new();
+        for row in self.open.prefix(b"o") {
+            let (mut key, _) = row?;
+            if let Some(first) = key.first_mut() {
+                *first = b'r';
+            }
+            records.extend(self.records.get(&key)?);
+        }
+        Ok(records)
+    }
+
+    /// Dead events, oldest first, at most `limit`.
+    pub fn dead_events(&self, limit: usize) -> Result<Vec<(u64, EventMark)>, StoreFault> {
+        self.ended(|end| matches!(end, End::Dead { .. }))
+            .take(limit)
+            .collect()
+    }
+
+    /// Journal numbers of all dead and/or filtered events, for a replay.
+    pub fn ended_events(&self, dead: bool, filtered: bool) -> Result<Vec<u64>, StoreFault> {
+        let wanted = |end: &End| match end {
+            End::Dead { .. } => dead,
+            End::Filtered { .. } => filtered,
+            End::Logged | End::Joined | End::Erased => false,
+        };
+        self.ended(wanted)
+            .map(|row| row.map(|(seq, _)| seq))
+            .collect()
+    }
+
+    fn ended(
+        &self,
+        wanted: impl Fn(&End) -> bool,
+    ) -> impl Iterator<Item = Result<(u64, EventMark), StoreFault>> {
+        self.marks.prefix(b"e").filter_map(move |row| match row {
+            Ok((key, mark)) => {
+                let seq = u64::from_be_bytes(key.get(1..)?.try_into().ok()?);
+                mark.end
+                    .as_ref()
+                    .is_some_and(&wanted)
+                    .then_some(Ok((seq, mark)))
+            }
+            Err(fault) => Some(Err(fault)),
+        })
+    }
+
+    /// Writes all changes; returns after the sync.
+    pub async fn write(&self, changes: Changes) -> Result<(), StoreFault> {
+        let ledger = self.clone();
+        self.store
+            .commit(move |writes| {
+                for delivery in &changes.deliveries {
+                    ledger.outbox.owe(writes, delivery)?;
+                }
+                for (key, record) in &changes.records {
+                    writes.put(&ledger.records, &tagged(b'r', key.as_bytes()), record)?;
+                    let open = tagged(b'o', key.as_bytes());
+                    if record.stage == Stage::Ended {
+                        writes.remove(&ledger.open, &open)?;
+                    } else {
+                        writes.put(&ledger.open, &open, &Open)?;
+                    }
+                }
+                for (seq, mark) in &changes.marks {
+                    writes.put(&ledger.marks, &tagged(b'e', &seq.to_be_bytes()), mark)?;
+                }
+                writes.put(&ledger.counts, COUNTS_KEY, &changes.counts)
+            })
+            .await
+    }
+
+    /// Removes marks and ended calls with their deliveries; the counts keep counting them.
+    pub async fn forget(
+        &self,
+        events: Vec<u64>,
+        records: Vec<CallRecord>,
+    ) -> Result<(), StoreFault> {
+        let ledger = self.clone();
+        self.store
+            .commit(move |writes| {
+                for seq in events {
+                    writes.remove(&ledger.marks, &tagged(b'e', &seq.to_be_bytes()))?;
+                }
+                for record in records {
+                    writes.remove(&ledger.records, &tagged(b'r', record.key.as_bytes()))?;
+                    for taker in &record.takers {
+                        ledger
+                            .outbox
+                            .forget(writes, &taker.integration, &record.key)?;
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+fn tagged(tag: u8, rest: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(rest.len() + 1);
+    key.push(tag);
+    key.extend_from_slice(rest);
+    key
+}

@@ -1,0 +1,283 @@
+//! Deliveries owed to Kustomer: what is intended, what was attempted, what is settled (invariant 3).
+//!
+//! One record per integration and call holds the whole progress. `next` and the `note_*` transitions are pure; the
+//! tree `outbox` is written here only. `line` owes, `log` moves each delivery on and settles it.
+
+use super::entry::LogEntry;
+use crate::kustomer::fault::KustomerFault;
+use crate::store::{Record, Store, StoreFault, Tree, Writes};
+use crate::terms::number::E164;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The tree's name, for imports.
+pub const TREE: &str = "outbox";
+
+/// Longest reason kept with a delivery, in bytes: enough for a status line and Kustomer's own detail.
+const FAULT_BYTES_MAX: usize = 400;
+
+/// A call or text that one integration has to log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    pub integration: String,
+    /// The stored call key, `call:hq:a1`.
+    pub key: String,
+    /// Decided once; a later change of the rules doesn't change what was promised.
+    pub entry: LogEntry,
+    /// The other party; none on anonymous calls, which have a fixed customer.
+    pub number: Option<E164>,
+    pub customer: Option<String>,
+    /// The customer is the one configured for anonymous calls.
+    pub fixed: bool,
+    /// Other customers with the same number, for the note.
+    pub others: Vec<String>,
+    pub conversation: Option<String>,
+    pub note: Option<String>,
+    pub message: Option<String>,
+    pub status_set: bool,
+    /// A create that was begun: until it is settled nobody knows whether Kustomer did it.
+    pub intent: Option<Create>,
+    pub first_try: Option<Timestamp>,
+    pub attempts: u32,
+    pub next_try: Timestamp,
+    /// The last fault, in words without personal data.
+    pub fault: Option<String>,
+    pub end: Option<DeliveryEnd>,
+}
+
+/// The creates of a delivery, each with an intent of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Create {
+    Customer,
+    Conversation,
+    Note,
+    Message,
+}
+
+/// How a delivery ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryEnd {
+    Logged,
+    /// The customer's number is unknown and none is created, or the policy skips shared numbers.
+    Skipped {
+        why: String,
+    },
+    /// Given up; `dead list` shows it and `dead retry` takes it up again.
+    Dead {
+        why: String,
+    },
+}
+
+/// What to do next for a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    FindCustomer,
+    Create(Create),
+    /// An earlier create is unclear: look first.
+    Verify(Create),
+    /// Put the conversation to its final status.
+    SetStatus,
+    Finish,
+}
+
+impl Record for Delivery {
+    const VERSION: u16 = 1;
+}
+
+impl Delivery {
+    /// A delivery to the customer of `number`, or to the fixed `customer`.
+    pub fn new(
+        integration: &str,
+        key: String,
+        entry: LogEntry,
+        number: Option<E164>,
+        customer: Option<String>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            integration: integration.to_owned(),
+            key,
+            number,
+            fixed: customer.is_some(),
+            customer,
+            others: Vec::new(),
+            entry,
+            conversation: None,
+            note: None,
+            message: None,
+            status_set: false,
+            intent: None,
+            first_try: None,
+            attempts: 0,
+            next_try: now,
+            fault: None,
+            end: None,
+        }
+    }
+
+    /// The next step: a pure function of the progress. An unclear create is always verified before anything else.
+    pub fn next(&self) -> Step {
+        if let Some(create) = self.intent {
+            return Step::Verify(create);
+        }
+        if self.customer.is_none() {
+            return Step::FindCustomer;
+        }
+        if self.conversation.is_none() {
+            return Step::Create(Create::Conversation);
+        }
+        if self.note.is_none() {
+            return Step::Create(Create::Note);
+        }
+        if self.entry.message.is_some() && self.message.is_none() {
+            return Step::Create(Create::Message);
+        }
+        if self.status_set {
+            Step::Finish
+        } else {
+            Step::SetStatus
+        }
+    }
+
+    /// Keeps a fault for people; cut to a limit on a character's edge.
+    pub fn note_fault(&mut self, fault: &KustomerFault) {
+        let mut text = fault.to_string();
+        if text.len() > FAULT_BYTES_MAX {
+            let cut = (0..=FAULT_BYTES_MAX)
+                .rev()
+                .find(|at| text.is_char_boundary(*at))
+                .unwrap_or(0);
+            text.truncate(cut);
+        }
+        self.fault = Some(text);
+    }
+
+    /// The create is settled: its intent is gone and its id kept.
+    pub fn note_created(&mut self, create: Create, id: String) {
+        self.intent = None;
+        match create {
+            Create::Customer => self.customer = Some(id),
+            Create::Conversation => self.conversation = Some(id),
+            Create::Note => self.note = Some(id),
+            Create::Message => self.message = Some(id),
+        }
+    }
+
+    /// A dead letter starts again: same progress, fresh schedule.
+    pub fn revive(&mut self, now: Timestamp) {
+        self.end = None;
+        self.attempts = 0;
+        self.first_try = None;
+        self.next_try = now;
+    }
+}
+
+/// The tree of deliveries: `r` + integration + 0 + call key holds the record, `p` and `d` with the same key mark the
+/// pending and the dead ones, so that a start reads what is owed and not all that was ever logged.
+#[derive(Clone)]
+pub struct Outbox {
+    store: Store,
+    records: Tree<Delivery>,
+    marks: Tree<Mark>,
+}
+
+/// Its presence is all it says.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Mark;
+
+impl Record for Mark {
+    const VERSION: u16 = 1;
+}
+
+impl Outbox {
+    pub fn open(store: &Store) -> Self {
+        Self {
+            store: store.clone(),
+            records: store.tree(TREE),
+            marks: store.tree(TREE),
+        }
+    }
+
+    /// Writes a new delivery within the caller's group commit; one that is already there keeps its progress, so that
+    /// deciding a call twice (after a crash) owes it once. Answers whether it is still to be delivered.
+    pub fn owe(&self, writes: &mut Writes<'_>, delivery: &Delivery) -> Result<(), StoreFault> {
+        if self.get(&delivery.integration, &delivery.key)?.is_none() {
+            self.write(writes, delivery)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the progress durable; returns after the sync.
+    pub async fn keep(&self, delivery: &Delivery) -> Result<(), StoreFault> {
+        let (outbox, delivery) = (self.clone(), delivery.clone());
+        self.store
+            .commit(move |writes| outbox.write(writes, &delivery))
+            .await
+    }
+
+    pub fn get(&self, integration: &str, key: &str) -> Result<Option<Delivery>, StoreFault> {
+        self.records.get(&store_key(b'r', integration, key))
+    }
+
+    /// What an integration still has to deliver, in key order.
+    pub fn pending(&self, integration: &str) -> Result<Vec<Delivery>, StoreFault> {
+        self.marked(b'p', integration)
+    }
+
+    /// What an integration gave up.
+    pub fn dead(&self, integration: &str) -> Result<Vec<Delivery>, StoreFault> {
+        self.marked(b'd', integration)
+    }
+
+    /// Removes a settled delivery within the caller's group commit.
+    pub fn forget(
+        &self,
+        writes: &mut Writes<'_>,
+        integration: &str,
+        key: &str,
+    ) -> Result<(), StoreFault> {
+        writes.remove(&self.records, &store_key(b'r', integration, key))?;
+        writes.remove(&self.marks, &store_key(b'd', integration, key))
+    }
+
+    fn marked(&self, mark: u8, integration: &str) -> Result<Vec<Delivery>, StoreFault> {
+        let prefix = store_key(mark, integration, "");
+        let mut deliveries = Vec::new();
+        for row in self.marks.prefix(&prefix) {
+            let (mut key, _) = row?;
+            if let Some(first) = key.first_mut() {
+                *first = b'r';
+            }
+            deliveries.extend(self.records.get(&key)?);
+        }
+        Ok(deliveries)
+    }
+
+    fn write(&self, writes: &mut Writes<'_>, delivery: &Delivery) -> Result<(), StoreFault> {
+        let at = |mark| store_key(mark, &delivery.integration, &delivery.key);
+        writes.put(&self.records, &at(b'r'), delivery)?;
+        let (pending, dead) = match &delivery.end {
+            None => (true, false),
+            Some(DeliveryEnd::Dead { .. }) => (false, true),
+            Some(DeliveryEnd::Logged | DeliveryEnd::Skipped { .. }) => (false, false),
+        };
+        for (mark, present) in [(b'p', pending), (b'd', dead)] {
+            if present {
+                writes.put(&self.marks, &at(mark), &Mark)?;
+            } else {
+                writes.remove(&self.marks, &at(mark))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn store_key(mark: u8, integration: &str, key: &str) -> Vec<u8> {
+    let mut bytes = vec![mark];
+    bytes.extend_from_slice(integration.as_bytes());
+    bytes.push(0);
+    bytes.extend_from_slice(key.as_bytes());
+    bytes
+}

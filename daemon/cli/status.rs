@@ -1,0 +1,109 @@
+//! `tieline status`: what the running daemon does, and whether the sums add up.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a serde_json::Value that is read answers null for what isn't there"
+)]
+
+use super::{ConfigArgs, ask};
+use clap::Args;
+use serde_json::Value;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &StatusArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let settings = args.config.load()?;
+    let answer = ask::get(&settings.daemon.admin, "/status")?.ok()?;
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
+    } else {
+        print(&answer, out)?;
+    }
+    let healthy = answer["healthy"].as_bool().unwrap_or(false);
+    Ok(if healthy {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn print(status: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let health = match status["why_unhealthy"].as_str() {
+        None => "healthy".to_owned(),
+        Some(why) => format!("NOT healthy: {why}"),
+    };
+    writeln!(
+        out,
+        "tieline {}, {health}",
+        status["version"].as_str().unwrap_or("-")
+    )?;
+    let events = &status["events"];
+    let filtered: u64 = events["filtered"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, n)| n.as_u64())
+        .sum();
+    writeln!(
+        out,
+        "events    {} accepted = {} logged + {} joined + {filtered} filtered + {} dead + {} erased + {} in flight",
+        events["accepted"],
+        events["logged"],
+        events["joined"],
+        events["dead"],
+        events["erased"],
+        events["in_flight"],
+    )?;
+    for (rule, count) in events["filtered"].as_object().into_iter().flatten() {
+        writeln!(out, "          {count} filtered by {rule}")?;
+    }
+    writeln!(out, "open      {} calls and texts", status["open_calls"])?;
+    for part in status["integrations"].as_array().into_iter().flatten() {
+        let name = part["name"].as_str().unwrap_or("-");
+        let active = if part["active"].as_bool().unwrap_or(false) {
+            ""
+        } else {
+            " (inactive)"
+        };
+        writeln!(
+            out,
+            "kustomer  {name}{active}: {} owed, {} in flight",
+            part["owed"], part["in_flight"]
+        )?;
+        if let Some(held) = part["held"].as_str() {
+            writeln!(out, "          everything waits: {held}")?;
+        }
+        if let Some(why) = part["last_fault"]["why"].as_str() {
+            writeln!(
+                out,
+                "          last fault at {}: {why}",
+                part["last_fault"]["at"].as_str().unwrap_or("-")
+            )?;
+        }
+    }
+    let store = &status["store"];
+    let full = if store["disk_full"].as_bool().unwrap_or(false) {
+        ", DISK FULL: events are answered 503"
+    } else {
+        ""
+    };
+    writeln!(out, "store     {} bytes{full}", store["bytes"])?;
+    let settings = &status["settings"];
+    writeln!(
+        out,
+        "settings  in force: {}",
+        settings["in_force"].as_str().unwrap_or("-")
+    )?;
+    if let Some(refused) = settings["refused"].as_str() {
+        writeln!(out, "          the new ones are wrong:\n{refused}")?;
+    }
+    Ok(())
+}
