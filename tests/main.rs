@@ -7,6 +7,7 @@
     clippy::string_slice,
     clippy::print_stdout,
     clippy::print_stderr,
+    clippy::too_many_lines,
     reason = "a test stops at the first surprise and says what it measured"
 )]
 

@@ -66,6 +66,27 @@ fn print(status: &Value, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "          {count} filtered by {rule}")?;
     }
     writeln!(out, "open      {} calls and texts", status["open_calls"])?;
+    integrations(status, out)?;
+    let store = &status["store"];
+    let full = if store["disk_full"].as_bool().unwrap_or(false) {
+        ", DISK FULL: events are answered 503"
+    } else {
+        ""
+    };
+    writeln!(out, "store     {} bytes{full}", store["bytes"])?;
+    let settings = &status["settings"];
+    writeln!(
+        out,
+        "settings  in force: {}",
+        settings["in_force"].as_str().unwrap_or("-")
+    )?;
+    if let Some(refused) = settings["refused"].as_str() {
+        writeln!(out, "          the new ones are wrong:\n{refused}")?;
+    }
+    Ok(())
+}
+
+fn integrations(status: &Value, out: &mut dyn Write) -> io::Result<()> {
     for part in status["integrations"].as_array().into_iter().flatten() {
         let name = part["name"].as_str().unwrap_or("-");
         let active = if part["active"].as_bool().unwrap_or(false) {
@@ -88,22 +109,6 @@ fn print(status: &Value, out: &mut dyn Write) -> io::Result<()> {
                 part["last_fault"]["at"].as_str().unwrap_or("-")
             )?;
         }
-    }
-    let store = &status["store"];
-    let full = if store["disk_full"].as_bool().unwrap_or(false) {
-        ", DISK FULL: events are answered 503"
-    } else {
-        ""
-    };
-    writeln!(out, "store     {} bytes{full}", store["bytes"])?;
-    let settings = &status["settings"];
-    writeln!(
-        out,
-        "settings  in force: {}",
-        settings["in_force"].as_str().unwrap_or("-")
-    )?;
-    if let Some(refused) = settings["refused"].as_str() {
-        writeln!(out, "          the new ones are wrong:\n{refused}")?;
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 //! a range of them. Pure; `check.rs` asks it per line, `calls::filter` matches.
 
 use super::types::{Matcher, NumberPattern};
-use crate::terms::number::{E164_DIGITS_MAX, NumberFault, NumberPlan};
-use crate::terms::party::{ExtensionRange, Extensions};
+use crate::terms::number::{E164, E164_DIGITS_MAX, NumberFault, NumberPlan};
+use crate::terms::party::{Contact, Extension, ExtensionRange, Extensions, Party};
 use thiserror::Error;
 
 /// Digits of an extension or short number. What is longer is read as a number.
@@ -165,6 +165,24 @@ fn international(text: &str) -> Option<String> {
         && !plain.starts_with('0')
         && plain.bytes().all(|byte| byte.is_ascii_digit());
     shaped.then(|| format!("+{plain}"))
+}
+
+impl NumberPattern {
+    /// Whether a line of a number list means this party: numbers by value, extensions and short numbers by what was sent.
+    pub fn matches(&self, contact: &Contact) -> bool {
+        let number = || contact.number().map(E164::as_str);
+        match &self.matcher {
+            Matcher::Number(listed) => contact.number() == Some(listed),
+            Matcher::Prefix(prefix) => number().is_some_and(|number| number.starts_with(prefix)),
+            Matcher::Range { first, last } => number().is_some_and(|number| {
+                number.len() == first.len() && (first.as_str()..=last.as_str()).contains(&number)
+            }),
+            Matcher::Extensions(listed) => match &contact.party {
+                Party::Extension(Extension(raw)) | Party::Short(raw) => listed.contains(raw),
+                Party::Number(_) | Party::Anonymous | Party::Invalid => false,
+            },
+        }
+    }
 }
 
 #[cfg(test)]
