@@ -4,11 +4,15 @@
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
 
+#[path = "load.rs"]
+mod load;
+
 use axum::http::{Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use load::{Fault, Poster, TOKEN, body};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -21,16 +25,12 @@ use tieline::settings::types::{Auth, Dialect, IntakeLimits, PbxSettings};
 use tieline::store::{Store, StoreOptions};
 use tieline::terms::number::NumberPlan;
 use tieline::terms::party::Extensions;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-const TOKEN: &str = "bench-token";
 const WARM_UP: Duration = Duration::from_secs(1);
 const MEASURED: Duration = Duration::from_secs(4);
 const CONNECTIONS: [usize; 3] = [1, 16, 256];
-
-type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), Fault> {
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
@@ -276,7 +276,7 @@ fn cpu_seconds() -> Result<f64, Fault> {
     Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
 }
 
-/// One kept connection, written by hand: the client should cost as little as it can.
+/// One connection's posts until the time is up; answers how long those of the measured time took.
 async fn post(
     address: SocketAddr,
     next: &AtomicU64,
@@ -284,59 +284,18 @@ async fn post(
     from: Instant,
     until: Instant,
 ) -> Result<Vec<Duration>, Fault> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+    let mut poster = Poster::connect(address).await?;
     let mut took = Vec::new();
-    let mut answer = vec![0_u8; 4096];
     loop {
         let body = body(run, next.fetch_add(1, Relaxed));
-        let request = format!(
-            "POST /v1/pbx/hq/events HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let sent = Instant::now();
-        stream.write_all(request.as_bytes()).await?;
-        let mut read = 0;
-        loop {
-            let more = stream
-                .read(answer.get_mut(read..).ok_or("long answer")?)
-                .await?;
-            if more == 0 {
-                return Err("closed".into());
-            }
-            read += more;
-            let text = std::str::from_utf8(answer.get(..read).ok_or("")?)?;
-            if let Some(head) = text.find("\r\n\r\n") {
-                let length = text
-                    .split("content-length: ")
-                    .nth(1)
-                    .and_then(|rest| rest.split("\r\n").next());
-                if read >= head + 4 + length.map_or(Ok(0), str::parse::<usize>)? {
-                    if !text.starts_with("HTTP/1.1 202") {
-                        return Err(text.to_owned().into());
-                    }
-                    break;
-                }
-            }
-        }
+        let began = Instant::now();
+        poster.post(&body).await?;
         let now = Instant::now();
         if now > until {
             return Ok(took);
         }
         if now > from {
-            took.push(now - sent);
+            took.push(now - began);
         }
     }
-}
-
-/// A call of our own dialect, as long as such events are.
-fn body(run: u64, number: u64) -> String {
-    format!(
-        "{{\"event\":\"call.ended\",\"id\":\"bench-{run}-{number}\",\"direction\":\"in\",\"from\":\"+49 171 1234567\",\
-         \"from_name\":\"Max Mustermann\",\"to\":\"+4921155500100\",\"extension\":\"101\",\
-         \"started\":\"2026-11-20T12:24:29.009Z\",\"answered\":\"2026-11-20T12:24:31Z\",\"ended\":\"2026-11-20T12:24:36Z\",\
-         \"reason\":null,\"queue\":null,\"recording\":\"https://pbx.example/r/{number}\",\"voicemail\":null,\"tags\":[],\
-         \"note\":null}}"
-    )
 }

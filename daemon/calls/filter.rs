@@ -9,9 +9,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::settings::types::{
-    AnonymousPolicy, KustomerSettings, LogAs, NumberPattern, TextRules,
-};
+use crate::settings::types::{AnonymousPolicy, KustomerSettings, LogAs, NumberPattern, TextRules};
 use crate::terms::call::{Call, CallType, Direction};
 use crate::terms::party::{Contact, Extension, Party};
 use crate::terms::text::Text;
