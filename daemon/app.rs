@@ -3,7 +3,7 @@
 //! The store and the listeners live as long as the process; everything else is built anew when the settings are read
 //! again (SIGHUP), so that a reload and a start are the same code (invariant 8).
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Integration};
 use crate::calls::agents::Agents;
 use crate::calls::directory::Directory;
 use crate::calls::dispatch::{Dispatch, DispatchStatus};
@@ -12,10 +12,10 @@ use crate::calls::intake::{self, Intake};
 use crate::calls::journal::Journal;
 use crate::calls::judge::Judge;
 use crate::calls::ledger::Ledger;
-use crate::calls::line::{Line, LineStats, Notice, Order};
+use crate::calls::line::{Line, LineStats, Notice};
 use crate::calls::log::Courier;
 use crate::calls::outbox::Outbox;
-use crate::calls::retention;
+use crate::calls::retention::Retention;
 use crate::clock;
 use crate::kustomer::client::Client;
 use crate::settings::types::{AdminAddress, KustomerSettings, Settings};
@@ -62,15 +62,6 @@ pub enum AppFault {
 pub struct Running {
     pub address: SocketAddr,
     pub admin: AdminAddress,
-}
-
-/// One integration as `status` sees it.
-#[derive(Clone)]
-pub struct Integration {
-    pub settings: Arc<KustomerSettings>,
-    pub client: Client,
-    pub status: Arc<Mutex<DispatchStatus>>,
-    pub orders: mpsc::UnboundedSender<Order>,
 }
 
 enum Wish {
@@ -166,6 +157,7 @@ async fn live(
 async fn open_store(settings: &Settings) -> Result<Store, AppFault> {
     let options = StoreOptions {
         disk_reserve: settings.daemon.disk_reserve,
+        queue: settings.daemon.intake.queue,
         ..StoreOptions::default()
     };
     let dir = settings.daemon.state_dir.join("store");
@@ -392,7 +384,12 @@ impl Parts {
             let stop = loops_stop.clone();
             loops.spawn(async move { Ok(dispatch.run(stop).await?) });
         }
-        loops.spawn(retention::run(Arc::clone(&admin), loops_stop.clone()));
+        let retention = Retention {
+            keep: settings.daemon.keep,
+            journal: admin.journal.clone(),
+            ledger: admin.ledger.clone(),
+        };
+        loops.spawn(async move { Ok(retention.run(loops_stop).await?) });
         systemd::ready(&admin.headline());
         tracing::info!("{}", admin.headline());
         let outcome = watch_over(&admin, wishes, &mut loops, &mut intakes).await;

@@ -13,6 +13,8 @@
 mod decode;
 mod entries;
 mod filters;
+mod intake;
+mod journal;
 mod kustomer;
 mod numbers;
 mod patterns;
@@ -21,5 +23,6 @@ mod sandbox;
 mod sandbox_faults;
 mod sandbox_records;
 mod sandbox_search;
+mod store;
 mod systemd;
 mod tidy;

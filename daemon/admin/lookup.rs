@@ -1,6 +1,6 @@
 //! How a number is read, and whose it is: from the directory, and from Kustomer itself when asked to.
 
-use super::Admin;
+use super::{Admin, Integration};
 use crate::clock;
 use crate::store::StoreFault;
 use crate::terms::ids::CustomerId;
@@ -41,7 +41,7 @@ pub async fn lookup(admin: &Admin, written: &str, online: bool) -> Result<Value,
     )
 }
 
-async fn ask(part: &crate::app::Integration, number: &E164) -> Value {
+async fn ask(part: &Integration, number: &E164) -> Value {
     let name = &part.settings.name;
     match part.client.by_phone(number).await {
         Ok(found) => {

@@ -5,8 +5,8 @@ mod explain;
 mod lookup;
 mod metrics;
 
-use crate::app::Integration;
 use crate::calls::directory::Directory;
+use crate::calls::dispatch::DispatchStatus;
 use crate::calls::intake::IntakeStats;
 use crate::calls::intake::problem::Problem;
 use crate::calls::journal::{Entry, Journal};
@@ -15,7 +15,8 @@ use crate::calls::ledger::{CallRecord, Counts, End, Ledger};
 use crate::calls::line::{LineStats, Notice, Order};
 use crate::calls::outbox::Outbox;
 use crate::clock;
-use crate::settings::types::Settings;
+use crate::kustomer::client::Client;
+use crate::settings::types::{KustomerSettings, Settings};
 use crate::store::{Store, StoreFault};
 use crate::terms::ids::EventId;
 use axum::extract::{Path, Query, State};
@@ -27,7 +28,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -36,6 +37,15 @@ const DEAD_LISTED_MAX: usize = 10_000;
 
 /// A group commit that takes longer than this is stuck: disks that slow answer no phone system in time either.
 const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// One integration as `status` sees it.
+#[derive(Clone)]
+pub struct Integration {
+    pub settings: Arc<KustomerSettings>,
+    pub client: Client,
+    pub status: Arc<Mutex<DispatchStatus>>,
+    pub orders: mpsc::UnboundedSender<Order>,
+}
 
 /// Everything the admin interface shows or passes wishes to.
 pub struct Admin {

@@ -127,8 +127,8 @@ impl Journal {
                 });
             }
             let seq = given.load(Relaxed) + 1;
-            writes.put(&events, &event_key(seq), &StoredEvent(posted))?;
-            writes.put(&numbers, &id_key, &Number(seq))?;
+            writes.add(&events, &event_key(seq), &StoredEvent(posted))?;
+            writes.add(&numbers, &id_key, &Number(seq))?;
             given.store(seq, Relaxed);
             Ok(Accepted {
                 id,
