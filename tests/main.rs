@@ -11,6 +11,7 @@
 )]
 
 mod decode;
+mod docs;
 mod entries;
 mod filters;
 mod intake;
