@@ -24,6 +24,7 @@ mod sandbox;
 mod sandbox_faults;
 mod sandbox_records;
 mod sandbox_search;
+mod settings;
 mod store;
 mod systemd;
 mod tidy;

@@ -332,7 +332,7 @@ fn why_ended(end: &crate::calls::outbox::DeliveryEnd) -> String {
     use crate::calls::outbox::DeliveryEnd;
     match end {
         DeliveryEnd::Logged => "logged".to_owned(),
-        DeliveryEnd::Skipped { why } | DeliveryEnd::Dead { why } => why.clone(),
+        DeliveryEnd::Skipped { why, .. } | DeliveryEnd::Dead { why } => why.clone(),
     }
 }
 

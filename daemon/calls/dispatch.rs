@@ -3,6 +3,7 @@
 //! Reads what is owed from the outbox at start, then listens to `line`. A pause (401, 403) or an outage holds everything
 //! back but one probe at a time; the first success lets all of it go at once (invariant 10).
 
+use super::due::{self, Due};
 use super::line::{Notice, Order};
 use super::log::{Courier, Halt, LAND_TIME};
 use super::outbox::{Delivery, DeliveryEnd};
@@ -11,7 +12,7 @@ use crate::clock;
 use crate::kustomer::fault::{KustomerFault, Next};
 use crate::store::StoreFault;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -19,9 +20,6 @@ use tokio::task::JoinSet;
 
 /// While Kustomer is unreachable or the key is refused, one delivery probes this often.
 const PROBE_EVERY: SignedDuration = SignedDuration::from_secs(15);
-
-/// The loop turns at least this often: due times are wall-clock times, and the wall clock may be set.
-const TURN_MAX: Duration = Duration::from_secs(5);
 
 /// A store that refuses (disk full) is tried again after this.
 const STORE_RETRY: SignedDuration = SignedDuration::from_secs(2);
@@ -52,8 +50,7 @@ pub struct Dispatch {
     orders: mpsc::UnboundedReceiver<Order>,
     notices: mpsc::UnboundedSender<Notice>,
     status: Arc<Mutex<DispatchStatus>>,
-    due: BTreeSet<(Timestamp, String)>,
-    due_at: HashMap<String, Timestamp>,
+    due: Due,
     busy: HashSet<String>,
     hold: Option<Hold>,
     probe_at: Timestamp,
@@ -88,8 +85,7 @@ impl Dispatch {
             orders,
             notices,
             status,
-            due: BTreeSet::new(),
-            due_at: HashMap::new(),
+            due: Due::default(),
             busy: HashSet::new(),
             hold: None,
             probe_at: now,
@@ -103,7 +99,7 @@ impl Dispatch {
             } else {
                 now
             };
-            dispatch.schedule(delivery.key, delivery.next_try.max(land));
+            dispatch.due.set(delivery.key, delivery.next_try.max(land));
         }
         Ok(dispatch)
     }
@@ -136,18 +132,14 @@ impl Dispatch {
     fn hear(&mut self, order: Order) {
         let (Order::Owed(key) | Order::Retry(key)) = order;
         if !self.busy.contains(&key) {
-            self.schedule(key, clock::now());
+            self.due.set(key, clock::now());
         }
     }
 
     /// Starts what is due, as many as may run at once; one probe at a time while held.
     fn start_due(&mut self, workers: &mut JoinSet<Report>) {
         let now = clock::now();
-        let parallel = if self.hold.is_some() {
-            1
-        } else {
-            self.courier.settings.parallel
-        };
+        let parallel = self.parallel();
         while workers.len() < parallel {
             if self.hold.is_some() && self.probe_at > now {
                 return;
@@ -159,7 +151,7 @@ impl Dispatch {
             if at > now && self.hold.is_none() {
                 return;
             }
-            self.unschedule(&key);
+            self.due.remove(&key);
             self.probe_at = now + PROBE_EVERY;
             self.busy.insert(key.clone());
             let courier = Arc::clone(&self.courier);
@@ -189,7 +181,7 @@ impl Dispatch {
                 });
             }
             Outcome::Again { at, hold } => {
-                self.schedule(key, at);
+                self.due.set(key, at);
                 match hold {
                     Some(hold) => self.hold_back(hold),
                     None => self.release(),
@@ -197,7 +189,7 @@ impl Dispatch {
             }
             Outcome::Gone => {}
             Outcome::Store(fault) if fault.passes() => {
-                self.schedule(key, clock::now() + STORE_RETRY);
+                self.due.set(key, clock::now() + STORE_RETRY);
             }
             Outcome::Store(fault) => return Err(fault),
         }
@@ -218,43 +210,27 @@ impl Dispatch {
             return;
         }
         tracing::info!(integration = %self.courier.settings.name, waiting = self.due.len(), "Kustomer answers again");
-        let now = clock::now();
-        let waiting: Vec<String> = self.due.iter().map(|(_, key)| key.clone()).collect();
-        for key in waiting {
-            self.schedule(key, now);
-        }
+        self.due.hurry(clock::now());
     }
 
     /// Until something may start, at most `TURN_MAX`; a worker's report or an order wakes earlier.
     fn nap(&self) -> Duration {
-        let full = self.busy.len()
-            >= if self.hold.is_some() {
-                1
+        let full = self.busy.len() >= self.parallel();
+        let due = self.due.first().filter(|_| !full).map(|(at, _)| *at);
+        due::nap(due.map(|at| {
+            if self.hold.is_some() {
+                self.probe_at
             } else {
-                self.courier.settings.parallel
-            };
-        let Some((due, _)) = self.due.first().filter(|_| !full) else {
-            return TURN_MAX;
-        };
-        let next = if self.hold.is_some() {
-            self.probe_at
+                at
+            }
+        }))
+    }
+
+    fn parallel(&self) -> usize {
+        if self.hold.is_some() {
+            1
         } else {
-            *due
-        };
-        Duration::try_from(next.duration_since(clock::now()))
-            .unwrap_or_default()
-            .min(TURN_MAX)
-    }
-
-    fn schedule(&mut self, key: String, at: Timestamp) {
-        self.unschedule(&key);
-        self.due.insert((at, key.clone()));
-        self.due_at.insert(key, at);
-    }
-
-    fn unschedule(&mut self, key: &str) {
-        if let Some(at) = self.due_at.remove(key) {
-            self.due.remove(&(at, key.to_owned()));
+            self.courier.settings.parallel
         }
     }
 
@@ -275,8 +251,9 @@ impl Dispatch {
 async fn work(courier: &Courier, key: &str) -> Outcome {
     let name = &courier.settings.name;
     let mut delivery = match courier.outbox.get(name, key) {
-        Ok(Some(delivery)) if delivery.end.is_none() => delivery,
-        Ok(_) => return Outcome::Gone,
+        Ok(Some(Delivery { end: Some(end), .. })) => return Outcome::Ended(end),
+        Ok(Some(delivery)) => delivery,
+        Ok(None) => return Outcome::Gone,
         Err(fault) => return Outcome::Store(fault),
     };
     let now = clock::now();

@@ -38,6 +38,29 @@ pub enum Verdict {
     },
 }
 
+/// What an event says of one call or text, as far as finding its record goes.
+pub struct Seen {
+    pub key: CallKey,
+    /// The earliest start it states.
+    pub start: Option<Timestamp>,
+    /// The phone system's ids of the legs it speaks of.
+    pub legs: Vec<String>,
+}
+
+impl Seen {
+    /// The stored call keys that the legs' own ids would make.
+    pub fn leg_keys(&self) -> Vec<String> {
+        let key = |leg: &String| {
+            CallKey {
+                id: leg.clone(),
+                ..self.key.clone()
+            }
+            .stored()
+        };
+        self.legs.iter().map(key).collect()
+    }
+}
+
 /// What the events of one record make.
 pub enum Subject {
     Call(Box<Call>),
@@ -64,20 +87,27 @@ impl Judge {
         }
     }
 
-    /// The calls and texts an event speaks of, each with the start it states; an error says why it can't be read.
-    pub fn read(&self, event: &Entry) -> Result<Vec<(CallKey, Option<Timestamp>)>, String> {
-        let mut keys: Vec<(CallKey, Option<Timestamp>)> = Vec::new();
+    /// The calls and texts an event speaks of; an error says why it can't be read.
+    pub fn read(&self, event: &Entry) -> Result<Vec<Seen>, String> {
+        let mut all: Vec<Seen> = Vec::new();
         for fact in self.decode(event)? {
-            let (key, start) = match fact {
-                PhoneEvent::Leg(leg) => (leg.key, leg.started),
-                PhoneEvent::Text(text) => (text.key, Some(text.at)),
+            let (key, start, leg) = match fact {
+                PhoneEvent::Leg(leg) => (leg.key, leg.started, Some(leg.leg)),
+                PhoneEvent::Text(text) => (text.key, Some(text.at), None),
             };
-            match keys.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, known)) => *known = earlier(*known, start),
-                None => keys.push((key, start)),
+            match all.iter_mut().find(|seen| seen.key == key) {
+                Some(seen) => {
+                    seen.start = earlier(seen.start, start);
+                    seen.legs.extend(leg);
+                }
+                None => all.push(Seen {
+                    key,
+                    start,
+                    legs: leg.into_iter().collect(),
+                }),
             }
         }
-        Ok(keys)
+        Ok(all)
     }
 
     fn decode(&self, event: &Entry) -> Result<Vec<PhoneEvent>, String> {
@@ -98,16 +128,12 @@ impl Judge {
     }
 
     /// The key for a leg that starts long after the recorded call ended: the phone system used its id again.
-    pub fn fresh_key(
-        record: &CallRecord,
-        key: &CallKey,
-        start: Option<Timestamp>,
-    ) -> Option<CallKey> {
-        let (start, (_, ended)) = (start?, record.span?);
-        let id = || decode::reused(&key.id, start);
+    pub fn fresh_key(record: &CallRecord, seen: &Seen) -> Option<CallKey> {
+        let (start, (_, ended)) = (seen.start?, record.span?);
+        let id = || decode::reused(&seen.key.id, start);
         assemble::is_reuse(ended, start).then(|| CallKey {
             id: id(),
-            ..key.clone()
+            ..seen.key.clone()
         })
     }
 
@@ -214,12 +240,7 @@ impl Judge {
             };
             for fact in self.decode(&event).unwrap_or_default() {
                 match fact {
-                    PhoneEvent::Leg(mut leg) => {
-                        if let Some(key) = belongs(&leg.key, &record.key) {
-                            leg.key = key;
-                            legs.push(*leg);
-                        }
-                    }
+                    PhoneEvent::Leg(leg) => legs.push(*leg),
                     PhoneEvent::Text(mut text) => {
                         if let Some(key) = belongs(&text.key, &record.key) {
                             text.key = key;
@@ -229,7 +250,7 @@ impl Judge {
                 }
             }
         }
-        Ok((legs, texts))
+        Ok((own_legs(legs, &record.key), texts))
     }
 
     fn judge_call(&self, call: &Call, now: Timestamp) -> Verdict {
@@ -368,6 +389,30 @@ fn unreadable(why: &str) -> Verdict {
         takers: vec![taker],
         deliveries: Vec::new(),
     }
+}
+
+/// The legs of the record's call, those of handed-over parties too (they name a leg of this call as their family);
+/// other calls' legs that came in the same event are left out.
+fn own_legs(legs: Vec<LegFacts>, record: &str) -> Vec<LegFacts> {
+    let (mut own, mut rest): (Vec<_>, Vec<_>) = legs
+        .into_iter()
+        .partition(|leg| belongs(&leg.key, record).is_some());
+    while !rest.is_empty() {
+        let (more, others): (Vec<_>, Vec<_>) = rest
+            .into_iter()
+            .partition(|leg| own.iter().any(|known| known.leg == leg.key.id));
+        rest = others;
+        if more.is_empty() {
+            break;
+        }
+        own.extend(more);
+    }
+    if let Some(key) = CallKey::parse(record) {
+        for leg in &mut own {
+            leg.key = key.clone();
+        }
+    }
+    own
 }
 
 /// The record's key if the fact is of that call: the same id, or the id the record's own was made of when it was reused.

@@ -6,6 +6,7 @@
 use super::agents::Agents;
 use super::directory::Directory;
 use super::entry::{self, LogEntry, Way};
+use super::filter::SkipReason;
 use super::matching::{self, Candidate, Match};
 use super::note;
 use super::outbox::{Create, Delivery, DeliveryEnd, Outbox, Step};
@@ -99,8 +100,9 @@ impl Courier {
         for _ in 0..STEPS_MAX {
             match delivery.next() {
                 Step::FindCustomer => {
-                    if let Some(why) = self.find_customer(delivery).await? {
-                        return Ok(DeliveryEnd::Skipped { why });
+                    if let Some((reason, why)) = self.find_customer(delivery).await? {
+                        let rule = reason.key().to_owned();
+                        return Ok(DeliveryEnd::Skipped { rule, why });
                     }
                 }
                 Step::Create(create) => self.create(delivery, create).await?,
@@ -115,7 +117,10 @@ impl Courier {
     }
 
     /// Directory, then Kustomer, then (if the rules say so) a new customer. `Some` says why nobody is logged to.
-    async fn find_customer(&self, delivery: &mut Delivery) -> Result<Option<String>, Halt> {
+    async fn find_customer(
+        &self,
+        delivery: &mut Delivery,
+    ) -> Result<Option<(SkipReason, String)>, Halt> {
         let number = number_of(delivery)?;
         let name = &self.settings.name;
         if let Some(known) = self.directory.find(name, &number, clock::now())? {
@@ -131,15 +136,15 @@ impl Courier {
                 delivery.customer = Some(id);
             }
             Match::Ambiguous { customers } => {
-                let count = customers.len();
-                return Ok(Some(format!(
-                    "{count} customers have the number and `several` is \"skip\""
-                )));
+                let why = format!(
+                    "{} customers have the number and several is \"skip\"",
+                    customers.len()
+                );
+                return Ok(Some((SkipReason::SeveralCustomers, why)));
             }
             Match::None if delivery.entry.create.is_none() => {
-                return Ok(Some(
-                    "no customer has the number and `unknown` is \"skip\"".to_owned(),
-                ));
+                let why = "no customer has the number and unknown is \"skip\"".to_owned();
+                return Ok(Some((SkipReason::UnknownCustomer, why)));
             }
             Match::None => self.create(delivery, Create::Customer).await?,
         }

@@ -62,6 +62,7 @@ pub enum DeliveryEnd {
     Logged,
     /// The customer's number is unknown and none is created, or the policy skips shared numbers.
     Skipped {
+        rule: String,
         why: String,
     },
     /// Given up; `dead list` shows it and `dead retry` takes it up again.
@@ -203,8 +204,22 @@ impl Outbox {
     /// Writes a new delivery within the caller's group commit; one that is already there keeps its progress, so that
     /// deciding a call twice (after a crash) owes it once. Answers whether it is still to be delivered.
     pub fn owe(&self, writes: &mut Writes<'_>, delivery: &Delivery) -> Result<(), StoreFault> {
-        if self.get(&delivery.integration, &delivery.key)?.is_none() {
-            self.write(writes, delivery)?;
+        match self.get(&delivery.integration, &delivery.key)? {
+            None => self.write(writes, delivery)?,
+            // Taken up again: what was done stays done, what was not starts anew.
+            Some(mut old)
+                if matches!(
+                    old.end,
+                    Some(DeliveryEnd::Dead { .. } | DeliveryEnd::Skipped { .. })
+                ) =>
+            {
+                if old.conversation.is_none() && old.intent.is_none() {
+                    old.entry = delivery.entry.clone();
+                }
+                old.revive(delivery.next_try);
+                self.write(writes, &old)?;
+            }
+            Some(_) => {}
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 /// Where settings come from. Nothing else is looked at: tests touch neither /etc nor the process's environment.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// Folder of tieline.toml and conf.d; need not exist.
+    /// Folder of tieline.toml and conf.d; need not exist. Empty: none.
     pub etc: PathBuf,
     /// The environment; of it `TIELINE_*` and `CREDENTIALS_DIRECTORY` are used.
     pub env: Vec<(String, String)>,
@@ -121,6 +121,9 @@ fn merge(merged: Figment, layer: Dict) -> Figment {
 
 /// tieline.toml if it is there, then conf.d/*.toml by name.
 fn etc_files(etc: &Path, origins: &mut Origins) -> Vec<PathBuf> {
+    if etc.as_os_str().is_empty() {
+        return Vec::new();
+    }
     let first = etc.join("tieline.toml");
     let mut files: Vec<PathBuf> = first.exists().then_some(first).into_iter().collect();
     let folder = etc.join("conf.d");

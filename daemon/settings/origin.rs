@@ -5,6 +5,9 @@ use super::fault::{Fault, Faults};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+/// Before the names of numbers in a path.
+const LABELS: &str = ".labels.";
+
 /// What a layer is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LayerKind {
@@ -147,7 +150,8 @@ impl Origins {
             fault.key.is_empty() || !broken.contains(&(fault.file.clone(), fault.line))
         });
         self.faults.sort_by(|(layer, fault), (other_layer, other)| {
-            (layer, &fault.file, fault.line).cmp(&(other_layer, &other.file, other.line))
+            let place = (layer, &fault.file, fault.line, &fault.key);
+            place.cmp(&(other_layer, &other.file, other.line, &other.key))
         });
         let mut faults: Vec<Fault> = self.faults.into_iter().map(|(_, fault)| fault).collect();
         faults.dedup();
@@ -169,6 +173,11 @@ impl Origins {
             }
             None => (String::new(), None),
         };
+        // The keys of labels are numbers, which are not repeated; the line leads there.
+        let key = key
+            .find(LABELS)
+            .and_then(|at| key.get(..at + LABELS.len() - 1))
+            .unwrap_or(key);
         let fault = Fault {
             file,
             line,

@@ -166,3 +166,77 @@ fn international(text: &str) -> Option<String> {
         && plain.bytes().all(|byte| byte.is_ascii_digit());
     shaped.then(|| format!("+{plain}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(written: &str) -> String {
+        let plan = NumberPlan::new("DE", Some("211")).unwrap();
+        match parse(written, &plan).map(|pattern| pattern.matcher) {
+            Ok(Matcher::Number(number)) => number.to_string(),
+            Ok(Matcher::Prefix(prefix)) => format!("{prefix}*"),
+            Ok(Matcher::Range { first, last }) => format!("{first}..{last}"),
+            Ok(Matcher::Extensions(Extensions(ranges))) => {
+                let range = &ranges[0];
+                format!("ext {}-{}", range.first, range.last)
+            }
+            Err(fault) => format!("{fault:?}"),
+        }
+    }
+
+    #[test]
+    fn lines_as_people_write_them() {
+        let table = [
+            ("+49 30 1234-567", "+49301234567"),
+            ("030 1234567", "+49301234567"),
+            ("0049 (0) 30 1234567", "+49301234567"),
+            ("555 00100", "+4921155500100"),
+            ("+4930555*", "+4930555*"),
+            ("+49 (0) 30 / 555 *", "+4930555*"),
+            ("0049 30 555*", "+4930555*"),
+            ("+49*", "+49*"),
+            ("+4930555100..+4930555199", "+4930555100..+4930555199"),
+            (
+                "+49 30 555-100 .. +49 30 555-199",
+                "+4930555100..+4930555199",
+            ),
+            ("030 1234500..030 1234599", "+49301234500..+49301234599"),
+            ("101", "ext 101-101"),
+            ("100-199", "ext 100-199"),
+            ("sales-desk", "ext sales-desk-sales-desk"),
+            ("*97", "ext *97-*97"),
+            ("116117", "ext 116117-116117"),
+        ];
+        for (written, expected) in table {
+            assert_eq!(shown(written), expected, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_says_why() {
+        let table = [
+            ("", "Empty"),
+            (" ", "Empty"),
+            ("*", "Prefix"),
+            ("030555*", "Prefix"),
+            ("+49x*", "Prefix"),
+            ("+0*", "Prefix"),
+            ("+4930*555*", "Prefix"),
+            ("..", "Range"),
+            ("+4930..", "Range"),
+            ("101..199", "Range"),
+            ("+49301..+49309..+49310", "Range"),
+            ("+4930555199..+4930555100", "Backwards"),
+            ("+4930555..+4930555100", "Lengths"),
+            ("199-100", "Backwards"),
+            ("0800 FLOWERS", "Letters"),
+            ("grace hopper", "Letters"),
+            ("+49 171 12", "Number(NotAssigned)"),
+            ("+", "Number(NotANumber)"),
+        ];
+        for (written, expected) in table {
+            assert_eq!(shown(written), expected, "{written:?}");
+        }
+    }
+}

@@ -132,3 +132,75 @@ pub fn is_email(text: &str) -> bool {
             !user.is_empty() && host.contains('.') && !host.contains('@')
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_as_people_write_them() {
+        let table = [
+            ("5s", Some(5_000)),
+            ("2min", Some(120_000)),
+            ("1h 30m", Some(5_400_000)),
+            ("30d", Some(2_592_000_000)),
+            ("30 days", Some(2_592_000_000)),
+            ("250ms", Some(250)),
+            ("0s", Some(0)),
+            ("-1s", None),
+            ("5", None),
+            ("1 month", None),
+            ("", None),
+        ];
+        for (text, millis) in table {
+            let expected = millis.map(Duration::from_millis);
+            assert_eq!(duration(text), expected, "{text:?}");
+        }
+        let table = [
+            ("64 MiB", Some(64 << 20)),
+            ("64MiB", Some(64 << 20)),
+            ("500 kB", Some(500_000)),
+            ("1024", Some(1024)),
+            ("1.5 MiB", None),
+            ("MiB", None),
+            ("99999999999 GiB", None),
+            ("1 mib", None),
+        ];
+        for (text, size) in table {
+            assert_eq!(bytes(text), size, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_go_over_https_or_stay_here() {
+        let table = [
+            ("https://acme.api.kustomerapp.com", Ok(())),
+            ("https://acme.api.kustomerapp.com/", Ok(())),
+            ("http://127.0.0.1:9000", Ok(())),
+            ("http://[::1]:9000", Ok(())),
+            ("http://localhost:9000", Ok(())),
+            ("http://10.0.0.1", Err(UrlFault::Plain)),
+            ("http://127.0.0.1.example", Err(UrlFault::Plain)),
+            ("https://u:p@a.example", Err(UrlFault::Secret)),
+            ("https://a.example/v1", Err(UrlFault::Path)),
+            ("https://a.example?x=1", Err(UrlFault::Path)),
+            ("ftp://a.example", Err(UrlFault::Form)),
+            ("a.example", Err(UrlFault::Form)),
+            ("", Err(UrlFault::Form)),
+        ];
+        for (text, expected) in table {
+            assert_eq!(origin(text).map(drop), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn tags_are_those_that_kustomer_takes() {
+        for good in ["phone", "VIP <1>", "Größe", "a/b-c.d_e", "-"] {
+            assert!(is_tag(good), "{good:?}");
+        }
+        for bad in ["", " a", "#a", "a+b", "a:b", "a\n", "Łódź"] {
+            assert!(!is_tag(bad), "{bad:?}");
+        }
+        assert!(is_tag(&"a".repeat(64)) && !is_tag(&"a".repeat(65)));
+    }
+}

@@ -144,6 +144,11 @@ impl<'a> Reading<'a> {
             .map(|key| (strsim::damerau_levenshtein(key, name), *key))
             .filter(|(edits, key)| *edits <= TYPO_EDITS_MAX && *edits < key.len().max(2) / 2 + 1)
             .min();
+        if let Some((_, key)) = nearest {
+            // It is there, only misspelt: that it is missing is no second fault.
+            let meant = path.strip_suffix(name).unwrap_or_default();
+            self.origins.refused(&format!("{meant}{key}"));
+        }
         let what = match nearest {
             Some((_, key)) => format!("there is no such key; did you mean {key}?"),
             None => "there is no such key here".to_owned(),
@@ -172,8 +177,13 @@ impl<'a> Reading<'a> {
             // The environment has no lists of tables: TIELINE_PBX__HQ__SETTLE.
             DeValue::Table(named) if self.textual => {
                 for (name, entry) in named {
-                    let path = format!("{path}.{}", name.get_ref());
                     let line = self.line(&name.span());
+                    if !is_name(name.get_ref()) {
+                        let what = format!("{} is no name", quoted(name.get_ref()));
+                        self.origins.refuse(path, line, what, NAME_ALLOWED);
+                        continue;
+                    }
+                    let path = format!("{path}.{}", name.get_ref());
                     if let Some(value) = self.value(&path, items, line, entry) {
                         read.insert(name.get_ref().to_string(), value);
                     }
@@ -256,7 +266,7 @@ impl<'a> Reading<'a> {
             && let DeValue::String(text) = found
             && !matches!(form, Form::Text | Form::Words(_))
         {
-            return self.from_text(path, schema, line, text);
+            return self.as_toml(path, schema, line, text);
         }
         self.origins.found(path, line);
         match (form, found) {
@@ -312,7 +322,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The text of an environment variable, as TOML.
-    fn from_text(
+    fn as_toml(
         &mut self,
         path: &str,
         schema: &'a Schema,

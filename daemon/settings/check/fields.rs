@@ -37,11 +37,12 @@ impl Fields<'_> {
     /// Both bounds are allowed.
     pub fn duration(&mut self, path: &str, text: &str, [min, max]: [Duration; 2]) -> Duration {
         let allowed = || {
-            format!(
-                "{} to {}, such as \"5s\", \"2min\", \"72h\"",
-                read::duration_words(min),
-                read::duration_words(max)
-            )
+            let (min, max) = (read::duration_words(min), read::duration_words(max));
+            if min == max {
+                format!("{min} alone")
+            } else {
+                format!("{min} to {max}, such as \"5s\", \"2min\", \"72h\"")
+            }
         };
         match read::duration(text) {
             Some(duration) if (min..=max).contains(&duration) => duration,
