@@ -12,6 +12,7 @@
 )]
 
 mod decode;
+mod docs;
 mod entries;
 mod filters;
 mod intake;
