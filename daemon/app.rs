@@ -3,7 +3,7 @@
 //! The store and the listeners live as long as the process; everything else is built anew when the settings are read
 //! again (SIGHUP), so that a reload and a start are the same code (invariant 8).
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Integration};
 use crate::calls::agents::Agents;
 use crate::calls::directory::Directory;
 use crate::calls::dispatch::{Dispatch, DispatchStatus};
@@ -12,10 +12,10 @@ use crate::calls::intake::{self, Intake};
 use crate::calls::journal::Journal;
 use crate::calls::judge::Judge;
 use crate::calls::ledger::Ledger;
-use crate::calls::line::{Line, LineStats, Notice, Order};
+use crate::calls::line::{Line, LineStats, Notice};
 use crate::calls::log::Courier;
 use crate::calls::outbox::Outbox;
-use crate::calls::retention;
+use crate::calls::retention::Retention;
 use crate::clock;
 use crate::kustomer::client::Client;
 use crate::settings::types::{AdminAddress, KustomerSettings, Settings};
@@ -44,7 +44,11 @@ pub enum AppFault {
     #[error("the store: {0}")]
     Store(#[from] StoreFault),
     #[error("{what} {place}: {source}")]
-    Listen { what: &'static str, place: String, source: io::Error },
+    Listen {
+        what: &'static str,
+        place: String,
+        source: io::Error,
+    },
     #[error("{0}")]
     Secret(String),
     #[error("signals: {0}")]
@@ -58,15 +62,6 @@ pub enum AppFault {
 pub struct Running {
     pub address: SocketAddr,
     pub admin: AdminAddress,
-}
-
-/// One integration as `status` sees it.
-#[derive(Clone)]
-pub struct Integration {
-    pub settings: Arc<KustomerSettings>,
-    pub client: Client,
-    pub status: Arc<Mutex<DispatchStatus>>,
-    pub orders: mpsc::UnboundedSender<Order>,
 }
 
 enum Wish {
@@ -110,7 +105,13 @@ pub async fn run_until(
         let _ = stop.wait_for(|stop| *stop).await;
         let _ = wishes.send(Wish::Stop).await;
     });
-    live(settings, || Err("no file to read again".to_owned()), wished, started).await
+    live(
+        settings,
+        || Err("no file to read again".to_owned()),
+        wished,
+        started,
+    )
+    .await
 }
 
 async fn live(
@@ -159,11 +160,20 @@ fn refused(faults: String) -> String {
 }
 
 async fn open_store(settings: &Settings) -> Result<Store, AppFault> {
-    let options = StoreOptions { disk_reserve: settings.daemon.disk_reserve, ..StoreOptions::default() };
+    let options = StoreOptions {
+        disk_reserve: settings.daemon.disk_reserve,
+        queue: settings.daemon.intake.queue,
+        ..StoreOptions::default()
+    };
     let dir = settings.daemon.state_dir.join("store");
     // Opening replays sled's log: seconds on a large store, so not on the runtime's threads.
     let opened = tokio::task::spawn_blocking(move || Store::open(&dir, options)).await;
-    opened.map_err(|error| AppFault::Part { part: "the store", why: error.to_string() })?.map_err(AppFault::from)
+    opened
+        .map_err(|error| AppFault::Part {
+            part: "the store",
+            why: error.to_string(),
+        })?
+        .map_err(AppFault::from)
 }
 
 /// The bound sockets: they outlive a reload, so that no connection is refused meanwhile.
@@ -186,7 +196,10 @@ impl Listeners {
             None => bind_tcp("events listener", settings.daemon.listen).await?,
         };
         let admin = AdminListener::bind(&settings.daemon.admin).await?;
-        Ok(Self { events: Arc::new(events), admin })
+        Ok(Self {
+            events: Arc::new(events),
+            admin,
+        })
     }
 
     async fn rebind(&self, old: &Settings, new: &Settings) -> Result<Self, AppFault> {
@@ -201,36 +214,60 @@ impl Listeners {
     }
 
     fn running(&self) -> Result<Running, AppFault> {
-        let fault = |source| AppFault::Listen { what: "events listener", place: String::new(), source };
+        let fault = |source| AppFault::Listen {
+            what: "events listener",
+            place: String::new(),
+            source,
+        };
         let admin = match &self.admin {
-            AdminListener::Tcp(listener) => AdminAddress::Tcp(listener.local_addr().map_err(fault)?),
+            AdminListener::Tcp(listener) => {
+                AdminAddress::Tcp(listener.local_addr().map_err(fault)?)
+            }
             AdminListener::Unix(_, path) => AdminAddress::Unix(path.clone()),
         };
-        Ok(Running { address: self.events.local_addr().map_err(fault)?, admin })
+        Ok(Running {
+            address: self.events.local_addr().map_err(fault)?,
+            admin,
+        })
     }
 }
 
 /// The socket systemd passes (tieline.socket), if any.
 fn inherited_socket() -> Option<TcpListener> {
-    let listener = listenfd::ListenFd::from_env().take_tcp_listener(0).ok().flatten()?;
+    let listener = listenfd::ListenFd::from_env()
+        .take_tcp_listener(0)
+        .ok()
+        .flatten()?;
     listener.set_nonblocking(true).ok()?;
     TcpListener::from_std(listener).ok()
 }
 
 async fn bind_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener, AppFault> {
-    let fault = |source| AppFault::Listen { what, place: address.to_string(), source };
+    let fault = |source| AppFault::Listen {
+        what,
+        place: address.to_string(),
+        source,
+    };
     TcpListener::bind(address).await.map_err(fault)
 }
 
 impl AdminListener {
     async fn bind(address: &AdminAddress) -> Result<Self, AppFault> {
         match address {
-            AdminAddress::Tcp(address) => Ok(Self::Tcp(Arc::new(bind_tcp("admin listener", *address).await?))),
+            AdminAddress::Tcp(address) => Ok(Self::Tcp(Arc::new(
+                bind_tcp("admin listener", *address).await?,
+            ))),
             AdminAddress::Unix(path) => {
-                let fault =
-                    |source| AppFault::Listen { what: "admin socket", place: path.display().to_string(), source };
+                let fault = |source| AppFault::Listen {
+                    what: "admin socket",
+                    place: path.display().to_string(),
+                    source,
+                };
                 prepare_socket(path).await.map_err(fault)?;
-                Ok(Self::Unix(Arc::new(UnixListener::bind(path).map_err(fault)?), path.clone()))
+                Ok(Self::Unix(
+                    Arc::new(UnixListener::bind(path).map_err(fault)?),
+                    path.clone(),
+                ))
             }
         }
     }
@@ -242,7 +279,10 @@ async fn prepare_socket(path: &Path) -> io::Result<()> {
         tokio::fs::create_dir_all(folder).await?;
     }
     if tokio::net::UnixStream::connect(path).await.is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon listens there"));
+        return Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another daemon listens there",
+        ));
     }
     match tokio::fs::remove_file(path).await {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -279,10 +319,18 @@ impl Parts {
             dispatches.push(dispatch);
         }
         let stats = Arc::new(LineStats::default());
-        let couriers: HashMap<_, _> =
-            integrations.iter().map(|part| (part.settings.name.clone(), part.orders.clone())).collect();
-        let line =
-            Line::open(journal.clone(), ledger.clone(), judge.clone(), couriers, heard, Arc::clone(&stats))?;
+        let couriers: HashMap<_, _> = integrations
+            .iter()
+            .map(|part| (part.settings.name.clone(), part.orders.clone()))
+            .collect();
+        let line = Line::open(
+            journal.clone(),
+            ledger.clone(),
+            judge.clone(),
+            couriers,
+            heard,
+            Arc::clone(&stats),
+        )?;
         let intake = Intake::new(&settings.pbxs, settings.daemon.intake, journal.clone());
         let intake = intake.map_err(|fault| AppFault::Secret(fault.to_string()))?;
         let admin = Admin {
@@ -299,7 +347,12 @@ impl Parts {
             intake: intake.stats(),
             reloaded,
         };
-        Ok(Self { line, dispatches, intake, admin })
+        Ok(Self {
+            line,
+            dispatches,
+            intake,
+            admin,
+        })
     }
 
     /// Runs all loops until somebody wishes otherwise, then stops them in order under one deadline: intake first, so
@@ -317,11 +370,20 @@ impl Parts {
         let limits = serve_limits(settings);
         let admin = Arc::new(self.admin);
         let events = self.intake.routes().fallback(intake::routes::unknown_path);
-        intakes.spawn(serve(Arc::clone(&listeners.events), events, limits, intake_stop.clone()));
+        intakes.spawn(serve(
+            Arc::clone(&listeners.events),
+            events,
+            limits,
+            intake_stop.clone(),
+        ));
         let shown = admin::router(Arc::clone(&admin));
         match &listeners.admin {
-            AdminListener::Tcp(listener) => intakes.spawn(serve(Arc::clone(listener), shown, limits, intake_stop)),
-            AdminListener::Unix(listener, _) => intakes.spawn(serve(Arc::clone(listener), shown, limits, intake_stop)),
+            AdminListener::Tcp(listener) => {
+                intakes.spawn(serve(Arc::clone(listener), shown, limits, intake_stop))
+            }
+            AdminListener::Unix(listener, _) => {
+                intakes.spawn(serve(Arc::clone(listener), shown, limits, intake_stop))
+            }
         };
         let line_stop = loops_stop.clone();
         loops.spawn(async move { Ok(self.line.run(line_stop).await?) });
@@ -329,12 +391,17 @@ impl Parts {
             let stop = loops_stop.clone();
             loops.spawn(async move { Ok(dispatch.run(stop).await?) });
         }
-        loops.spawn(retention::run(Arc::clone(&admin), loops_stop.clone()));
+        let retention = Retention {
+            keep: settings.daemon.keep,
+            journal: admin.journal.clone(),
+            ledger: admin.ledger.clone(),
+        };
+        loops.spawn(async move { Ok(retention.run(loops_stop).await?) });
         systemd::ready(&admin.headline());
         tracing::info!("{}", admin.headline());
         let outcome = watch_over(&admin, wishes, &mut loops, &mut intakes).await;
         systemd::status("stopping: finishing what is in hand");
-        let deadline = tokio::time::Instant::now() + settings.daemon.grace;
+        let deadline = clock::monotonic() + settings.daemon.grace;
         let _ = stop_intake.send(true);
         drain(&mut intakes, deadline, "connections").await;
         let _ = stop_loops.send(true);
@@ -373,8 +440,14 @@ async fn watch_over(
 fn fault_of(ended: Result<Result<(), AppFault>, tokio::task::JoinError>) -> AppFault {
     match ended {
         Ok(Err(fault)) => fault,
-        Ok(Ok(())) => AppFault::Part { part: "a loop", why: "it ended".to_owned() },
-        Err(error) => AppFault::Part { part: "a loop", why: error.to_string() },
+        Ok(Ok(())) => AppFault::Part {
+            part: "a loop",
+            why: "it ended".to_owned(),
+        },
+        Err(error) => AppFault::Part {
+            part: "a loop",
+            why: error.to_string(),
+        },
     }
 }
 
@@ -382,7 +455,10 @@ fn fault_of(ended: Result<Result<(), AppFault>, tokio::task::JoinError>) -> AppF
 async fn drain<T: 'static>(tasks: &mut JoinSet<T>, deadline: tokio::time::Instant, what: &str) {
     let all = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout_at(deadline, all).await.is_err() {
-        tracing::warn!(what, "not finished within the grace period; they go on at the next start");
+        tracing::warn!(
+            what,
+            "not finished within the grace period; they go on at the next start"
+        );
         tasks.abort_all();
     }
 }
@@ -405,7 +481,10 @@ async fn serve<L: Listener + Sync + 'static>(
 ) -> Result<(), AppFault> {
     server::serve(listener, router, limits, stop)
         .await
-        .map_err(|fault| AppFault::Part { part: "a listener", why: fault.to_string() })
+        .map_err(|fault| AppFault::Part {
+            part: "a listener",
+            why: fault.to_string(),
+        })
 }
 
 fn integrate(
@@ -425,6 +504,19 @@ fn integrate(
         directory.clone(),
         Agents::default(),
     );
-    let dispatch = Dispatch::open(Arc::new(courier), ordered, notices.clone(), Arc::clone(&status))?;
-    Ok((Integration { settings, client, status, orders }, dispatch))
+    let dispatch = Dispatch::open(
+        Arc::new(courier),
+        ordered,
+        notices.clone(),
+        Arc::clone(&status),
+    )?;
+    Ok((
+        Integration {
+            settings,
+            client,
+            status,
+            orders,
+        },
+        dispatch,
+    ))
 }

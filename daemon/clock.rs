@@ -5,13 +5,19 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 /// The time of day in UTC, for what is stored, shown or sent. May jump when the system's clock is set.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that may read the clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that may read the clock"
+)]
 pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
 /// A clock that only goes forward, for waits and ages. Means nothing after a restart.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that may read the clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that may read the clock"
+)]
 pub fn monotonic() -> Instant {
     Instant::now()
 }

@@ -793,7 +793,7 @@ fn the_command_prints_a_table_or_json() {
         "{table}"
     );
     assert!(
-        table.ends_with("1 calls, 0 texts, 0 posts not understood\n"),
+        table.ends_with("calls: 1, texts: 0, posts that gave nothing: 0\n"),
         "{table}"
     );
     let (json, _) = printed(&[

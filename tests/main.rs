@@ -7,14 +7,18 @@
     clippy::string_slice,
     clippy::print_stdout,
     clippy::print_stderr,
+    clippy::too_many_lines,
     reason = "a test stops at the first surprise and says what it measured"
 )]
 
 mod calls;
 mod crash;
 mod decode;
+mod docs;
 mod entries;
 mod filters;
+mod intake;
+mod journal;
 mod kustomer;
 mod kustomer_faults;
 mod numbers;
@@ -24,6 +28,8 @@ mod sandbox;
 mod sandbox_faults;
 mod sandbox_records;
 mod sandbox_search;
+mod settings;
+mod store;
 mod support;
 mod systemd;
 mod tidy;

@@ -1,6 +1,5 @@
 //! What a line of a number list means.
 
-use tieline::calls::filter::pattern_matches;
 use tieline::terms::party::Party;
 
 use crate::samples::{extension, outside, pattern, special};
@@ -22,18 +21,11 @@ fn patterns_match_what_is_written() {
     ];
     for (written, party, expected) in table {
         let party = outside(party, None);
-        assert_eq!(
-            pattern_matches(&pattern(written), &party),
-            expected,
-            "{written}"
-        );
+        assert_eq!(pattern(written).matches(&party), expected, "{written}");
     }
-    assert!(pattern_matches(&pattern("100-199"), &extension("150")));
-    assert!(!pattern_matches(&pattern("100-199"), &extension("1500")));
+    assert!(pattern("100-199").matches(&extension("150")));
+    assert!(!pattern("100-199").matches(&extension("1500")));
     let emergency = special(Party::Short("112".to_owned()), "112");
-    assert!(pattern_matches(&pattern("112"), &emergency));
-    assert!(!pattern_matches(
-        &pattern("112"),
-        &special(Party::Anonymous, "112")
-    ));
+    assert!(pattern("112").matches(&emergency));
+    assert!(!pattern("112").matches(&special(Party::Anonymous, "112")));
 }

@@ -24,30 +24,59 @@ pub fn explain(admin: &Admin, what: &str) -> Result<Option<Value>, StoreFault> {
         && let Some(event) = admin.journal.find(id)?
     {
         let mark = admin.ledger.mark(event.seq)?.unwrap_or_default();
-        return match mark.key.map(|key| admin.ledger.record(&key)).transpose()?.flatten() {
+        return match mark
+            .key
+            .map(|key| admin.ledger.record(&key))
+            .transpose()?
+            .flatten()
+        {
             Some(record) => explain_record(admin, &record).map(Some),
-            None => Ok(Some(json!({"event": what, "ends": [end_json(what, &event.posted.pbx, mark.end.as_ref())]}))),
+            None => Ok(Some(
+                json!({"event": what, "ends": [end_json(what, &event.posted.pbx, mark.end.as_ref())]}),
+            )),
         };
     }
     if let Some(record) = admin.find_record(what)? {
         return explain_record(admin, &record).map(Some);
     }
-    Ok(admin.settings.daemon.plan.parse(what).ok().map(|number| explain_number(admin, number)))
+    Ok(admin
+        .settings
+        .daemon
+        .plan
+        .parse(what)
+        .ok()
+        .map(|number| explain_number(admin, number)))
 }
 
 fn explain_record(admin: &Admin, record: &CallRecord) -> Result<Value, StoreFault> {
     let subject = admin.judge.subject(record, &admin.journal, clock::now())?;
     let mut ends = Vec::new();
     for (index, seq) in record.events.iter().enumerate() {
-        let id = admin.journal.get(*seq)?.map(|event| event.id.to_string()).unwrap_or_default();
+        let id = admin
+            .journal
+            .get(*seq)?
+            .map(|event| event.id.to_string())
+            .unwrap_or_default();
         ends.push(end_json(&id, &record.pbx, record.end_of(index).as_ref()));
     }
     let mut integrations = Vec::new();
-    let decisions = subject.as_ref().map(|subject| admin.judge.decisions(subject)).unwrap_or_default();
+    let decisions = subject
+        .as_ref()
+        .map(|subject| admin.judge.decisions(subject))
+        .unwrap_or_default();
     for (integration, decision) in decisions {
-        let end = record.takers.iter().find(|taker| taker.integration == integration).and_then(|t| t.end.clone());
+        let end = record
+            .takers
+            .iter()
+            .find(|taker| taker.integration == integration)
+            .and_then(|t| t.end.clone());
         let delivery = admin.outbox.get(&integration, &record.key)?;
-        integrations.push(integration_json(&integration, &decision, end.as_ref(), delivery.as_ref()));
+        integrations.push(integration_json(
+            &integration,
+            &decision,
+            end.as_ref(),
+            delivery.as_ref(),
+        ));
     }
     let (call, text) = match &subject {
         Some(Subject::Call(call)) => (picture::call_json(call), Value::Null),
@@ -73,12 +102,17 @@ fn explain_record(admin: &Admin, record: &CallRecord) -> Result<Value, StoreFaul
     }))
 }
 
-fn integration_json(name: &str, decision: &Decision, end: Option<&End>, delivery: Option<&Delivery>) -> Value {
+fn integration_json(
+    name: &str,
+    decision: &Decision,
+    end: Option<&End>,
+    delivery: Option<&Delivery>,
+) -> Value {
     let decided = decision.to_json();
     json!({
         "integration": name,
-        "skip": decided["skip"],
-        "rules": decided["rules"],
+        "skip": decided.get("skip"),
+        "rules": decided.get("rules"),
         "decided_by": decision.skip.map_or("no rule: it is logged", |reason| reason.key()),
         "end": end.map(|end| json!({"end": end.word(), "why": end.why()})),
         "delivery": delivery.map(|delivery| json!({
@@ -109,12 +143,20 @@ fn explain_number(admin: &Admin, number: E164) -> Value {
     let minute = SignedDuration::from_secs(60);
     let raw = number.to_string();
     let call = Call {
-        key: CallKey { kind: Kind::Call, pbx: first_pbx(admin), id: "supposed".to_owned() },
+        key: CallKey {
+            kind: Kind::Call,
+            pbx: first_pbx(admin),
+            id: "supposed".to_owned(),
+        },
         weak_key: false,
         call_type: CallType::IncomingAnswered,
         reason: None,
         direction: Direction::In,
-        other: Contact { party: Party::Number(number), raw: raw.clone(), name: None },
+        other: Contact {
+            party: Party::Number(number),
+            raw: raw.clone(),
+            name: None,
+        },
         connected: None,
         connected_raw: None,
         first_agent: None,
@@ -136,8 +178,10 @@ fn explain_number(admin: &Admin, number: E164) -> Value {
         doubts: Vec::new(),
     };
     let decisions = admin.judge.decisions(&Subject::Call(Box::new(call)));
-    let integrations: Vec<Value> =
-        decisions.iter().map(|(name, decision)| integration_json(name, decision, None, None)).collect();
+    let integrations: Vec<Value> = decisions
+        .iter()
+        .map(|(name, decision)| integration_json(name, decision, None, None))
+        .collect();
     json!({
         "number": raw,
         "supposed": "an incoming, answered call of one minute from this number, to a number of ours that isn't known",
@@ -146,5 +190,10 @@ fn explain_number(admin: &Admin, number: E164) -> Value {
 }
 
 fn first_pbx(admin: &Admin) -> String {
-    admin.settings.pbxs.first().map(|pbx| pbx.name.clone()).unwrap_or_default()
+    admin
+        .settings
+        .pbxs
+        .first()
+        .map(|pbx| pbx.name.clone())
+        .unwrap_or_default()
 }

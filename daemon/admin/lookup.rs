@@ -1,6 +1,6 @@
 //! How a number is read, and whose it is: from the directory, and from Kustomer itself when asked to.
 
-use super::Admin;
+use super::{Admin, Integration};
 use crate::clock;
 use crate::store::StoreFault;
 use crate::terms::ids::CustomerId;
@@ -11,7 +11,11 @@ use serde_json::{Value, json};
 /// The reading and every integration's customer.
 pub async fn lookup(admin: &Admin, written: &str, online: bool) -> Result<Value, StoreFault> {
     let none = Extensions::default();
-    let extensions = admin.settings.pbxs.first().map_or(&none, |pbx| &pbx.extensions);
+    let extensions = admin
+        .settings
+        .pbxs
+        .first()
+        .map_or(&none, |pbx| &pbx.extensions);
     let contact = party::read(written, None, &admin.settings.daemon.plan, extensions);
     let kind = match &contact.party {
         Party::Number(_) => "number",
@@ -32,16 +36,26 @@ pub async fn lookup(admin: &Admin, written: &str, online: bool) -> Result<Value,
             customers.push(row);
         }
     }
-    Ok(json!({"written": written, "is": kind, "number": contact.number().map(E164::as_str), "customers": customers}))
+    Ok(
+        json!({"written": written, "is": kind, "number": contact.number().map(E164::as_str), "customers": customers}),
+    )
 }
 
-async fn ask(part: &crate::app::Integration, number: &E164) -> Value {
+async fn ask(part: &Integration, number: &E164) -> Value {
     let name = &part.settings.name;
     match part.client.by_phone(number).await {
         Ok(found) => {
-            let ids: Vec<String> = found.into_iter().map(|customer| { let CustomerId(id) = customer.id; id }).collect();
+            let ids: Vec<String> = found
+                .into_iter()
+                .map(|customer| {
+                    let CustomerId(id) = customer.id;
+                    id
+                })
+                .collect();
             json!({"integration": name, "customer": ids.first(), "all": ids, "from": "Kustomer"})
         }
-        Err(fault) => json!({"integration": name, "customer": null, "from": "Kustomer", "fault": fault.to_string()}),
+        Err(fault) => {
+            json!({"integration": name, "customer": null, "from": "Kustomer", "fault": fault.to_string()})
+        }
     }
 }

@@ -28,7 +28,8 @@ struct Scrape(Vec<Family>);
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for family in &self.0 {
-            let mut rows = encoder.encode_descriptor(family.name, family.help, None, family.kind)?;
+            let mut rows =
+                encoder.encode_descriptor(family.name, family.help, None, family.kind)?;
             for (labels, value) in &family.rows {
                 let mut row = rows.encode_family(labels)?;
                 match family.kind {
@@ -52,7 +53,9 @@ pub fn text(admin: &Admin) -> Result<String, StoreFault> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape(families)));
     let mut text = String::new();
-    text::encode(&mut text, &registry).map_err(|_| StoreFault::Export { why: "metrics".to_owned() })?;
+    text::encode(&mut text, &registry).map_err(|_| StoreFault::Export {
+        why: "metrics".to_owned(),
+    })?;
     Ok(text)
 }
 
@@ -66,16 +69,49 @@ fn events(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
         (end("dead", ""), counts.dead),
         (end("erased", ""), counts.erased),
     ];
-    ends.extend(counts.filtered.iter().map(|(rule, count)| (end("filtered", rule), *count)));
+    ends.extend(
+        counts
+            .filtered
+            .iter()
+            .map(|(rule, count)| (end("filtered", rule), *count)),
+    );
     let one = |value| vec![(Vec::new(), value)];
     Ok(vec![
-        counter("tieline_events_accepted", "Events taken and on disk", one(sums.accepted)),
-        gauge("tieline_events_ended", "Events by their end; replayed ones move", ends),
-        gauge("tieline_events_in_flight", "Accepted events without an end", one(sums.in_flight)),
-        gauge("tieline_events_unread", "Accepted events not decoded yet", one(sums.unread)),
-        gauge("tieline_accounting_ok", "1: accepted = ends + in flight", one(u64::from(sums.adds_up()))),
-        gauge("tieline_calls_open", "Calls and texts without an end", one(admin.line.open_calls.load(Relaxed))),
-        counter("tieline_posts", "Posts of phone systems by answer, since the start", posts(admin)),
+        counter(
+            "tieline_events_accepted",
+            "Events taken and on disk",
+            one(sums.accepted),
+        ),
+        gauge(
+            "tieline_events_ended",
+            "Events by their end; replayed ones move",
+            ends,
+        ),
+        gauge(
+            "tieline_events_in_flight",
+            "Accepted events without an end",
+            one(sums.in_flight),
+        ),
+        gauge(
+            "tieline_events_unread",
+            "Accepted events not decoded yet",
+            one(sums.unread),
+        ),
+        gauge(
+            "tieline_accounting_ok",
+            "1: accepted = ends + in flight",
+            one(u64::from(sums.adds_up())),
+        ),
+        gauge(
+            "tieline_calls_open",
+            "Calls and texts without an end",
+            one(admin.line.open_calls.load(Relaxed)),
+        ),
+        counter(
+            "tieline_posts",
+            "Posts of phone systems by answer, since the start",
+            posts(admin),
+        ),
     ])
 }
 
@@ -93,7 +129,10 @@ fn posts(admin: &Admin) -> Vec<(Labels, u64)> {
             ("unavailable", &counts.unavailable),
         ];
         let row = |(word, count): (&str, &std::sync::atomic::AtomicU64)| {
-            (vec![("pbx", pbx.clone()), ("outcome", word.to_owned())], count.load(Relaxed))
+            (
+                vec![("pbx", pbx.clone()), ("outcome", word.to_owned())],
+                count.load(Relaxed),
+            )
         };
         rows.extend(outcomes.into_iter().map(row));
     }
@@ -104,40 +143,94 @@ fn store(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
     let stats = admin.store.stats();
     let one = |value| vec![(Vec::new(), value)];
     Ok(vec![
-        gauge("tieline_store_bytes", "Size of the store's files", one(admin.store.size_on_disk()?)),
-        gauge("tieline_store_disk_full", "1: events are answered 503", one(u64::from(admin.store.health().disk_full))),
-        counter("tieline_store_jobs", "Writes asked for", one(stats.jobs.load(Relaxed))),
-        counter("tieline_store_syncs", "Group commits synced to disk", one(stats.syncs.load(Relaxed))),
-        gauge("tieline_store_last_sync_microseconds", "The last sync", one(stats.last_sync_micros.load(Relaxed))),
+        gauge(
+            "tieline_store_bytes",
+            "Size of the store's files",
+            one(admin.store.size_on_disk()?),
+        ),
+        gauge(
+            "tieline_store_disk_full",
+            "1: events are answered 503",
+            one(u64::from(admin.store.health().disk_full)),
+        ),
+        counter(
+            "tieline_store_jobs",
+            "Writes asked for",
+            one(stats.jobs.load(Relaxed)),
+        ),
+        counter(
+            "tieline_store_syncs",
+            "Group commits synced to disk",
+            one(stats.syncs.load(Relaxed)),
+        ),
+        gauge(
+            "tieline_store_last_sync_microseconds",
+            "The last sync",
+            one(stats.last_sync_micros.load(Relaxed)),
+        ),
     ])
 }
 
 fn integrations(admin: &Admin) -> Vec<Family> {
-    let (mut owed, mut held, mut used, mut requests) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut owed, mut held, mut used, mut requests) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for part in &admin.integrations {
         let name = || vec![("integration", part.settings.name.clone())];
-        let status = part.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let status = part
+            .status
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         owed.push((name(), status.owed as u64));
         held.push((name(), u64::from(status.held.is_some())));
         used.push((name(), part.client.requests().used as u64));
         for ((route, outcome), count) in part.client.stats().requests {
             let mut labels = name();
-            labels.extend([("route", route.to_owned()), ("outcome", outcome.word().to_owned())]);
+            labels.extend([
+                ("route", route.to_owned()),
+                ("outcome", outcome.word().to_owned()),
+            ]);
             requests.push((labels, count));
         }
     }
     vec![
-        gauge("tieline_deliveries_owed", "Calls and texts still to be logged", owed),
-        gauge("tieline_integration_held", "1: key refused or Kustomer unreachable", held),
-        gauge("tieline_budget_used", "Requests in the current window", used),
-        counter("tieline_kustomer_requests", "Requests to Kustomer, since the start", requests),
+        gauge(
+            "tieline_deliveries_owed",
+            "Calls and texts still to be logged",
+            owed,
+        ),
+        gauge(
+            "tieline_integration_held",
+            "1: key refused or Kustomer unreachable",
+            held,
+        ),
+        gauge(
+            "tieline_budget_used",
+            "Requests in the current window",
+            used,
+        ),
+        counter(
+            "tieline_kustomer_requests",
+            "Requests to Kustomer, since the start",
+            requests,
+        ),
     ]
 }
 
 const fn counter(name: &'static str, help: &'static str, rows: Vec<(Labels, u64)>) -> Family {
-    Family { name, help, kind: MetricType::Counter, rows }
+    Family {
+        name,
+        help,
+        kind: MetricType::Counter,
+        rows,
+    }
 }
 
 const fn gauge(name: &'static str, help: &'static str, rows: Vec<(Labels, u64)>) -> Family {
-    Family { name, help, kind: MetricType::Gauge, rows }
+    Family {
+        name,
+        help,
+        kind: MetricType::Gauge,
+        rows,
+    }
 }

@@ -27,15 +27,28 @@ struct List {
 
 impl Agents {
     /// The user with this e-mail, as a list for `assignedUsers`; empty if unknown. Reads the list on first use.
-    pub async fn user_ids(&self, client: &Client, email: Option<&str>) -> Result<Vec<UserId>, KustomerFault> {
-        let Some(email) = email else { return Ok(Vec::new()) };
+    pub async fn user_ids(
+        &self,
+        client: &Client,
+        email: Option<&str>,
+    ) -> Result<Vec<UserId>, KustomerFault> {
+        let Some(email) = email else {
+            return Ok(Vec::new());
+        };
         let mut list = self.list.lock().await;
         let now = clock::monotonic();
-        let fresh = list.as_ref().is_some_and(|list| now.duration_since(list.read_at) < LIST_AGE_MAX);
+        let fresh = list
+            .as_ref()
+            .is_some_and(|list| now.duration_since(list.read_at) < LIST_AGE_MAX);
         if !fresh {
-            *list = Some(List { read_at: now, by_email: read(client).await? });
+            *list = Some(List {
+                read_at: now,
+                by_email: read(client).await?,
+            });
         }
-        let user = list.as_ref().and_then(|list| list.by_email.get(&email.to_ascii_lowercase()));
+        let user = list
+            .as_ref()
+            .and_then(|list| list.by_email.get(&email.to_ascii_lowercase()));
         Ok(user.cloned().into_iter().collect())
     }
 }
@@ -43,11 +56,15 @@ impl Agents {
 async fn read(client: &Client) -> Result<HashMap<String, UserId>, KustomerFault> {
     match client.all_users().await {
         Ok(users) => {
-            let pairs = users.into_iter().filter_map(|user| Some((user.email?.to_ascii_lowercase(), user.id)));
+            let pairs = users
+                .into_iter()
+                .filter_map(|user| Some((user.email?.to_ascii_lowercase(), user.id)));
             Ok(pairs.collect())
         }
         Err(KustomerFault::Unauthorized { .. }) if client.current_user().await.is_ok() => {
-            tracing::warn!("the API key may not read users (org.permission.user.read): conversations stay unassigned");
+            tracing::warn!(
+                "the API key may not read users (org.permission.user.read): conversations stay unassigned"
+            );
             Ok(HashMap::new())
         }
         Err(fault) => Err(fault),

@@ -33,13 +33,23 @@ pub struct Directory {
 
 impl Directory {
     pub fn open(store: &Store) -> Self {
-        Self { store: store.clone(), tree: store.tree(TREE) }
+        Self {
+            store: store.clone(),
+            tree: store.tree(TREE),
+        }
     }
 
     /// The customer, if Kustomer said so within the last day.
-    pub fn find(&self, integration: &str, number: &E164, now: Timestamp) -> Result<Option<String>, StoreFault> {
+    pub fn find(
+        &self,
+        integration: &str,
+        number: &E164,
+        now: Timestamp,
+    ) -> Result<Option<String>, StoreFault> {
         let known = self.tree.get(&store_key(integration, number))?;
-        Ok(known.filter(|known| now.duration_since(known.at) < KNOWN_AGE_MAX).map(|known| known.customer))
+        Ok(known
+            .filter(|known| now.duration_since(known.at) < KNOWN_AGE_MAX)
+            .map(|known| known.customer))
     }
 
     pub async fn remember(
@@ -50,13 +60,20 @@ impl Directory {
         now: Timestamp,
     ) -> Result<(), StoreFault> {
         let (tree, key) = (self.tree.clone(), store_key(integration, number));
-        let known = Known { customer: customer.to_owned(), at: now };
-        self.store.commit(move |writes| writes.put(&tree, &key, &known)).await
+        let known = Known {
+            customer: customer.to_owned(),
+            at: now,
+        };
+        self.store
+            .commit(move |writes| writes.put(&tree, &key, &known))
+            .await
     }
 
     pub async fn forget(&self, integration: &str, number: &E164) -> Result<(), StoreFault> {
         let (tree, key) = (self.tree.clone(), store_key(integration, number));
-        self.store.commit(move |writes| writes.remove(&tree, &key)).await
+        self.store
+            .commit(move |writes| writes.remove(&tree, &key))
+            .await
     }
 }
 

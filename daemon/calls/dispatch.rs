@@ -3,6 +3,7 @@
 //! Reads what is owed from the outbox at start, then listens to `line`. A pause (401, 403) or an outage holds everything
 //! back but one probe at a time; the first success lets all of it go at once (invariant 10).
 
+use super::due::{self, Due};
 use super::line::{Notice, Order};
 use super::log::{Courier, Halt};
 use super::outbox::{Delivery, DeliveryEnd};
@@ -11,7 +12,7 @@ use crate::clock;
 use crate::kustomer::fault::{KustomerFault, Next};
 use crate::store::StoreFault;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -20,9 +21,6 @@ use tokio::task::JoinSet;
 /// While Kustomer is unreachable or the key is refused, one delivery probes this often, or as often as the retry
 /// schedule's longest wait if that is shorter.
 const PROBE_EVERY: Duration = Duration::from_secs(15);
-
-/// The loop turns at least this often: due times are wall-clock times, and the wall clock may be set.
-const TURN_MAX: Duration = Duration::from_secs(5);
 
 /// A store that refuses (disk full) is tried again after this.
 const STORE_RETRY: SignedDuration = SignedDuration::from_secs(2);
@@ -53,8 +51,7 @@ pub struct Dispatch {
     orders: mpsc::UnboundedReceiver<Order>,
     notices: mpsc::UnboundedSender<Notice>,
     status: Arc<Mutex<DispatchStatus>>,
-    due: BTreeSet<(Timestamp, String)>,
-    due_at: HashMap<String, Timestamp>,
+    due: Due,
     busy: HashSet<String>,
     /// Deliveries with an unclear create: not before then, whatever else would start them, or the look that settles it
     /// could miss what is still on its way (invariant 3).
@@ -74,7 +71,11 @@ struct Report {
 enum Outcome {
     Ended(DeliveryEnd),
     /// `land`: a create is unclear and must not be looked for before then.
-    Again { at: Timestamp, land: Option<Timestamp>, hold: Option<Hold> },
+    Again {
+        at: Timestamp,
+        land: Option<Timestamp>,
+        hold: Option<Hold>,
+    },
     Gone,
     Store(StoreFault),
 }
@@ -93,8 +94,7 @@ impl Dispatch {
             orders,
             notices,
             status,
-            due: BTreeSet::new(),
-            due_at: HashMap::new(),
+            due: Due::default(),
             busy: HashSet::new(),
             landing: HashMap::new(),
             hold: None,
@@ -105,9 +105,10 @@ impl Dispatch {
         for delivery in pending {
             // Unclear creates of the last run get time to land, as after any unclear outcome.
             if delivery.intent.is_some() {
-                dispatch.landing.insert(delivery.key.clone(), after(now, land_time));
+                let land = after(now, land_time);
+                dispatch.landing.insert(delivery.key.clone(), land);
             }
-            dispatch.schedule(delivery.key, delivery.next_try.max(now));
+            dispatch.schedule(delivery.key, delivery.next_try);
         }
         Ok(dispatch)
     }
@@ -147,13 +148,15 @@ impl Dispatch {
     /// Starts what is due, as many as may run at once; one probe at a time while held.
     fn start_due(&mut self, workers: &mut JoinSet<Report>) {
         let now = clock::now();
-        let parallel = if self.hold.is_some() { 1 } else { self.courier.settings.parallel };
+        let parallel = self.parallel();
         while workers.len() < parallel {
-            let Some((at, key)) = self.upcoming() else { return };
+            let Some((at, key)) = self.upcoming() else {
+                return;
+            };
             if at > now {
                 return;
             }
-            self.unschedule(&key);
+            self.due.remove(&key);
             self.landing.remove(&key);
             self.probe_at = after(now, self.probe_every());
             self.busy.insert(key.clone());
@@ -170,16 +173,22 @@ impl Dispatch {
         if self.hold.is_none() {
             return self.due.first().cloned();
         }
-        let clear = self.due.iter().find(|(_, key)| !self.landing.contains_key(key));
-        let clear = clear.map(|(_, key)| (self.probe_at, key.clone()));
-        clear.or_else(|| {
-            let (key, at) = self.landing.iter().filter(|(key, _)| self.due_at.contains_key(*key)).min_by_key(|(_, at)| **at)?;
-            Some((self.probe_at.max(*at), key.clone()))
-        })
+        let clear = |key: &&String| !self.landing.contains_key(*key);
+        if let Some(key) = self.due.keys().find(clear) {
+            return Some((self.probe_at, key.clone()));
+        }
+        let landing = self.landing.iter().min_by_key(|(_, at)| **at);
+        landing.map(|(key, at)| (self.probe_at.max(*at), key.clone()))
     }
 
     fn probe_every(&self) -> Duration {
-        self.courier.settings.retry.iter().max().map_or(PROBE_EVERY, |longest| PROBE_EVERY.min(*longest))
+        let longest = self.courier.settings.retry.iter().max();
+        longest.map_or(PROBE_EVERY, |longest| PROBE_EVERY.min(*longest))
+    }
+
+    fn schedule(&mut self, key: String, at: Timestamp) {
+        let land = self.landing.get(&key).copied();
+        self.due.set(key, land.map_or(at, |land| at.max(land)));
     }
 
     fn settle(&mut self, report: Report) -> Result<(), StoreFault> {
@@ -194,7 +203,11 @@ impl Dispatch {
                 }
                 let integration = self.courier.settings.name.clone();
                 // A line that is gone means that the process stops; it finds the end in the outbox at the next start.
-                let _ = self.notices.send(Notice::Settled { integration, key, end });
+                let _ = self.notices.send(Notice::Settled {
+                    integration,
+                    key,
+                    end,
+                });
             }
             Outcome::Again { at, land, hold } => {
                 if let Some(land) = land {
@@ -207,7 +220,9 @@ impl Dispatch {
                 }
             }
             Outcome::Gone => {}
-            Outcome::Store(fault) if fault.passes() => self.schedule(key, clock::now() + STORE_RETRY),
+            Outcome::Store(fault) if fault.passes() => {
+                self.schedule(key, clock::now() + STORE_RETRY);
+            }
             Outcome::Store(fault) => return Err(fault),
         }
         Ok(())
@@ -227,30 +242,23 @@ impl Dispatch {
             return;
         }
         tracing::info!(integration = %self.courier.settings.name, waiting = self.due.len(), "Kustomer answers again");
-        let now = clock::now();
-        let waiting: Vec<String> = self.due.iter().map(|(_, key)| key.clone()).collect();
-        for key in waiting {
-            self.schedule(key, now);
+        self.due.hurry(clock::now());
+        for (key, at) in &self.landing {
+            self.due.set(key.clone(), *at);
         }
     }
 
     /// Until something may start, at most `TURN_MAX`; a worker's report or an order wakes earlier.
     fn nap(&self) -> Duration {
-        let full = self.busy.len() >= if self.hold.is_some() { 1 } else { self.courier.settings.parallel };
-        let Some((next, _)) = self.upcoming().filter(|_| !full) else { return TURN_MAX };
-        Duration::try_from(next.duration_since(clock::now())).unwrap_or_default().min(TURN_MAX)
+        let full = self.busy.len() >= self.parallel();
+        due::nap(self.upcoming().filter(|_| !full).map(|(at, _)| at))
     }
 
-    fn schedule(&mut self, key: String, at: Timestamp) {
-        self.unschedule(&key);
-        let at = self.landing.get(&key).map_or(at, |land| at.max(*land));
-        self.due.insert((at, key.clone()));
-        self.due_at.insert(key, at);
-    }
-
-    fn unschedule(&mut self, key: &str) {
-        if let Some(at) = self.due_at.remove(key) {
-            self.due.remove(&(at, key.to_owned()));
+    fn parallel(&self) -> usize {
+        if self.hold.is_some() {
+            1
+        } else {
+            self.courier.settings.parallel
         }
     }
 
@@ -271,8 +279,9 @@ impl Dispatch {
 async fn work(courier: &Courier, key: &str) -> Outcome {
     let name = &courier.settings.name;
     let mut delivery = match courier.outbox.get(name, key) {
-        Ok(Some(delivery)) if delivery.end.is_none() => delivery,
-        Ok(_) => return Outcome::Gone,
+        Ok(Some(Delivery { end: Some(end), .. })) => return Outcome::Ended(end),
+        Ok(Some(delivery)) => delivery,
+        Ok(None) => return Outcome::Gone,
         Err(fault) => return Outcome::Store(fault),
     };
     let now = clock::now();
@@ -310,15 +319,35 @@ fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> O
     let earliest = land.unwrap_or(now);
     let scheduled = |delivery: &Delivery, hint: Option<Duration>| {
         let jitter = clock::chance();
-        backoff::next_attempt(&settings.retry, settings.retry_for, first_try, delivery.attempts, now, jitter, hint)
+        backoff::next_attempt(
+            &settings.retry,
+            settings.retry_for,
+            first_try,
+            delivery.attempts,
+            now,
+            jitter,
+            hint,
+        )
     };
-    let dead = || Outcome::Ended(DeliveryEnd::Dead { why: fault.to_string() });
+    let dead = || {
+        Outcome::Ended(DeliveryEnd::Dead {
+            why: fault.to_string(),
+        })
+    };
     match fault.next() {
         Next::Never => dead(),
-        Next::Pause => Outcome::Again { at: earliest, land, hold: Some(Hold::Paused(fault.to_string())) },
+        Next::Pause => Outcome::Again {
+            at: earliest,
+            land,
+            hold: Some(Hold::Paused(fault.to_string())),
+        },
         Next::After(wait) => match scheduled(delivery, Some(wait)) {
             Retry::GiveUp => dead(),
-            Retry::At(_) => Outcome::Again { at: earliest.max(after(now, wait)), land, hold: None },
+            Retry::At(_) => Outcome::Again {
+                at: earliest.max(after(now, wait)),
+                land,
+                hold: None,
+            },
         },
         Next::Backoff => {
             delivery.attempts = delivery.attempts.saturating_add(1);
@@ -326,7 +355,11 @@ fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> O
                 Retry::GiveUp => dead(),
                 Retry::At(at) => {
                     let hold = fault.unreachable().then(|| Hold::Outage(fault.to_string()));
-                    Outcome::Again { at: at.max(earliest), land, hold }
+                    Outcome::Again {
+                        at: at.max(earliest),
+                        land,
+                        hold,
+                    }
                 }
             }
         }

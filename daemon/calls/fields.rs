@@ -100,7 +100,7 @@ pub fn call_fields(
         heading: format!("{what}, {result}"),
         direction: call.direction.word(),
         r#type: call.call_type.words(),
-        reason: call.reason.map(|reason| reason.words()),
+        reason: call.reason.map(super::super::terms::call::Reason::words),
         other: shown(&call.other),
         other_name: value(customer.or(call.other.name.as_deref().filter(|_| !hidden))),
         our_number: our_number.or_else(|| value(call.connected_raw.as_deref())),

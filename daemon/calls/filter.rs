@@ -9,9 +9,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::settings::types::{
-    AnonymousPolicy, KustomerSettings, LogAs, Matcher, NumberPattern, TextRules,
-};
+use crate::settings::types::{AnonymousPolicy, KustomerSettings, LogAs, NumberPattern, TextRules};
 use crate::terms::call::{Call, CallType, Direction};
 use crate::terms::party::{Contact, Extension, Party};
 use crate::terms::text::Text;
@@ -188,22 +186,6 @@ pub fn filter_text(text: &Text, integration: &KustomerSettings) -> Decision {
     decide(&TEXT_RULES, text, integration)
 }
 
-/// Whether a line of a number list means this party: numbers by value, extensions and short numbers by what was sent.
-pub fn pattern_matches(pattern: &NumberPattern, contact: &Contact) -> bool {
-    let number = || contact.number().map(|number| number.as_str());
-    match &pattern.matcher {
-        Matcher::Number(listed) => contact.number() == Some(listed),
-        Matcher::Prefix(prefix) => number().is_some_and(|number| number.starts_with(prefix)),
-        Matcher::Range { first, last } => number().is_some_and(|number| {
-            number.len() == first.len() && (first.as_str()..=last.as_str()).contains(&number)
-        }),
-        Matcher::Extensions(listed) => match &contact.party {
-            Party::Extension(Extension(raw)) | Party::Short(raw) => listed.contains(raw),
-            Party::Number(_) | Party::Anonymous | Party::Invalid => false,
-        },
-    }
-}
-
 fn decide<T>(
     rules: &[(SkipReason, Rule<T>)],
     event: &T,
@@ -315,7 +297,7 @@ fn listed(ours: &Contact, list: &[NumberPattern]) -> Result<String, String> {
             "{shown} passes: connected_numbers is empty, which means all"
         ));
     }
-    match list.iter().find(|pattern| pattern_matches(pattern, ours)) {
+    match list.iter().find(|pattern| pattern.matches(ours)) {
         Some(pattern) => Ok(format!(
             "{shown} matches {:?} of connected_numbers",
             pattern.written
@@ -399,9 +381,7 @@ fn ignored(parties: &[&Contact], list: &[NumberPattern]) -> Result<String, Strin
         return Ok("ignore is empty".to_owned());
     }
     let hit = list.iter().find_map(|pattern| {
-        let party = parties
-            .iter()
-            .find(|party| pattern_matches(pattern, party))?;
+        let party = parties.iter().find(|party| pattern.matches(party))?;
         Some((pattern, party))
     });
     match hit {

@@ -127,8 +127,8 @@ impl Journal {
                 });
             }
             let seq = given.load(Relaxed) + 1;
-            writes.put(&events, &event_key(seq), &StoredEvent(posted))?;
-            writes.put(&numbers, &id_key, &Number(seq))?;
+            writes.add(&events, &event_key(seq), &StoredEvent(posted))?;
+            writes.add(&numbers, &id_key, &Number(seq))?;
             given.store(seq, Relaxed);
             Ok(Accepted {
                 id,
@@ -301,8 +301,9 @@ impl Stored for StoredEvent {
         };
         let mut bytes = Vec::with_capacity(body.len() + 160);
         bytes.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
-        serde_json::to_writer(&mut bytes, &header).map_err(|error| bad(tree, error))?;
-        let length = u32::try_from(bytes.len() - 5).map_err(|error| bad(tree, error))?;
+        serde_json::to_writer(&mut bytes, &header).map_err(|error| bad(tree, error.to_string()))?;
+        let length =
+            u32::try_from(bytes.len() - 5).map_err(|error| bad(tree, error.to_string()))?;
         for (to, from) in bytes.iter_mut().skip(1).zip(length.to_be_bytes()) {
             *to = from;
         }
@@ -321,10 +322,11 @@ impl Stored for StoredEvent {
             });
         }
         let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
-        let length =
-            usize::try_from(u32::from_be_bytes(*length)).map_err(|error| bad(tree, error))?;
+        let length = usize::try_from(u32::from_be_bytes(*length))
+            .map_err(|error| bad(tree, error.to_string()))?;
         let (header, body) = rest.split_at_checked(length).ok_or_else(cut)?;
-        let header: Header = serde_json::from_slice(header).map_err(|error| bad(tree, error))?;
+        let header: Header =
+            serde_json::from_slice(header).map_err(|error| bad(tree, error.to_string()))?;
         Ok(Self(Posted {
             pbx: header.pbx,
             received: header.received,
@@ -344,14 +346,14 @@ impl Stored for Number {
     }
 
     fn from_bytes(tree: &'static str, bytes: &[u8]) -> Result<Self, StoreFault> {
-        let bytes = <[u8; 8]>::try_from(bytes).map_err(|error| bad(tree, error))?;
+        let bytes = <[u8; 8]>::try_from(bytes).map_err(|error| bad(tree, error.to_string()))?;
         Ok(Self(u64::from_be_bytes(bytes)))
     }
 }
 
-fn bad(tree: &'static str, why: impl ToString) -> StoreFault {
+fn bad(tree: &'static str, why: impl Into<String>) -> StoreFault {
     StoreFault::BadRecord {
         tree,
-        why: why.to_string(),
+        why: why.into(),
     }
 }

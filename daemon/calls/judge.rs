@@ -31,7 +31,34 @@ pub struct Judge {
 pub enum Verdict {
     /// Not complete; look again then, or when another event comes.
     Wait { until: Timestamp },
-    Decided { span: (Timestamp, Timestamp), takers: Vec<Taker>, deliveries: Vec<Delivery> },
+    Decided {
+        span: (Timestamp, Timestamp),
+        takers: Vec<Taker>,
+        deliveries: Vec<Delivery>,
+    },
+}
+
+/// What an event says of one call or text, as far as finding its record goes.
+pub struct Seen {
+    pub key: CallKey,
+    /// The earliest start it states.
+    pub start: Option<Timestamp>,
+    /// The phone system's ids of the legs it speaks of.
+    pub legs: Vec<String>,
+}
+
+impl Seen {
+    /// The stored call keys that the legs' own ids would make.
+    pub fn leg_keys(&self) -> Vec<String> {
+        let key = |leg: &String| {
+            CallKey {
+                id: leg.clone(),
+                ..self.key.clone()
+            }
+            .stored()
+        };
+        self.legs.iter().map(key).collect()
+    }
 }
 
 /// What the events of one record make.
@@ -48,30 +75,48 @@ impl Judge {
             extensions: pbx.extensions.clone(),
             time_zone: pbx.time_zone.clone(),
         };
-        let sites = settings.pbxs.iter().map(|pbx| (pbx.name.clone(), (pbx.dialect, pbx.settle, site(pbx)))).collect();
-        Self { settings, outbox, sites: Arc::new(sites) }
+        let sites = settings
+            .pbxs
+            .iter()
+            .map(|pbx| (pbx.name.clone(), (pbx.dialect, pbx.settle, site(pbx))))
+            .collect();
+        Self {
+            settings,
+            outbox,
+            sites: Arc::new(sites),
+        }
     }
 
-    /// The calls and texts an event speaks of, each with the start it states; an error says why it can't be read.
-    pub fn read(&self, event: &Entry) -> Result<Vec<(CallKey, Option<Timestamp>)>, String> {
-        let mut keys: Vec<(CallKey, Option<Timestamp>)> = Vec::new();
+    /// The calls and texts an event speaks of; an error says why it can't be read.
+    pub fn read(&self, event: &Entry) -> Result<Vec<Seen>, String> {
+        let mut all: Vec<Seen> = Vec::new();
         for fact in self.decode(event)? {
-            let (key, start) = match fact {
-                PhoneEvent::Leg(leg) => (leg.key, leg.started),
-                PhoneEvent::Text(text) => (text.key, Some(text.at)),
+            let (key, start, leg) = match fact {
+                PhoneEvent::Leg(leg) => (leg.key, leg.started, Some(leg.leg)),
+                PhoneEvent::Text(text) => (text.key, Some(text.at), None),
             };
-            match keys.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, known)) => *known = earlier(*known, start),
-                None => keys.push((key, start)),
+            match all.iter_mut().find(|seen| seen.key == key) {
+                Some(seen) => {
+                    seen.start = earlier(seen.start, start);
+                    seen.legs.extend(leg);
+                }
+                None => all.push(Seen {
+                    key,
+                    start,
+                    legs: leg.into_iter().collect(),
+                }),
             }
         }
-        Ok(keys)
+        Ok(all)
     }
 
     fn decode(&self, event: &Entry) -> Result<Vec<PhoneEvent>, String> {
         let posted = &event.posted;
         let Some((dialect, _, site)) = self.sites.get(&posted.pbx) else {
-            return Err(format!("phone system \"{}\" is no longer configured: add it again and replay", posted.pbx));
+            return Err(format!(
+                "phone system \"{}\" is no longer configured: add it again and replay",
+                posted.pbx
+            ));
         };
         let raw = RawEvent {
             content_type: posted.content_type.as_deref(),
@@ -83,10 +128,13 @@ impl Judge {
     }
 
     /// The key for a leg that starts long after the recorded call ended: the phone system used its id again.
-    pub fn fresh_key(record: &CallRecord, key: &CallKey, start: Option<Timestamp>) -> Option<CallKey> {
-        let (start, (_, ended)) = (start?, record.span?);
-        let id = || decode::reused(&key.id, start);
-        assemble::is_reuse(ended, start).then(|| CallKey { id: id(), ..key.clone() })
+    pub fn fresh_key(record: &CallRecord, seen: &Seen) -> Option<CallKey> {
+        let (start, (_, ended)) = (seen.start?, record.span?);
+        let id = || decode::reused(&seen.key.id, start);
+        assemble::is_reuse(ended, start).then(|| CallKey {
+            id: id(),
+            ..seen.key.clone()
+        })
     }
 
     /// Whether the record's call is complete, and if so who takes it. `ripe`: every event journaled so far was read, so
@@ -102,9 +150,14 @@ impl Judge {
         if let Some(text) = texts.into_iter().next() {
             return Ok(self.judge_text(&text, now));
         }
-        let Some(key) = CallKey::parse(&record.key) else { return Ok(unreadable("the call's key can't be read")) };
+        let Some(key) = CallKey::parse(&record.key) else {
+            return Ok(unreadable("the call's key can't be read"));
+        };
         let Assembly { call, state } = assemble::assemble(&key, &legs, now);
-        let settle = self.sites.get(&record.pbx).map_or(Duration::ZERO, |(_, settle, _)| *settle);
+        let settle = self
+            .sites
+            .get(&record.pbx)
+            .map_or(Duration::ZERO, |(_, settle, _)| *settle);
         let settle = SignedDuration::try_from(settle).unwrap_or(SignedDuration::MAX);
         let until = match state {
             State::Complete(Done::Final) => now,
@@ -115,21 +168,36 @@ impl Judge {
         if !over {
             return Ok(Verdict::Wait { until });
         }
-        let call = if matches!(state, State::Open { .. }) { assemble::close(&key, &legs, now) } else { call };
+        let call = if matches!(state, State::Open { .. }) {
+            assemble::close(&key, &legs, now)
+        } else {
+            call
+        };
         match call {
             Some(call) => Ok(self.judge_call(&call, now)),
-            None => Ok(unreadable("its events don't make a call: no leg says when it began")),
+            None => Ok(unreadable(
+                "its events don't make a call: no leg says when it began",
+            )),
         }
     }
 
     /// The record's call or text as its events make it now, complete or not; for `explain`.
-    pub fn subject(&self, record: &CallRecord, journal: &Journal, now: Timestamp) -> Result<Option<Subject>, StoreFault> {
+    pub fn subject(
+        &self,
+        record: &CallRecord,
+        journal: &Journal,
+        now: Timestamp,
+    ) -> Result<Option<Subject>, StoreFault> {
         let (legs, texts) = self.facts(record, journal)?;
         if let Some(text) = texts.into_iter().next() {
             return Ok(Some(Subject::Text(Box::new(text))));
         }
-        let Some(key) = CallKey::parse(&record.key) else { return Ok(None) };
-        let call = assemble::assemble(&key, &legs, now).call.or_else(|| assemble::close(&key, &legs, now));
+        let Some(key) = CallKey::parse(&record.key) else {
+            return Ok(None);
+        };
+        let call = assemble::assemble(&key, &legs, now)
+            .call
+            .or_else(|| assemble::close(&key, &legs, now));
         Ok(call.map(|call| Subject::Call(Box::new(call))))
     }
 
@@ -139,7 +207,11 @@ impl Judge {
             Subject::Call(call) => filter::filter_call(call, integration),
             Subject::Text(text) => filter::filter_text(text, integration),
         };
-        self.settings.kustomers.iter().map(|integration| (integration.name.clone(), decide(integration))).collect()
+        self.settings
+            .kustomers
+            .iter()
+            .map(|integration| (integration.name.clone(), decide(integration)))
+            .collect()
     }
 
     /// Deliveries of this record that have an end.
@@ -147,23 +219,28 @@ impl Judge {
         let mut ends = Vec::new();
         for taker in record.takers.iter().filter(|taker| taker.end.is_none()) {
             let delivery = self.outbox.get(&taker.integration, &record.key)?;
-            ends.extend(delivery.and_then(|delivery| delivery.end).map(|end| (taker.integration.clone(), end)));
+            ends.extend(
+                delivery
+                    .and_then(|delivery| delivery.end)
+                    .map(|end| (taker.integration.clone(), end)),
+            );
         }
         Ok(ends)
     }
 
-    fn facts(&self, record: &CallRecord, journal: &Journal) -> Result<(Vec<LegFacts>, Vec<Text>), StoreFault> {
+    fn facts(
+        &self,
+        record: &CallRecord,
+        journal: &Journal,
+    ) -> Result<(Vec<LegFacts>, Vec<Text>), StoreFault> {
         let (mut legs, mut texts) = (Vec::new(), Vec::new());
         for seq in &record.events {
-            let Some(event) = journal.get(*seq)? else { continue };
+            let Some(event) = journal.get(*seq)? else {
+                continue;
+            };
             for fact in self.decode(&event).unwrap_or_default() {
                 match fact {
-                    PhoneEvent::Leg(mut leg) => {
-                        if let Some(key) = belongs(&leg.key, &record.key) {
-                            leg.key = key;
-                            legs.push(*leg);
-                        }
-                    }
+                    PhoneEvent::Leg(leg) => legs.push(*leg),
                     PhoneEvent::Text(mut text) => {
                         if let Some(key) = belongs(&text.key, &record.key) {
                             text.key = key;
@@ -173,16 +250,27 @@ impl Judge {
                 }
             }
         }
-        Ok((legs, texts))
+        Ok((own_legs(legs, &record.key), texts))
     }
 
     fn judge_call(&self, call: &Call, now: Timestamp) -> Verdict {
-        let names = Names { customer: None, agents: &self.settings.agents };
+        let names = Names {
+            customer: None,
+            agents: &self.settings.agents,
+        };
         let number = call.other.number().cloned();
         let anonymous = number.is_none();
         self.judge(&call.key, (call.started, call.ended), now, |integration| {
             let decision = filter::filter_call(call, integration);
-            let entry = || entry::call_entry(call, integration, &self.settings.daemon.time_zone, &names, &[]);
+            let entry = || {
+                entry::call_entry(
+                    call,
+                    integration,
+                    &self.settings.daemon.time_zone,
+                    &names,
+                    &[],
+                )
+            };
             let fixed = match &integration.calls.anonymous {
                 AnonymousPolicy::Customer(id) if anonymous => Some(id.clone()),
                 AnonymousPolicy::Customer(_) | AnonymousPolicy::Skip => None,
@@ -192,11 +280,22 @@ impl Judge {
     }
 
     fn judge_text(&self, text: &Text, now: Timestamp) -> Verdict {
-        let names = Names { customer: None, agents: &self.settings.agents };
+        let names = Names {
+            customer: None,
+            agents: &self.settings.agents,
+        };
         let number = text.other().number().cloned();
         self.judge(&text.key, (text.at, text.at), now, |integration| {
             let decision = filter::filter_text(text, integration);
-            let entry = || entry::text_entry(text, integration, &self.settings.daemon.time_zone, &names, &[]);
+            let entry = || {
+                entry::text_entry(
+                    text,
+                    integration,
+                    &self.settings.daemon.time_zone,
+                    &names,
+                    &[],
+                )
+            };
             (decision, Box::new(entry), number.clone(), None)
         })
     }
@@ -213,23 +312,48 @@ impl Judge {
         for integration in &self.settings.kustomers {
             let (decision, entry, number, customer) = ask(integration);
             let end = match decision.skip {
-                Some(reason) => Some(End::Filtered { rule: reason.key().to_owned(), why: decided_by(&decision) }),
+                Some(reason) => Some(End::Filtered {
+                    rule: reason.key().to_owned(),
+                    why: decided_by(&decision),
+                }),
                 None => match entry() {
                     Ok(entry) => {
-                        let delivery = Delivery::new(&integration.name, key.stored(), entry, number, customer, now);
+                        let delivery = Delivery::new(
+                            &integration.name,
+                            key.stored(),
+                            entry,
+                            number,
+                            customer,
+                            now,
+                        );
                         deliveries.push(delivery);
                         None
                     }
-                    Err(fault) => Some(End::Dead { why: fault.to_string() }),
+                    Err(fault) => Some(End::Dead {
+                        why: fault.to_string(),
+                    }),
                 },
             };
-            takers.push(Taker { integration: integration.name.clone(), end });
+            takers.push(Taker {
+                integration: integration.name.clone(),
+                end,
+            });
         }
         if takers.is_empty() {
             let why = "no [[kustomer]] is configured".to_owned();
-            takers.push(Taker { integration: String::new(), end: Some(End::Filtered { rule: "no_integration".to_owned(), why }) });
+            takers.push(Taker {
+                integration: String::new(),
+                end: Some(End::Filtered {
+                    rule: "no_integration".to_owned(),
+                    why,
+                }),
+            });
         }
-        Verdict::Decided { span, takers, deliveries }
+        Verdict::Decided {
+            span,
+            takers,
+            deliveries,
+        }
     }
 }
 
@@ -242,7 +366,10 @@ type Asked<'a> = (
 
 /// The words of the rule that decided.
 fn decided_by(decision: &Decision) -> String {
-    let reason = decision.skip.map(filter::SkipReason::words).unwrap_or_default();
+    let reason = decision
+        .skip
+        .map(filter::SkipReason::words)
+        .unwrap_or_default();
     match decision.trace.last() {
         Some(step) => format!("{reason}: {}", step.detail),
         None => reason.to_owned(),
@@ -250,9 +377,42 @@ fn decided_by(decision: &Decision) -> String {
 }
 
 fn unreadable(why: &str) -> Verdict {
-    let end = Some(End::Dead { why: why.to_owned() });
-    let taker = Taker { integration: String::new(), end };
-    Verdict::Decided { span: (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH), takers: vec![taker], deliveries: Vec::new() }
+    let end = Some(End::Dead {
+        why: why.to_owned(),
+    });
+    let taker = Taker {
+        integration: String::new(),
+        end,
+    };
+    Verdict::Decided {
+        span: (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH),
+        takers: vec![taker],
+        deliveries: Vec::new(),
+    }
+}
+
+/// The legs of the record's call, those of handed-over parties too (they name a leg of this call as their family);
+/// other calls' legs that came in the same event are left out.
+fn own_legs(legs: Vec<LegFacts>, record: &str) -> Vec<LegFacts> {
+    let (mut own, mut rest): (Vec<_>, Vec<_>) = legs
+        .into_iter()
+        .partition(|leg| belongs(&leg.key, record).is_some());
+    while !rest.is_empty() {
+        let (more, others): (Vec<_>, Vec<_>) = rest
+            .into_iter()
+            .partition(|leg| own.iter().any(|known| known.leg == leg.key.id));
+        rest = others;
+        if more.is_empty() {
+            break;
+        }
+        own.extend(more);
+    }
+    if let Some(key) = CallKey::parse(record) {
+        for leg in &mut own {
+            leg.key = key.clone();
+        }
+    }
+    own
 }
 
 /// The record's key if the fact is of that call: the same id, or the id the record's own was made of when it was reused.
@@ -261,7 +421,9 @@ fn belongs(fact: &CallKey, record: &str) -> Option<CallKey> {
     if stored == record {
         return Some(fact.clone());
     }
-    let reused = record.strip_prefix(&stored).is_some_and(|rest| rest.starts_with('~'));
+    let reused = record
+        .strip_prefix(&stored)
+        .is_some_and(|rest| rest.starts_with('~'));
     reused.then(|| CallKey::parse(record)).flatten()
 }
 

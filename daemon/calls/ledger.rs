@@ -51,8 +51,13 @@ pub enum End {
     /// Part of a call that another event stands for.
     Joined,
     /// `rule` is the skip reason's key; `why` says it in words.
-    Filtered { rule: String, why: String },
-    Dead { why: String },
+    Filtered {
+        rule: String,
+        why: String,
+    },
+    Dead {
+        why: String,
+    },
     /// Its content was removed on request.
     Erased,
 }
@@ -231,7 +236,9 @@ impl Ledger {
 
     /// Dead events, oldest first, at most `limit`.
     pub fn dead_events(&self, limit: usize) -> Result<Vec<(u64, EventMark)>, StoreFault> {
-        self.ended(|end| matches!(end, End::Dead { .. })).take(limit).collect()
+        self.ended(|end| matches!(end, End::Dead { .. }))
+            .take(limit)
+            .collect()
     }
 
     /// Journal numbers of all dead and/or filtered events, for a replay.
@@ -241,7 +248,9 @@ impl Ledger {
             End::Filtered { .. } => filtered,
             End::Logged | End::Joined | End::Erased => false,
         };
-        self.ended(wanted).map(|row| row.map(|(seq, _)| seq)).collect()
+        self.ended(wanted)
+            .map(|row| row.map(|(seq, _)| seq))
+            .collect()
     }
 
     fn ended(
@@ -251,7 +260,10 @@ impl Ledger {
         self.marks.prefix(b"e").filter_map(move |row| match row {
             Ok((key, mark)) => {
                 let seq = u64::from_be_bytes(key.get(1..)?.try_into().ok()?);
-                mark.end.as_ref().is_some_and(&wanted).then_some(Ok((seq, mark)))
+                mark.end
+                    .as_ref()
+                    .is_some_and(&wanted)
+                    .then_some(Ok((seq, mark)))
             }
             Err(fault) => Some(Err(fault)),
         })
@@ -283,7 +295,11 @@ impl Ledger {
     }
 
     /// Removes marks and ended calls with their deliveries; the counts keep counting them.
-    pub async fn forget(&self, events: Vec<u64>, records: Vec<CallRecord>) -> Result<(), StoreFault> {
+    pub async fn forget(
+        &self,
+        events: Vec<u64>,
+        records: Vec<CallRecord>,
+    ) -> Result<(), StoreFault> {
         let ledger = self.clone();
         self.store
             .commit(move |writes| {
@@ -293,7 +309,9 @@ impl Ledger {
                 for record in records {
                     writes.remove(&ledger.records, &tagged(b'r', record.key.as_bytes()))?;
                     for taker in &record.takers {
-                        ledger.outbox.forget(writes, &taker.integration, &record.key)?;
+                        ledger
+                            .outbox
+                            .forget(writes, &taker.integration, &record.key)?;
                     }
                 }
                 Ok(())

@@ -6,6 +6,7 @@
 use super::agents::Agents;
 use super::directory::Directory;
 use super::entry::{self, LogEntry, Way};
+use super::filter::SkipReason;
 use super::matching::{self, Candidate, Match};
 use super::note;
 use super::outbox::{Create, Delivery, DeliveryEnd, Outbox, Step};
@@ -64,7 +65,10 @@ impl Reopens {
     }
 
     fn learn(&self, reopens: bool) {
-        self.0.store(if reopens { Self::YES } else { Self::NO }, Ordering::Relaxed);
+        self.0.store(
+            if reopens { Self::YES } else { Self::NO },
+            Ordering::Relaxed,
+        );
     }
 }
 
@@ -76,7 +80,14 @@ impl Courier {
         directory: Directory,
         agents: Agents,
     ) -> Self {
-        Self { settings, client, outbox, directory, agents, reopens: Reopens::default() }
+        Self {
+            settings,
+            client,
+            outbox,
+            directory,
+            agents,
+            reopens: Reopens::default(),
+        }
     }
 
     /// Moves a delivery on until it ends or something stops it. The progress is on disk whenever this returns `Ok` or a
@@ -85,8 +96,9 @@ impl Courier {
         for _ in 0..STEPS_MAX {
             match delivery.next() {
                 Step::FindCustomer => {
-                    if let Some(why) = self.find_customer(delivery).await? {
-                        return Ok(DeliveryEnd::Skipped { why });
+                    if let Some((reason, why)) = self.find_customer(delivery).await? {
+                        let rule = reason.key().to_owned();
+                        return Ok(DeliveryEnd::Skipped { rule, why });
                     }
                 }
                 Step::Create(create) => self.create(delivery, create).await?,
@@ -95,11 +107,16 @@ impl Courier {
                 Step::Finish => return Ok(DeliveryEnd::Logged),
             }
         }
-        Err(Halt::Dead(format!("no end after {STEPS_MAX} steps: please report this with the call's `explain --json`")))
+        Err(Halt::Dead(format!(
+            "no end after {STEPS_MAX} steps: please report this with the call's `explain --json`"
+        )))
     }
 
     /// Directory, then Kustomer, then (if the rules say so) a new customer. `Some` says why nobody is logged to.
-    async fn find_customer(&self, delivery: &mut Delivery) -> Result<Option<String>, Halt> {
+    async fn find_customer(
+        &self,
+        delivery: &mut Delivery,
+    ) -> Result<Option<(SkipReason, String)>, Halt> {
         let number = number_of(delivery)?;
         let name = &self.settings.name;
         if let Some(known) = self.directory.find(name, &number, clock::now())? {
@@ -108,16 +125,22 @@ impl Courier {
         }
         match self.look_up(&number).await? {
             Match::One { id, others, .. } => {
-                self.directory.remember(name, &number, &id, clock::now()).await?;
+                self.directory
+                    .remember(name, &number, &id, clock::now())
+                    .await?;
                 delivery.others = others;
                 delivery.customer = Some(id);
             }
             Match::Ambiguous { customers } => {
-                let count = customers.len();
-                return Ok(Some(format!("{count} customers have the number and `several` is \"skip\"")));
+                let why = format!(
+                    "{} customers have the number and several is \"skip\"",
+                    customers.len()
+                );
+                return Ok(Some((SkipReason::SeveralCustomers, why)));
             }
             Match::None if delivery.entry.create.is_none() => {
-                return Ok(Some("no customer has the number and `unknown` is \"skip\"".to_owned()));
+                let why = "no customer has the number and unknown is \"skip\"".to_owned();
+                return Ok(Some((SkipReason::UnknownCustomer, why)));
             }
             Match::None => self.create(delivery, Create::Customer).await?,
         }
@@ -126,8 +149,16 @@ impl Courier {
 
     async fn look_up(&self, number: &E164) -> Result<Match, KustomerFault> {
         let customers = self.client.by_phone(number).await?;
-        let candidates: Vec<Candidate> = customers.into_iter().filter(|found| !found.deleted).map(candidate).collect();
-        Ok(matching::choose(number, &candidates, self.settings.calls.several))
+        let candidates: Vec<Candidate> = customers
+            .into_iter()
+            .filter(|found| !found.deleted)
+            .map(candidate)
+            .collect();
+        Ok(matching::choose(
+            number,
+            &candidates,
+            self.settings.calls.several,
+        ))
     }
 
     /// Intent to disk, then the request. A certain failure takes the intent back; an unclear one leaves it.
@@ -160,7 +191,11 @@ impl Courier {
         match create {
             Create::Customer => {
                 let new = held(entry.create.as_ref(), "new customer")?;
-                let new = NewCustomer { name: Some(new.name.clone()), phones: vec![new.phone.clone()], ..NewCustomer::default() };
+                let new = NewCustomer {
+                    name: Some(new.name.clone()),
+                    phones: vec![new.phone.clone()],
+                    ..NewCustomer::default()
+                };
                 Ok(self.client.create_customer(&new).await?.id.0)
             }
             Create::Conversation => {
@@ -170,18 +205,31 @@ impl Courier {
             }
             Create::Note => {
                 let body = with_others(&entry.note, &delivery.others);
-                let new = NewNote { external_id: entry.note_external_id.clone(), body };
-                Ok(self.client.create_note(&conversation_of(delivery)?, &new).await?.id)
+                let new = NewNote {
+                    external_id: entry.note_external_id.clone(),
+                    body,
+                };
+                Ok(self
+                    .client
+                    .create_note(&conversation_of(delivery)?, &new)
+                    .await?
+                    .id)
             }
             Create::Message => {
                 let new = new_message(held(entry.message.as_ref(), "message")?);
-                Ok(self.client.create_message(&conversation_of(delivery)?, &new).await?)
+                Ok(self
+                    .client
+                    .create_message(&conversation_of(delivery)?, &new)
+                    .await?)
             }
         }
     }
 
     async fn new_conversation(&self, entry: &LogEntry) -> Result<NewConversation, Halt> {
-        let email = entry.agent.as_ref().and_then(|agent| agent.email.as_deref());
+        let email = entry
+            .agent
+            .as_ref()
+            .and_then(|agent| agent.email.as_deref());
         let assigned_users = self.agents.user_ids(&self.client, email).await?;
         Ok(NewConversation {
             external_id: entry.external_id.clone(),
@@ -196,10 +244,20 @@ impl Courier {
     }
 
     /// A refusal may mean that our picture of Kustomer is old; then the picture is mended, else it is the caller's.
-    async fn refused(&self, delivery: &mut Delivery, create: Create, fault: KustomerFault) -> Result<(), Halt> {
+    async fn refused(
+        &self,
+        delivery: &mut Delivery,
+        create: Create,
+        fault: KustomerFault,
+    ) -> Result<(), Halt> {
         match create {
             // Somebody else has the number by now, perhaps our own other call: adopt that customer.
-            Create::Customer if matches!(fault, KustomerFault::Rejected { .. } | KustomerFault::Conflict { .. }) => {
+            Create::Customer
+                if matches!(
+                    fault,
+                    KustomerFault::Rejected { .. } | KustomerFault::Conflict { .. }
+                ) =>
+            {
                 let number = number_of(delivery)?;
                 match self.look_up(&number).await? {
                     Match::One { id, .. } => {
@@ -213,27 +271,38 @@ impl Courier {
             // The customer the directory named was deleted or merged: look again, once per entry that was stale.
             Create::Conversation if fault == KustomerFault::NotFound && !delivery.fixed => {
                 let number = number_of(delivery)?;
-                if self.directory.find(&self.settings.name, &number, clock::now())?.is_none() {
-                    return Err(Halt::Dead("Kustomer finds the customer by the number and then denies it exists".to_owned()));
+                if self
+                    .directory
+                    .find(&self.settings.name, &number, clock::now())?
+                    .is_none()
+                {
+                    return Err(Halt::Dead(
+                        "Kustomer finds the customer by the number and then denies it exists"
+                            .to_owned(),
+                    ));
                 }
                 self.directory.forget(&self.settings.name, &number).await?;
                 delivery.customer = None;
                 Ok(())
             }
-            Create::Conversation if fault == KustomerFault::NotFound => {
-                Err(Halt::Dead("the customer configured in `calls.anonymous` doesn't exist".to_owned()))
+            Create::Conversation if fault == KustomerFault::NotFound => Err(Halt::Dead(
+                "the customer configured in `calls.anonymous` doesn't exist".to_owned(),
+            )),
+            Create::Note | Create::Message if fault == KustomerFault::NotFound => Err(Halt::Dead(
+                "the conversation was deleted in Kustomer before its note was written".to_owned(),
+            )),
+            Create::Customer | Create::Conversation | Create::Note | Create::Message => {
+                Err(fault.into())
             }
-            Create::Note | Create::Message if fault == KustomerFault::NotFound => {
-                Err(Halt::Dead("the conversation was deleted in Kustomer before its note was written".to_owned()))
-            }
-            Create::Customer | Create::Conversation | Create::Note | Create::Message => Err(fault.into()),
         }
     }
 
     async fn remember_customer(&self, delivery: &Delivery) -> Result<(), Halt> {
         let number = number_of(delivery)?;
         if let Some(customer) = &delivery.customer {
-            self.directory.remember(&self.settings.name, &number, customer, clock::now()).await?;
+            self.directory
+                .remember(&self.settings.name, &number, customer, clock::now())
+                .await?;
         }
         Ok(())
     }
@@ -246,16 +315,25 @@ impl Courier {
                 Match::One { id, .. } => Some(id),
                 Match::None | Match::Ambiguous { .. } => None,
             },
-            Create::Conversation => {
-                self.client.conversation_by_external_id(&entry.external_id).await?.map(|found| found.id.0)
-            }
+            Create::Conversation => self
+                .client
+                .conversation_by_external_id(&entry.external_id)
+                .await?
+                .map(|found| found.id.0),
             Create::Note => {
                 let notes = self.client.notes_of(&conversation_of(delivery)?).await?;
-                notes.into_iter().find(|note| note.external_id.as_ref() == Some(&entry.note_external_id)).map(|note| note.id)
+                notes
+                    .into_iter()
+                    .find(|note| note.external_id.as_ref() == Some(&entry.note_external_id))
+                    .map(|note| note.id)
             }
             Create::Message => match &entry.message {
                 None => None,
-                Some(message) => self.client.message_by_external_id(&message.external_id).await?,
+                Some(message) => {
+                    self.client
+                        .message_by_external_id(&message.external_id)
+                        .await?
+                }
             },
         };
         match found {
@@ -271,7 +349,10 @@ impl Courier {
     /// The conversation was created with its final status; only a recorded incoming message may have opened it again.
     async fn set_status(&self, delivery: &mut Delivery) -> Result<(), Halt> {
         let entry = &delivery.entry;
-        let incoming = entry.message.as_ref().is_some_and(|message| message.direction == Way::In);
+        let incoming = entry
+            .message
+            .as_ref()
+            .is_some_and(|message| message.direction == Way::In);
         if entry.status == entry::Status::Done && incoming && self.reopens.known() != Some(false) {
             let conversation = conversation_of(delivery)?;
             let reopened = match self.reopens.known() {
@@ -282,7 +363,9 @@ impl Courier {
                 }
             };
             if reopened {
-                self.client.update_conversation(&conversation, Status::Done).await?;
+                self.client
+                    .update_conversation(&conversation, Status::Done)
+                    .await?;
             }
             self.reopens.learn(reopened);
         }
@@ -292,11 +375,16 @@ impl Courier {
 }
 
 fn number_of(delivery: &Delivery) -> Result<E164, Halt> {
-    delivery.number.clone().ok_or_else(|| Halt::Dead("the delivery names neither a number nor a customer".to_owned()))
+    delivery
+        .number
+        .clone()
+        .ok_or_else(|| Halt::Dead("the delivery names neither a number nor a customer".to_owned()))
 }
 
 fn conversation_of(delivery: &Delivery) -> Result<ConversationId, Halt> {
-    Ok(ConversationId(held(delivery.conversation.as_ref(), "conversation")?.clone()))
+    Ok(ConversationId(
+        held(delivery.conversation.as_ref(), "conversation")?.clone(),
+    ))
 }
 
 fn held<'a, T>(value: Option<&'a T>, what: &str) -> Result<&'a T, Halt> {
@@ -308,7 +396,14 @@ fn with_others(note: &str, others: &[String]) -> String {
     if others.is_empty() {
         return note.to_owned();
     }
-    note::clip(&format!("{}\nAlso with this number: {}", note.trim_end(), others.join(", ")), note::NOTE_UNITS_MAX)
+    note::clip(
+        &format!(
+            "{}\nAlso with this number: {}",
+            note.trim_end(),
+            others.join(", ")
+        ),
+        note::NOTE_UNITS_MAX,
+    )
 }
 
 fn candidate(customer: Customer) -> Candidate {

@@ -78,7 +78,8 @@ pub fn choose(number: &E164, candidates: &[Candidate], policy: SeveralPolicy) ->
         SeveralPolicy::Newest => carrying.sort_by_key(|candidate| Reverse(last_touched(candidate))),
         // A customer without a date is the last that is called the oldest.
         SeveralPolicy::Oldest => {
-            carrying.sort_by_key(|candidate| (candidate.created_at.is_none(), candidate.created_at))
+            carrying
+                .sort_by_key(|candidate| (candidate.created_at.is_none(), candidate.created_at));
         }
         SeveralPolicy::Skip => {}
     }

@@ -24,6 +24,8 @@ pub mod agents;
 pub mod dispatch;
 pub mod log;
 
+pub mod book;
+pub mod due;
 pub mod judge;
 pub mod ledger;
 pub mod line;

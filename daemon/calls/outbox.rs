@@ -61,9 +61,14 @@ pub enum Create {
 pub enum DeliveryEnd {
     Logged,
     /// The customer's number is unknown and none is created, or the policy skips shared numbers.
-    Skipped { why: String },
+    Skipped {
+        rule: String,
+        why: String,
+    },
     /// Given up; `dead list` shows it and `dead retry` takes it up again.
-    Dead { why: String },
+    Dead {
+        why: String,
+    },
 }
 
 /// What to do next for a delivery.
@@ -130,14 +135,21 @@ impl Delivery {
         if self.entry.message.is_some() && self.message.is_none() {
             return Step::Create(Create::Message);
         }
-        if self.status_set { Step::Finish } else { Step::SetStatus }
+        if self.status_set {
+            Step::Finish
+        } else {
+            Step::SetStatus
+        }
     }
 
     /// Keeps a fault for people; cut to a limit on a character's edge.
     pub fn note_fault(&mut self, fault: &KustomerFault) {
         let mut text = fault.to_string();
         if text.len() > FAULT_BYTES_MAX {
-            let cut = (0..=FAULT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            let cut = (0..=FAULT_BYTES_MAX)
+                .rev()
+                .find(|at| text.is_char_boundary(*at))
+                .unwrap_or(0);
             text.truncate(cut);
         }
         self.fault = Some(text);
@@ -182,14 +194,32 @@ impl Record for Mark {
 
 impl Outbox {
     pub fn open(store: &Store) -> Self {
-        Self { store: store.clone(), records: store.tree(TREE), marks: store.tree(TREE) }
+        Self {
+            store: store.clone(),
+            records: store.tree(TREE),
+            marks: store.tree(TREE),
+        }
     }
 
     /// Writes a new delivery within the caller's group commit; one that is already there keeps its progress, so that
     /// deciding a call twice (after a crash) owes it once. Answers whether it is still to be delivered.
     pub fn owe(&self, writes: &mut Writes<'_>, delivery: &Delivery) -> Result<(), StoreFault> {
-        if self.get(&delivery.integration, &delivery.key)?.is_none() {
-            self.write(writes, delivery)?;
+        match self.get(&delivery.integration, &delivery.key)? {
+            None => self.write(writes, delivery)?,
+            // Taken up again: what was done stays done, what was not starts anew.
+            Some(mut old)
+                if matches!(
+                    old.end,
+                    Some(DeliveryEnd::Dead { .. } | DeliveryEnd::Skipped { .. })
+                ) =>
+            {
+                if old.conversation.is_none() && old.intent.is_none() {
+                    old.entry = delivery.entry.clone();
+                }
+                old.revive(delivery.next_try);
+                self.write(writes, &old)?;
+            }
+            Some(_) => {}
         }
         Ok(())
     }
@@ -197,7 +227,9 @@ impl Outbox {
     /// Makes the progress durable; returns after the sync.
     pub async fn keep(&self, delivery: &Delivery) -> Result<(), StoreFault> {
         let (outbox, delivery) = (self.clone(), delivery.clone());
-        self.store.commit(move |writes| outbox.write(writes, &delivery)).await
+        self.store
+            .commit(move |writes| outbox.write(writes, &delivery))
+            .await
     }
 
     pub fn get(&self, integration: &str, key: &str) -> Result<Option<Delivery>, StoreFault> {
@@ -215,7 +247,12 @@ impl Outbox {
     }
 
     /// Removes a settled delivery within the caller's group commit.
-    pub fn forget(&self, writes: &mut Writes<'_>, integration: &str, key: &str) -> Result<(), StoreFault> {
+    pub fn forget(
+        &self,
+        writes: &mut Writes<'_>,
+        integration: &str,
+        key: &str,
+    ) -> Result<(), StoreFault> {
         writes.remove(&self.records, &store_key(b'r', integration, key))?;
         writes.remove(&self.marks, &store_key(b'd', integration, key))
     }

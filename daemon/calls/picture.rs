@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 /// A call as `expected.json` has it: the phone system's own id, UTC with milliseconds, seconds as numbers.
 pub fn call_json(call: &Call) -> Value {
     let transfers = call.transfers.iter();
-    let transfers = transfers.map(|hop| json!({ "kind": hop.kind.word(), "from": hop.from, "to": hop.to }));
+    let transfers =
+        transfers.map(|hop| json!({ "kind": hop.kind.word(), "from": hop.from, "to": hop.to }));
     json!({
         "key": call.key.id,
         "type": call.call_type.words(),
-        "reason": call.reason.map(|reason| reason.words()),
+        "reason": call.reason.map(super::super::terms::call::Reason::words),
         "direction": call.direction.word(),
         "other_party": call.other.number().map(ToString::to_string),
         "other_party_raw": call.other.raw,
@@ -49,7 +50,9 @@ pub fn text_json(text: &Text) -> Value {
 
 /// The number in E.164, else what was sent.
 pub fn address(contact: &Contact) -> String {
-    contact.number().map_or_else(|| contact.raw.clone(), ToString::to_string)
+    contact
+        .number()
+        .map_or_else(|| contact.raw.clone(), ToString::to_string)
 }
 
 fn utc(time: Timestamp) -> String {

@@ -2,14 +2,12 @@
 //!
 //! Only what has an end goes, and never what is dead: a person decides on that. The counts keep counting it.
 
-use crate::admin::Admin;
-use crate::app::AppFault;
-use crate::calls::journal::Entry;
-use crate::calls::ledger::{End, Stage};
+use super::journal::{Entry, Journal};
+use super::ledger::{End, Ledger, Stage};
 use crate::clock;
+use crate::store::StoreFault;
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -19,50 +17,75 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 /// Events removed in one group: a removal must not hold up an append for long.
 const PAGE_EVENTS: usize = 256;
 
-/// Runs until `stop` turns true.
-pub async fn run(admin: Arc<Admin>, mut stop: watch::Receiver<bool>) -> Result<(), AppFault> {
-    let mut ticks = tokio::time::interval(EVERY);
-    loop {
-        tokio::select! {
-            _ = stop.changed() => return Ok(()),
-            _ = ticks.tick() => {
-                let removed = prune(&admin).await?;
-                if removed > 0 {
-                    tracing::info!(removed, "events older than daemon.keep removed");
+/// What is kept, and how long.
+pub struct Retention {
+    pub keep: Duration,
+    pub journal: Journal,
+    pub ledger: Ledger,
+}
+
+impl Retention {
+    /// Runs until `stop` turns true.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), StoreFault> {
+        let mut ticks = tokio::time::interval(EVERY);
+        loop {
+            tokio::select! {
+                _ = stop.changed() => return Ok(()),
+                _ = ticks.tick() => {
+                    let removed = self.prune().await?;
+                    if removed > 0 {
+                        tracing::info!(removed, "events older than daemon.keep removed");
+                    }
                 }
             }
         }
     }
-}
 
-async fn prune(admin: &Admin) -> Result<usize, AppFault> {
-    let keep = SignedDuration::try_from(admin.settings.daemon.keep).unwrap_or(SignedDuration::MAX);
-    let Ok(before) = clock::now().checked_sub(keep) else { return Ok(0) };
-    let (mut removed, mut cursor) = (0, 0);
-    loop {
-        let page = admin.journal.after(cursor, PAGE_EVENTS)?;
-        let old: Vec<Entry> = page.into_iter().take_while(|entry| entry.posted.received < before).collect();
-        let Some(last) = old.last() else { return Ok(removed) };
-        cursor = last.seq;
-        let mut events = Vec::new();
-        let mut records = BTreeMap::new();
-        for entry in &old {
-            let mark = admin.ledger.mark(entry.seq)?.unwrap_or_default();
-            if !matches!(mark.end, Some(End::Logged | End::Joined | End::Filtered { .. } | End::Erased)) {
-                continue;
+    async fn prune(&self) -> Result<usize, StoreFault> {
+        let keep = SignedDuration::try_from(self.keep).unwrap_or(SignedDuration::MAX);
+        let Ok(before) = clock::now().checked_sub(keep) else {
+            return Ok(0);
+        };
+        let (mut removed, mut cursor) = (0, 0);
+        loop {
+            let page = self.journal.after(cursor, PAGE_EVENTS)?;
+            let old: Vec<Entry> = page
+                .into_iter()
+                .take_while(|entry| entry.posted.received < before)
+                .collect();
+            let Some(last) = old.last() else {
+                return Ok(removed);
+            };
+            cursor = last.seq;
+            let mut events = Vec::new();
+            let mut records = BTreeMap::new();
+            for entry in &old {
+                let mark = self.ledger.mark(entry.seq)?.unwrap_or_default();
+                if !matches!(
+                    mark.end,
+                    Some(End::Logged | End::Joined | End::Filtered { .. } | End::Erased)
+                ) {
+                    continue;
+                }
+                events.push((entry.seq, entry.id));
+                if let Some(record) = mark
+                    .key
+                    .map(|key| self.ledger.record(&key))
+                    .transpose()?
+                    .flatten()
+                    && record.stage == Stage::Ended
+                    && record.last_event < before
+                {
+                    records.insert(record.key.clone(), record);
+                }
             }
-            events.push((entry.seq, entry.id));
-            if let Some(record) = mark.key.map(|key| admin.ledger.record(&key)).transpose()?.flatten()
-                && record.stage == Stage::Ended
-                && record.last_event < before
-            {
-                records.insert(record.key.clone(), record);
-            }
+            removed += events.len();
+            // The journal goes first: a mark without its event is only space, an event without its mark would stay for good.
+            let seqs = events.iter().map(|(seq, _)| *seq).collect();
+            self.journal.remove(events).await?;
+            self.ledger
+                .forget(seqs, records.into_values().collect())
+                .await?;
         }
-        removed += events.len();
-        // The journal goes first: a mark without its event is only space, an event without its mark would stay for good.
-        let seqs = events.iter().map(|(seq, _)| *seq).collect();
-        admin.journal.remove(events).await?;
-        admin.ledger.forget(seqs, records.into_values().collect()).await?;
     }
 }

@@ -38,9 +38,23 @@ impl Answer {
         if self.status.is_success() {
             return Ok(self.body);
         }
-        let word = |key: &str| self.body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let code = if self.status == StatusCode::NOT_FOUND { super::EXIT_NOT_FOUND } else { super::EXIT_FAILED };
-        Err(Exit { code, text: format!("{}: {}", word("title"), word("detail")) }.into())
+        let word = |key: &str| {
+            self.body
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let code = if self.status == StatusCode::NOT_FOUND {
+            super::EXIT_NOT_FOUND
+        } else {
+            super::EXIT_FAILED
+        };
+        Err(Exit {
+            code,
+            text: format!("{}: {}", word("title"), word("detail")),
+        }
+        .into())
     }
 }
 
@@ -50,20 +64,30 @@ pub fn segment(value: &str) -> String {
 }
 
 /// Asks from within a runtime.
-pub async fn ask(admin: &AdminAddress, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
+pub async fn ask(
+    admin: &AdminAddress,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> anyhow::Result<Answer> {
     let unreachable = |place: String, error: std::io::Error| Exit {
         code: EXIT_UNAVAILABLE,
-        text: format!("no daemon answers at {place} ({error}); is `tieline run` up, with the same --config?"),
+        text: format!(
+            "no daemon answers at {place} ({error}); is `tieline run` up, with the same --config?"
+        ),
     };
     match admin {
         AdminAddress::Unix(socket) => {
             let place = socket.display().to_string();
-            let stream = UnixStream::connect(socket).await.map_err(|error| unreachable(place, error))?;
+            let stream = UnixStream::connect(socket)
+                .await
+                .map_err(|error| unreachable(place, error))?;
             exchange(stream, method, path, body).await
         }
         AdminAddress::Tcp(address) => {
-            let stream =
-                TcpStream::connect(address).await.map_err(|error| unreachable(address.to_string(), error))?;
+            let stream = TcpStream::connect(address)
+                .await
+                .map_err(|error| unreachable(address.to_string(), error))?;
             exchange(stream, method, path, body).await
         }
     }
@@ -92,9 +116,15 @@ pub async fn send(
 ) -> anyhow::Result<Answer> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let response = sender.send_request(request).await.context("the daemon closed the connection")?;
+    let response = sender
+        .send_request(request)
+        .await
+        .context("the daemon closed the connection")?;
     let status = response.status();
-    let bytes = match Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await {
+    let bytes = match Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+        .collect()
+        .await
+    {
         Ok(body) => body.to_bytes(),
         Err(error) => bail!("the daemon's answer broke off: {error}"),
     };

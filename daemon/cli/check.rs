@@ -44,24 +44,51 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(super::EXIT_CONFIG));
         }
     };
-    let probes = if args.online { small_runtime()?.block_on(probe_all(&settings)) } else { Vec::new() };
-    let failed = probes.iter().any(|(_, probes)| probes.iter().any(|probe| probe.outcome.is_err()));
+    let probes = if args.online {
+        small_runtime()?.block_on(probe_all(&settings))
+    } else {
+        Vec::new()
+    };
+    let failed = probes
+        .iter()
+        .any(|(_, probes)| probes.iter().any(|probe| probe.outcome.is_err()));
     if args.json {
-        let online: Vec<Value> = probes.iter().map(|(name, probes)| probes_json(name, probes)).collect();
+        let online: Vec<Value> = probes
+            .iter()
+            .map(|(name, probes)| probes_json(name, probes))
+            .collect();
         let (summary, later) = (summary(&settings), &settings.later);
-        writeln!(out, "{}", json!({"ok": !failed, "in_force": summary, "notes": settings.notes, "later": later, "online": online}))?;
+        writeln!(
+            out,
+            "{}",
+            json!({"ok": !failed, "in_force": summary, "notes": settings.notes, "later": later, "online": online})
+        )?;
     } else {
         print(&settings, &probes, out)?;
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
-fn print(settings: &Settings, probes: &[(String, Vec<Probe>)], out: &mut dyn Write) -> std::io::Result<()> {
+fn print(
+    settings: &Settings,
+    probes: &[(String, Vec<Probe>)],
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
     writeln!(out, "The configuration is right. In force:")?;
     for line in summary(settings) {
         writeln!(out, "  {line}")?;
     }
-    for (head, lines) in [("Look at this:", &settings.notes), ("Accepted, but this version does not do it yet:", &settings.later)] {
+    for (head, lines) in [
+        ("Look at this:", &settings.notes),
+        (
+            "Accepted, but this version does not do it yet:",
+            &settings.later,
+        ),
+    ] {
         if !lines.is_empty() {
             writeln!(out, "{head}")?;
         }
@@ -72,20 +99,28 @@ fn print(settings: &Settings, probes: &[(String, Vec<Probe>)], out: &mut dyn Wri
     for (name, probes) in probes {
         writeln!(out, "Kustomer \"{name}\":")?;
         let row = |probe: &Probe| {
-            let outcome = probe.outcome.as_ref().map_or_else(Clone::clone, |()| "ok".to_owned());
-            vec![format!("  {}", probe.role), probe.needed_for.to_owned(), outcome]
+            let outcome = probe
+                .outcome
+                .as_ref()
+                .map_or_else(Clone::clone, |()| "ok".to_owned());
+            vec![
+                format!("  {}", probe.role),
+                probe.needed_for.to_owned(),
+                outcome,
+            ]
         };
         let rows: Vec<Vec<String>> = probes.iter().map(row).collect();
         table::write(out, &["  role", "needed for", "answer"], &rows)?;
-        writeln!(out, "  Roles to create can't be asked for without creating; the first call shows them.")?;
+        writeln!(
+            out,
+            "  Roles to create can't be asked for without creating; the first call shows them."
+        )?;
     }
     Ok(())
 }
 
 fn probes_json(name: &str, probes: &[Probe]) -> Value {
-    let probe = |probe: &Probe| {
-        json!({"role": probe.role, "needed_for": probe.needed_for, "ok": probe.outcome.is_ok(), "why": probe.outcome.as_ref().err()})
-    };
+    let probe = |probe: &Probe| json!({"role": probe.role, "needed_for": probe.needed_for, "ok": probe.outcome.is_ok(), "why": probe.outcome.as_ref().err()});
     json!({"integration": name, "probes": probes.iter().map(probe).collect::<Vec<_>>()})
 }
 
@@ -102,10 +137,18 @@ async fn probe(integration: &KustomerSettings) -> Vec<Probe> {
     let client = match Client::new(integration, 0) {
         Ok(client) => client,
         Err(fault) => {
-            return vec![Probe { role: "any", needed_for: "everything", outcome: Err(fault.to_string()) }];
+            return vec![Probe {
+                role: "any",
+                needed_for: "everything",
+                outcome: Err(fault.to_string()),
+            }];
         }
     };
-    let mut probes = vec![Probe { role: "any", needed_for: "everything", outcome: verdict(client.current_user().await) }];
+    let mut probes = vec![Probe {
+        role: "any",
+        needed_for: "everything",
+        outcome: verdict(client.current_user().await),
+    }];
     if probes.iter().any(|probe| probe.outcome.is_err()) {
         return probes;
     }
@@ -114,17 +157,37 @@ async fn probe(integration: &KustomerSettings) -> Vec<Probe> {
     let number: Result<E164, _> = "+12025550123".parse();
     if let Ok(number) = number {
         let outcome = verdict(client.by_phone(&number).await);
-        probes.push(Probe { role: "org.permission.customer.read", needed_for: "whose number it is", outcome });
+        probes.push(Probe {
+            role: "org.permission.customer.read",
+            needed_for: "whose number it is",
+            outcome,
+        });
     }
     let outcome = verdict(client.conversation(&nothing).await);
-    probes.push(Probe { role: "org.permission.conversation.read", needed_for: "never logging twice", outcome });
+    probes.push(Probe {
+        role: "org.permission.conversation.read",
+        needed_for: "never logging twice",
+        outcome,
+    });
     let outcome = verdict(client.notes_of(&nothing).await);
-    probes.push(Probe { role: "org.permission.note.read", needed_for: "never noting twice", outcome });
+    probes.push(Probe {
+        role: "org.permission.note.read",
+        needed_for: "never noting twice",
+        outcome,
+    });
     let outcome = verdict(client.all_users().await);
-    probes.push(Probe { role: "org.permission.user.read", needed_for: "assigning conversations to agents", outcome });
+    probes.push(Probe {
+        role: "org.permission.user.read",
+        needed_for: "assigning conversations to agents",
+        outcome,
+    });
     if integration.calls.voice_message || integration.texts.text_message {
         let outcome = verdict(client.message_by_external_id("tieline:check").await);
-        probes.push(Probe { role: "org.permission.message.read", needed_for: "voice and text messages", outcome });
+        probes.push(Probe {
+            role: "org.permission.message.read",
+            needed_for: "voice and text messages",
+            outcome,
+        });
     }
     probes
 }

@@ -1,4 +1,8 @@
 //! `tieline dead`: what could not be read (events) or logged (deliveries), and what to do about it.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a serde_json::Value that is read answers null for what isn't there"
+)]
 
 use super::{ConfigArgs, ask, table};
 use clap::{Args, Subcommand};
@@ -35,7 +39,11 @@ pub fn run(args: &DeadArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match &args.action {
         Action::List { json } => {
             let answer = ask::get(&admin, "/dead")?.ok()?;
-            if *json { writeln!(out, "{answer}")? } else { list(&answer, out)? }
+            if *json {
+                writeln!(out, "{answer}")?;
+            } else {
+                list(&answer, out)?;
+            }
         }
         Action::Show { id } => {
             let answer = ask::get(&admin, &format!("/dead/{}", ask::segment(id)))?.ok()?;
@@ -59,11 +67,21 @@ fn list(answer: &Value, out: &mut dyn Write) -> std::io::Result<()> {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|row| vec![text(row, "id"), text(row, "from"), text(row, "since"), text(row, "why")])
+        .map(|row| {
+            vec![
+                text(row, "id"),
+                text(row, "from"),
+                text(row, "since"),
+                text(row, "why"),
+            ]
+        })
         .collect();
     if rows.is_empty() {
         return writeln!(out, "nothing is dead");
     }
     table::write(out, &["id", "from", "since", "why"], &rows)?;
-    writeln!(out, "\n`tieline dead show ID` shows one whole, `tieline dead retry ID` tries it again.")
+    writeln!(
+        out,
+        "\n`tieline dead show ID` shows one whole, `tieline dead retry ID` tries it again."
+    )
 }

@@ -2,7 +2,7 @@
 //! a daemon, a configuration or Kustomer. The support tool; the tests use its core, [`decode_recording`].
 
 use super::recording::posts;
-use super::show::{decoded_json, table};
+use super::show;
 use crate::calls::assemble::{self, OpenWhy, State};
 use crate::calls::decode::{self, LegFacts, PhoneEvent, RawEvent, Site};
 use crate::settings::types::Dialect;
@@ -108,22 +108,21 @@ pub struct NoDecoder {
 pub fn run(args: &DecodeArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let site = site(args)?;
     let mut decoded = Decoded::default();
+    // Whether there is a decoder doesn't depend on a file: it is told before one is read.
+    if let Err(fault) = decode_recording(args.dialect, args.source, &[], &site) {
+        writeln!(std::io::stderr(), "tieline: {fault}")?;
+        return Ok(ExitCode::from(EXIT_NO_DECODER));
+    }
     for file in &args.files {
         let bytes =
             std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
-        match decode_recording(args.dialect, args.source, &bytes, &site) {
-            Ok(more) => decoded.add(more),
-            Err(fault) => {
-                writeln!(std::io::stderr(), "tieline: {fault}")?;
-                return Ok(ExitCode::from(EXIT_NO_DECODER));
-            }
-        }
+        decoded.add(decode_recording(args.dialect, args.source, &bytes, &site)?);
     }
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &decoded_json(&decoded))?;
+        serde_json::to_writer_pretty(&mut *out, &show::decoded_json(&decoded))?;
         writeln!(out)?;
     } else {
-        table(&decoded, &site.time_zone, out)?;
+        show::print(&decoded, &site.time_zone, out)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,10 @@
 //!
 //! Plays every built-in recording, three texts and an event nobody understands, waits until all have ended, and shows
 //! each one's end, a note in full and an explanation. Fails when any ended otherwise than it should.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a serde_json::Value that is read answers null for what isn't there"
+)]
 
 use super::recording::{self, Post};
 use super::{ask, explain, table};
@@ -56,7 +60,9 @@ struct Ended {
 }
 
 pub fn run(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let folder = Folder::make()?;
     let wrong = runtime.block_on(play(&folder.0, out))?;
     if args.keep {
@@ -71,11 +77,23 @@ pub fn run(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
 }
 
 async fn play(folder: &Path, out: &mut dyn Write) -> anyhow::Result<usize> {
-    let sandbox = Sandbox::start(SandboxOptions { listen: "127.0.0.1:0".to_owned(), ..SandboxOptions::default() }).await?;
+    let sandbox = Sandbox::start(SandboxOptions {
+        listen: "127.0.0.1:0".to_owned(),
+        ..SandboxOptions::default()
+    })
+    .await?;
     let config = write_files(folder, sandbox.url())?;
-    let sources = Sources { etc: folder.join("etc"), env: Vec::new(), configs: vec![config] };
+    let sources = Sources {
+        etc: folder.join("etc"),
+        env: Vec::new(),
+        configs: vec![config],
+    };
     let settings = load::load(&sources).map_err(|faults| anyhow!("{faults}"))?;
-    writeln!(out, "A daemon and a practice Kustomer are running in {}.\n", folder.display())?;
+    writeln!(
+        out,
+        "A daemon and a practice Kustomer are running in {}.\n",
+        folder.display()
+    )?;
     let (stop, stopped) = watch::channel(false);
     let (started, starting) = oneshot::channel();
     let started = std::sync::Mutex::new(Some(started));
@@ -99,7 +117,9 @@ async fn play(folder: &Path, out: &mut dyn Write) -> anyhow::Result<usize> {
 async fn tell(running: &Running, sandbox: &Sandbox, out: &mut dyn Write) -> anyhow::Result<usize> {
     let mut posted = Vec::new();
     for played in recordings().into_iter().chain(own_events()) {
-        let id = post(running, &played).await.with_context(|| played.what.clone())?;
+        let id = post(running, &played)
+            .await
+            .with_context(|| played.what.clone())?;
         posted.push((played, id));
     }
     wait(running).await?;
@@ -112,7 +132,12 @@ async fn tell(running: &Running, sandbox: &Sandbox, out: &mut dyn Write) -> anyh
         .map(|row| {
             let mark = if row.right { "" } else { "WRONG " };
             let id = row.id.get(..8).unwrap_or(&row.id).to_owned();
-            vec![row.what.clone(), id, format!("{mark}{}", row.end), row.why.clone()]
+            vec![
+                row.what.clone(),
+                id,
+                format!("{mark}{}", row.end),
+                row.why.clone(),
+            ]
         })
         .collect();
     table::write(out, &["played", "event", "end", "why"], &rows)?;
@@ -120,7 +145,10 @@ async fn tell(running: &Running, sandbox: &Sandbox, out: &mut dyn Write) -> anyh
     writeln!(
         out,
         "\n{} posts became {} conversations with {} notes in Kustomer, in {} requests.",
-        rows.len(), counts.conversations, counts.notes, counts.requests
+        rows.len(),
+        counts.conversations,
+        counts.notes,
+        counts.requests
     )?;
     show_one(running, sandbox, &ended, out).await?;
     writeln!(
@@ -133,15 +161,33 @@ async fn tell(running: &Running, sandbox: &Sandbox, out: &mut dyn Write) -> anyh
     Ok(ended.iter().filter(|row| !row.right).count())
 }
 
-async fn show_one(running: &Running, sandbox: &Sandbox, ended: &[Ended], out: &mut dyn Write) -> anyhow::Result<()> {
-    let Some(shown) = ended.iter().find(|row| row.what.starts_with(SHOWN)) else { return Ok(()) };
+async fn show_one(
+    running: &Running,
+    sandbox: &Sandbox,
+    ended: &[Ended],
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let Some(shown) = ended.iter().find(|row| row.what.starts_with(SHOWN)) else {
+        return Ok(());
+    };
     let explained = explained(running, &shown.id).await?;
-    let conversation = explained["integrations"][0]["delivery"]["conversation"].as_str().unwrap_or_default();
+    let conversation = explained["integrations"][0]["delivery"]["conversation"]
+        .as_str()
+        .unwrap_or_default();
     let notes = sandbox.notes();
-    let of_it = |note: &&Value| note["relationships"]["conversation"]["data"]["id"].as_str() == Some(conversation);
-    let note = notes.iter().find(of_it).context("the call's note is not in Kustomer")?;
+    let of_it = |note: &&Value| {
+        note["relationships"]["conversation"]["data"]["id"].as_str() == Some(conversation)
+    };
+    let note = notes
+        .iter()
+        .find(of_it)
+        .context("the call's note is not in Kustomer")?;
     writeln!(out, "\nThe note of {SHOWN}:\n")?;
-    for line in note["attributes"]["body"].as_str().unwrap_or_default().lines() {
+    for line in note["attributes"]["body"]
+        .as_str()
+        .unwrap_or_default()
+        .lines()
+    {
         writeln!(out, "    {line}")?;
     }
     writeln!(out, "\nWhy it was logged (`tieline explain`):\n")?;
@@ -156,12 +202,21 @@ fn recordings() -> Vec<Played> {
         let expected: Value = serde_json::from_slice(expected).unwrap_or_default();
         let call = &expected["calls"][0];
         let logged = call["type"] != "internal" && !call["other_party"].is_null();
-        let right: &[&str] = if logged { &["logged", "joined"] } else { &["filtered"] };
+        let right: &[&str] = if logged {
+            &["logged", "joined"]
+        } else {
+            &["filtered"]
+        };
         for (index, post) in recording::posts(http).into_iter().enumerate() {
             // The module's default encodings lose the call's own quotes: nothing can read those posts.
             let lost = name.ends_with("default-encodings") && post.body.starts_with(b"cdr=%7B");
             let right: &[&str] = if lost { &["dead"] } else { right };
-            all.push(Played { what: format!("{name} {}", index + 1), pbx: "hq", post, right });
+            all.push(Played {
+                what: format!("{name} {}", index + 1),
+                pbx: "hq",
+                post,
+                right,
+            });
         }
     }
     all
@@ -175,10 +230,32 @@ fn own_events() -> Vec<Played> {
     };
     let ours = "+4921155500100";
     let events: [(&str, Value, &[&str]); 4] = [
-        ("text from a customer", text("m1", "in", "+49 171 1234567", ours, "Hello, is my order ready?"), &["logged"]),
-        ("text to a customer", text("m2", "out", ours, "0171 1234567", "Yes, it is ready."), &["logged"]),
-        ("text from somebody new", text("m3", "in", "+4915198765432", ours, "Do you deliver?"), &["logged"]),
-        ("an unknown event", json!({"event": "fax.received", "id": "f1"}), &["dead"]),
+        (
+            "text from a customer",
+            text(
+                "m1",
+                "in",
+                "+49 171 1234567",
+                ours,
+                "Hello, is my order ready?",
+            ),
+            &["logged"],
+        ),
+        (
+            "text to a customer",
+            text("m2", "out", ours, "0171 1234567", "Yes, it is ready."),
+            &["logged"],
+        ),
+        (
+            "text from somebody new",
+            text("m3", "in", "+4915198765432", ours, "Do you deliver?"),
+            &["logged"],
+        ),
+        (
+            "an unknown event",
+            json!({"event": "fax.received", "id": "f1"}),
+            &["dead"],
+        ),
     ];
     let played = |(what, body, right): (&str, Value, &'static [&'static str])| Played {
         what: what.to_owned(),
@@ -196,9 +273,17 @@ fn own_events() -> Vec<Played> {
 
 async fn post(running: &Running, played: &Played) -> anyhow::Result<String> {
     use base64::Engine as _;
-    let query = played.post.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+    let query = played
+        .post
+        .query
+        .as_ref()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
     let proof = match played.pbx {
-        "hq" => format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("fs:{PASSWORD}"))),
+        "hq" => format!(
+            "Basic {}",
+            base64::engine::general_purpose::STANDARD.encode(format!("fs:{PASSWORD}"))
+        ),
         _ => format!("Bearer {TOKEN}"),
     };
     let mut request = Request::builder()
@@ -210,13 +295,20 @@ async fn post(running: &Running, played: &Played) -> anyhow::Result<String> {
         request = request.header("content-type", kind);
     }
     let request = request.body(Full::new(Bytes::from(played.post.body.clone())))?;
-    let answer = ask::send(TcpStream::connect(running.address).await?, request).await?.ok()?;
-    answer["id"].as_str().map(str::to_owned).context("the answer names no event id")
+    let answer = ask::send(TcpStream::connect(running.address).await?, request)
+        .await?
+        .ok()?;
+    answer["id"]
+        .as_str()
+        .map(str::to_owned)
+        .context("the answer names no event id")
 }
 
 async fn wait(running: &Running) -> anyhow::Result<()> {
     for _ in 0..LOOKS_MAX {
-        let status = ask::ask(&running.admin, Method::GET, "/status", None).await?.ok()?;
+        let status = ask::ask(&running.admin, Method::GET, "/status", None)
+            .await?
+            .ok()?;
         if status["events"]["in_flight"] == 0 {
             return Ok(());
         }
@@ -228,25 +320,51 @@ async fn wait(running: &Running) -> anyhow::Result<()> {
 async fn end_of(running: &Running, played: Played, id: String) -> anyhow::Result<Ended> {
     let explained = explained(running, &id).await?;
     let ends = explained["ends"].as_array().context("no ends")?;
-    let end = ends.iter().find(|end| end["event"] == id.as_str()).context("the event has no end")?;
+    let end = ends
+        .iter()
+        .find(|end| end["event"] == id.as_str())
+        .context("the event has no end")?;
     let word = end["end"].as_str().unwrap_or_default().to_owned();
     let decided = explained["integrations"][0]["decided_by"].as_str();
-    let call = explained["call"]["type"].as_str().or(explained["text"].is_object().then_some("text"));
+    let call = explained["call"]["type"]
+        .as_str()
+        .or(explained["text"].is_object().then_some("text"));
     let why = match end["why"].as_str() {
         Some(why) => why.to_owned(),
-        None => format!("{}; {}", call.unwrap_or_default(), decided.unwrap_or_default()),
+        None => format!(
+            "{}; {}",
+            call.unwrap_or_default(),
+            decided.unwrap_or_default()
+        ),
     };
     let right = played.right.contains(&word.as_str());
-    Ok(Ended { what: played.what, id, end: word, why, right })
+    Ok(Ended {
+        what: played.what,
+        id,
+        end: word,
+        why,
+        right,
+    })
 }
 
 async fn explained(running: &Running, id: &str) -> anyhow::Result<Value> {
-    ask::ask(&running.admin, Method::GET, &format!("/explain?of={id}"), None).await?.ok()
+    ask::ask(
+        &running.admin,
+        Method::GET,
+        &format!("/explain?of={id}"),
+        None,
+    )
+    .await?
+    .ok()
 }
 
 /// Writes the demo's configuration and secrets.
 fn write_files(folder: &Path, kustomer: &str) -> anyhow::Result<PathBuf> {
-    for (name, secret) in [("hq-password", PASSWORD), ("script-token", TOKEN), ("kustomer-key", SANDBOX_KEY)] {
+    for (name, secret) in [
+        ("hq-password", PASSWORD),
+        ("script-token", TOKEN),
+        ("kustomer-key", SANDBOX_KEY),
+    ] {
         std::fs::write(folder.join(name), secret)?;
     }
     let config = folder.join("demo.toml");
@@ -291,7 +409,11 @@ struct Folder(PathBuf);
 impl Folder {
     fn make() -> anyhow::Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
-        let unique = format!("tieline-demo-{}-{:08x}", std::process::id(), fastrand::u32(..));
+        let unique = format!(
+            "tieline-demo-{}-{:08x}",
+            std::process::id(),
+            fastrand::u32(..)
+        );
         let path = std::env::temp_dir().join(unique);
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))

@@ -1,4 +1,8 @@
 //! `tieline explain`: why a call, text or event was or wasn't logged.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a serde_json::Value that is read answers null for what isn't there"
+)]
 
 use super::{ConfigArgs, ask, table};
 use clap::Args;
@@ -20,7 +24,11 @@ pub struct ExplainArgs {
 
 pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?;
-    let answer = ask::get(&settings.daemon.admin, &format!("/explain?of={}", ask::segment(&args.what)))?.ok()?;
+    let answer = ask::get(
+        &settings.daemon.admin,
+        &format!("/explain?of={}", ask::segment(&args.what)),
+    )?
+    .ok()?;
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
     } else {
@@ -39,29 +47,57 @@ pub fn print(explained: &Value, out: &mut dyn Write) -> io::Result<()> {
     }
     let call = &explained["call"];
     if call.is_object() {
-        let reason = call["reason"].as_str().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        let party = call["other_party"].as_str().or_else(|| call["other_party_raw"].as_str()).unwrap_or("-");
+        let reason = call["reason"]
+            .as_str()
+            .map(|reason| format!(" ({reason})"))
+            .unwrap_or_default();
+        let party = call["other_party"]
+            .as_str()
+            .or_else(|| call["other_party_raw"].as_str())
+            .unwrap_or("-");
         let connected = call["connected_number"].as_str().unwrap_or("-");
-        writeln!(out, "{}{reason}, other party {party}, our number {connected}", word(call, "type"))?;
+        writeln!(
+            out,
+            "{}{reason}, other party {party}, our number {connected}",
+            word(call, "type")
+        )?;
         timeline(&explained["legs"], out)?;
     }
     let text = &explained["text"];
     if text.is_object() {
-        writeln!(out, "text {}, from {} to {}", word(text, "direction"), word(text, "from"), word(text, "to"))?;
+        writeln!(
+            out,
+            "text {}, from {} to {}",
+            word(text, "direction"),
+            word(text, "from"),
+            word(text, "to")
+        )?;
     }
     for integration in explained["integrations"].as_array().into_iter().flatten() {
         rules(integration, out)?;
     }
     for end in explained["ends"].as_array().into_iter().flatten() {
-        let why = end["why"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
-        writeln!(out, "event {} {}{why}", word(end, "event"), word(end, "end"))?;
+        let why = end["why"]
+            .as_str()
+            .map(|why| format!(": {why}"))
+            .unwrap_or_default();
+        writeln!(
+            out,
+            "event {} {}{why}",
+            word(end, "event"),
+            word(end, "end")
+        )?;
     }
     Ok(())
 }
 
 fn timeline(legs: &Value, out: &mut dyn Write) -> io::Result<()> {
     let time = |leg: &Value, key: &str| {
-        leg[key].as_str().and_then(|time| time.get(11..19)).unwrap_or("-").to_owned()
+        leg[key]
+            .as_str()
+            .and_then(|time| time.get(11..19))
+            .unwrap_or("-")
+            .to_owned()
     };
     let rows: Vec<Vec<String>> = legs
         .as_array()
@@ -70,29 +106,61 @@ fn timeline(legs: &Value, out: &mut dyn Write) -> io::Result<()> {
         .map(|leg| {
             let cause = leg["cause"].as_str().unwrap_or("-").to_owned();
             let times = ["started", "answered", "ended"].map(|key| time(leg, key));
-            [vec![format!("  {}", word(leg, "party"))], times.to_vec(), vec![cause]].concat()
+            [
+                vec![format!("  {}", word(leg, "party"))],
+                times.to_vec(),
+                vec![cause],
+            ]
+            .concat()
         })
         .collect();
     if rows.is_empty() {
         return Ok(());
     }
-    table::write(out, &["  leg (times in UTC)", "started", "answered", "ended", "cause"], &rows)
+    table::write(
+        out,
+        &[
+            "  leg (times in UTC)",
+            "started",
+            "answered",
+            "ended",
+            "cause",
+        ],
+        &rows,
+    )
 }
 
 fn rules(integration: &Value, out: &mut dyn Write) -> io::Result<()> {
     let end = integration["end"]["end"].as_str().unwrap_or("no end yet");
-    writeln!(out, "{}: {end}; decided by {}", word(integration, "integration"), word(integration, "decided_by"))?;
+    writeln!(
+        out,
+        "{}: {end}; decided by {}",
+        word(integration, "integration"),
+        word(integration, "decided_by")
+    )?;
     let rows: Vec<Vec<String>> = integration["rules"]
         .as_array()
         .into_iter()
         .flatten()
-        .map(|rule| vec![format!("  {}", word(rule, "rule")), word(rule, "outcome"), word(rule, "detail")])
+        .map(|rule| {
+            vec![
+                format!("  {}", word(rule, "rule")),
+                word(rule, "outcome"),
+                word(rule, "detail"),
+            ]
+        })
         .collect();
     table::write(out, &["  rule", "outcome", "what it saw"], &rows)?;
     let delivery = &integration["delivery"];
     if delivery.is_object() {
         let id = |key: &str| delivery[key].as_str().unwrap_or("-").to_owned();
-        writeln!(out, "  customer {}, conversation {}, note {}", id("customer"), id("conversation"), id("note"))?;
+        writeln!(
+            out,
+            "  customer {}, conversation {}, note {}",
+            id("customer"),
+            id("conversation"),
+            id("note")
+        )?;
         if let Some(fault) = delivery["fault"].as_str() {
             writeln!(out, "  last fault: {fault}; next try {}", id("next_try"))?;
         }

@@ -89,12 +89,19 @@ pub struct Exit {
 
 impl ConfigArgs {
     pub fn sources(&self) -> Sources {
-        Sources { etc: PathBuf::from(ETC), env: std::env::vars().collect(), configs: self.configs.clone() }
+        Sources {
+            etc: PathBuf::from(ETC),
+            env: std::env::vars().collect(),
+            configs: self.configs.clone(),
+        }
     }
 
     /// The settings in force, or every fault at once with exit code 78.
     pub fn load(&self) -> Result<Settings, Exit> {
-        load::load(&self.sources()).map_err(|faults: Faults| Exit { code: EXIT_CONFIG, text: faults.to_string() })
+        load::load(&self.sources()).map_err(|faults: Faults| Exit {
+            code: EXIT_CONFIG,
+            text: faults.to_string(),
+        })
     }
 }
 
@@ -117,7 +124,13 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         // `tieline … | head` closes the pipe early: that is the reader's right, no failure.
         Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
         other => {
-            out.flush().or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })?;
+            out.flush().or_else(|error| {
+                if error.kind() == io::ErrorKind::BrokenPipe {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            })?;
             other
         }
     }
@@ -125,14 +138,20 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// The exit code an error asks for.
 pub fn exit_code_of(error: &anyhow::Error) -> u8 {
-    error.downcast_ref::<Exit>().map_or(EXIT_FAILED, |exit| exit.code)
+    error
+        .downcast_ref::<Exit>()
+        .map_or(EXIT_FAILED, |exit| exit.code)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// A runtime for subcommands that ask the daemon or Kustomer: one thread is plenty.
 pub(crate) fn small_runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }

@@ -16,9 +16,13 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
     trace::start(std::env::var("TIELINE_LOG").ok().as_deref(), under_systemd);
     let settings = args.config.load()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let config = args.config.clone();
-    let outcome = runtime.block_on(app::run(settings, move || config.load().map_err(|exit| exit.text)));
+    let outcome = runtime.block_on(app::run(settings, move || {
+        config.load().map_err(|exit| exit.text)
+    }));
     systemd::stopping();
     // Blocking work left over (none is expected) must not hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

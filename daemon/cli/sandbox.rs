@@ -14,15 +14,34 @@ pub struct SandboxArgs {
 }
 
 pub fn run(args: &SandboxArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let options = SandboxOptions { listen: args.listen.clone(), ..SandboxOptions::default() };
+    let options = SandboxOptions {
+        listen: args.listen.clone(),
+        ..SandboxOptions::default()
+    };
     let rows = [
         ["[[kustomer]] url", &format!("\"http://{}\"", args.listen)],
-        ["api_key_file", &format!("a file that holds: {}", sandbox::SANDBOX_KEY)],
-        ["what was logged", &format!("curl -s http://{}/_sandbox/dump", args.listen)],
-        ["make it fail", &format!("curl -s http://{}/_sandbox/faults", args.listen)],
+        [
+            "api_key_file",
+            &format!("a file that holds: {}", sandbox::SANDBOX_KEY),
+        ],
+        [
+            "what was logged",
+            &format!("curl -s http://{}/_sandbox/dump", args.listen),
+        ],
+        [
+            "make it fail",
+            &format!("curl -s http://{}/_sandbox/faults", args.listen),
+        ],
     ];
-    writeln!(out, "A practice Kustomer. It forgets everything when it stops (Ctrl-C).")?;
-    table::write(out, &["setting", "value"], &rows.map(|row| row.map(str::to_owned).to_vec()))?;
+    writeln!(
+        out,
+        "A practice Kustomer. It forgets everything when it stops (Ctrl-C)."
+    )?;
+    table::write(
+        out,
+        &["setting", "value"],
+        &rows.map(|row| row.map(str::to_owned).to_vec()),
+    )?;
     out.flush()?;
     small_runtime()?.block_on(async {
         tokio::select! {

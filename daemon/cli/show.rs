@@ -2,6 +2,7 @@
 //! Used by the commands.
 
 use super::decode::{Decoded, DecodedCall};
+use super::table;
 use crate::calls::picture::{address, call_json, seconds, text_json};
 use crate::terms::party::{Contact, Party};
 use crate::terms::text::Text;
@@ -26,89 +27,85 @@ pub fn decoded_json(decoded: &Decoded) -> Value {
     })
 }
 
+/// The columns of [`call_row`].
+const CALL_HEAD: [&str; 8] = [
+    "started",
+    "result",
+    "other party",
+    "our number",
+    "agent",
+    "wait",
+    "talk",
+    "call",
+];
+
+/// The columns of [`text_row`].
+const TEXT_HEAD: [&str; 6] = ["at", "text", "from", "to", "body", "id"];
+
 /// For people; times in `zone`.
-pub fn table(decoded: &Decoded, zone: &TimeZone, out: &mut dyn Write) -> std::io::Result<()> {
-    let local = &|time: Timestamp| {
-        time.to_zoned(zone.clone())
-            .strftime("%Y-%m-%d %H:%M:%S")
-            .to_string()
-    };
-    let mut rows = vec![
-        [
-            "started",
-            "result",
-            "other party",
-            "our number",
-            "agent",
-            "wait",
-            "talk",
-            "call",
-        ]
-        .map(str::to_owned),
-    ];
-    for DecodedCall { call, open } in &decoded.calls {
-        let reason = call
-            .reason
-            .map(|reason| format!(", {}", reason.words()))
-            .unwrap_or_default();
-        let open = open
-            .map(|why| format!(" (incomplete: {why})"))
-            .unwrap_or_default();
-        rows.push([
-            local(call.started),
-            format!("{}{reason}{open}", call.call_type.words()),
-            person(&call.other),
-            call.connected
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), ToString::to_string),
-            call.agent
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), ToString::to_string),
-            format!("{:.1} s", seconds(call.wait)),
-            format!("{:.1} s", seconds(call.talk)),
-            call.key.id.clone(),
-        ]);
+pub fn print(decoded: &Decoded, zone: &TimeZone, out: &mut dyn Write) -> std::io::Result<()> {
+    if !decoded.calls.is_empty() {
+        let rows: Vec<_> = decoded
+            .calls
+            .iter()
+            .map(|call| call_row(call, zone))
+            .collect();
+        table::write(out, &CALL_HEAD, &rows)?;
     }
-    if rows.len() > 1 {
-        columns(&rows, out)?;
+    if !decoded.texts.is_empty() {
+        let rows: Vec<_> = decoded
+            .texts
+            .iter()
+            .map(|text| text_row(text, zone))
+            .collect();
+        table::write(out, &TEXT_HEAD, &rows)?;
     }
-    texts(&decoded.texts, local, out)?;
     for post in &decoded.undecoded {
         writeln!(out, "post {} gave nothing: {}", post.post, post.why)?;
     }
-    let (calls, texts, rest) = (
-        decoded.calls.len(),
-        decoded.texts.len(),
-        decoded.undecoded.len(),
-    );
+    let (calls, texts) = (decoded.calls.len(), decoded.texts.len());
+    let rest = decoded.undecoded.len();
     writeln!(
         out,
-        "{calls} calls, {texts} texts, {rest} posts not understood"
+        "calls: {calls}, texts: {texts}, posts that gave nothing: {rest}"
     )
 }
 
-fn texts(
-    texts: &[Text],
-    local: &dyn Fn(Timestamp) -> String,
-    out: &mut dyn Write,
-) -> std::io::Result<()> {
-    let mut rows = vec![["at", "text", "from", "to", "body", "id"].map(str::to_owned)];
-    for text in texts {
-        let body = text.body.replace(char::is_control, " ");
-        rows.push([
-            local(text.at),
-            text.direction.word().to_owned(),
-            address(&text.from),
-            address(&text.to),
-            body,
-            text.key.id.clone(),
-        ]);
-    }
-    if rows.len() > 1 {
-        columns(&rows, out)
-    } else {
-        Ok(())
-    }
+fn call_row(DecodedCall { call, open }: &DecodedCall, zone: &TimeZone) -> Vec<String> {
+    let reason = call
+        .reason
+        .map(|reason| format!(", {}", reason.words()))
+        .unwrap_or_default();
+    let open = open
+        .map(|why| format!(" (incomplete: {why})"))
+        .unwrap_or_default();
+    let or_dash = |said: Option<String>| said.unwrap_or_else(|| "-".to_owned());
+    vec![
+        local(call.started, zone),
+        format!("{}{reason}{open}", call.call_type.words()),
+        person(&call.other),
+        or_dash(call.connected.as_ref().map(ToString::to_string)),
+        or_dash(call.agent.as_ref().map(ToString::to_string)),
+        format!("{:.1} s", seconds(call.wait)),
+        format!("{:.1} s", seconds(call.talk)),
+        call.key.id.clone(),
+    ]
+}
+
+fn text_row(text: &Text, zone: &TimeZone) -> Vec<String> {
+    vec![
+        local(text.at, zone),
+        text.direction.word().to_owned(),
+        address(&text.from),
+        address(&text.to),
+        text.body.replace(char::is_control, " "),
+        text.key.id.clone(),
+    ]
+}
+
+fn local(time: Timestamp, zone: &TimeZone) -> String {
+    let local = time.to_zoned(zone.clone());
+    local.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 fn person(contact: &Contact) -> String {
@@ -122,22 +119,4 @@ fn person(contact: &Contact) -> String {
         Some(name) => format!("{address} {}", name.replace(char::is_control, " ")),
         None => address,
     }
-}
-
-/// Pads every column to its widest cell.
-fn columns<const N: usize>(rows: &[[String; N]], out: &mut dyn Write) -> std::io::Result<()> {
-    for row in rows {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let width = rows
-                .iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0);
-            line.push_str(&format!("{cell:width$}  "));
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
 }

@@ -17,7 +17,11 @@ pub fn write(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) -> io::Re
     Ok(())
 }
 
-fn line<'a>(out: &mut dyn Write, widths: &[usize], cells: impl Iterator<Item = &'a str>) -> io::Result<()> {
+fn line<'a>(
+    out: &mut dyn Write,
+    widths: &[usize],
+    cells: impl Iterator<Item = &'a str>,
+) -> io::Result<()> {
     let mut text = String::new();
     for (cell, width) in cells.zip(widths) {
         let pad = width.saturating_sub(cell.chars().count());

@@ -6,27 +6,25 @@ mod contacts;
 mod fields;
 mod kustomer;
 mod lists;
+mod pbx;
 
-use super::file::{AuthFile, DaemonFile, File, PbxFile};
+use super::file::{DaemonFile, File};
 use super::origin::Origins;
-use super::types::{
-    AdminAddress, Auth, DaemonSettings, HmacAlgorithm, IntakeLimits, PbxSettings, Settings,
-};
-use super::{patterns, read};
+use super::read;
+use super::types::{AdminAddress, DaemonSettings, IntakeLimits, PbxSettings, Settings};
 use crate::terms::number::NumberPlan;
-use crate::terms::party::Extensions;
 use fields::Fields;
-use ipnet::IpNet;
 use jiff::tz::TimeZone;
+use pbx::Home;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Late facts come within seconds; a longer wait only delays every note.
-const SETTLE_MAX: Duration = Duration::from_secs(10 * 60);
 /// What is kept grows the store; a year is more than anybody asks `explain` about.
-const KEEP: [Duration; 2] = [Duration::from_secs(3600), Duration::from_secs(366 * 24 * 3600)];
+const KEEP: [Duration; 2] = [
+    Duration::from_secs(3600),
+    Duration::from_secs(366 * 24 * 3600),
+];
 /// systemd kills a service that takes longer than 90 s to stop.
 const GRACE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(80)];
 const INTAKE_TIMEOUT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10 * 60)];
@@ -48,16 +46,40 @@ pub fn check(file: &File, places: &Places, origins: &mut Origins) -> Option<Sett
     let mut fields = Fields { origins, places };
     let daemon = daemon(&file.daemon, &mut fields);
     // Entries are checked under stand-ins, so that their own faults are reported beside the daemon's.
-    let plan = daemon.as_ref().map(|daemon| daemon.plan.clone()).or_else(|| NumberPlan::new("DE", None).ok())?;
-    let zone = daemon.as_ref().map_or(TimeZone::UTC, |daemon| daemon.time_zone.clone());
+    let plan = daemon
+        .as_ref()
+        .map(|daemon| daemon.plan.clone())
+        .or_else(|| NumberPlan::new("DE", None).ok())?;
+    let zone = daemon
+        .as_ref()
+        .map_or(TimeZone::UTC, |daemon| daemon.time_zone.clone());
     let listen = daemon.as_ref().map(|daemon| daemon.listen);
-    let home = Home { daemon: &file.daemon, plan: &plan, zone: &zone, listen };
-    let pbxs: Vec<Option<PbxSettings>> =
-        file.pbx.iter().map(|(name, pbx)| home.pbx(name, pbx, &mut fields)).collect();
-    let kustomers: Vec<_> =
-        file.kustomer.iter().map(|(name, one)| kustomer::kustomer(name, one, file, &plan, &mut fields)).collect();
-    let clients: Vec<_> = file.client.iter().map(|(name, one)| contacts::client(name, one, &mut fields)).collect();
-    let carddavs: Vec<_> = file.carddav.iter().map(|(name, one)| contacts::carddav(name, one, &mut fields)).collect();
+    let home = Home {
+        daemon: &file.daemon,
+        plan: &plan,
+        zone: &zone,
+        listen,
+    };
+    let pbxs: Vec<Option<PbxSettings>> = file
+        .pbx
+        .iter()
+        .map(|(name, pbx)| home.pbx(name, pbx, &mut fields))
+        .collect();
+    let kustomers: Vec<_> = file
+        .kustomer
+        .iter()
+        .map(|(name, one)| kustomer::kustomer(name, one, file, &plan, &mut fields))
+        .collect();
+    let clients: Vec<_> = file
+        .client
+        .iter()
+        .map(|(name, one)| contacts::client(name, one, &mut fields))
+        .collect();
+    let carddavs: Vec<_> = file
+        .carddav
+        .iter()
+        .map(|(name, one)| contacts::carddav(name, one, &mut fields))
+        .collect();
     agents(&file.agents, &mut fields);
     remark(file, &mut fields);
     Some(Settings {
@@ -75,7 +97,12 @@ pub fn check(file: &File, places: &Places, origins: &mut Origins) -> Option<Sett
 fn daemon(file: &DaemonFile, fields: &mut Fields<'_>) -> Option<DaemonSettings> {
     let listen = fields.socket("daemon.listen", &file.listen);
     let admin = admin(&file.admin, fields);
-    let plan = fields.plan("daemon.default_region", &file.default_region, "daemon.area_code", file.area_code.as_deref());
+    let plan = fields.plan(
+        "daemon.default_region",
+        &file.default_region,
+        "daemon.area_code",
+        file.area_code.as_deref(),
+    );
     let zone = fields.zone("daemon.time_zone", &file.time_zone);
     let intake = &file.intake;
     let at = |key: &str| format!("daemon.intake.{key}");
@@ -83,7 +110,11 @@ fn daemon(file: &DaemonFile, fields: &mut Fields<'_>) -> Option<DaemonSettings> 
     let limits = IntakeLimits {
         body_bytes: usize::try_from(body_bytes).unwrap_or(usize::MAX),
         connections: intake.connections,
-        header_timeout: fields.duration(&at("header_timeout"), &intake.header_timeout, INTAKE_TIMEOUT),
+        header_timeout: fields.duration(
+            &at("header_timeout"),
+            &intake.header_timeout,
+            INTAKE_TIMEOUT,
+        ),
         body_timeout: fields.duration(&at("body_timeout"), &intake.body_timeout, INTAKE_TIMEOUT),
         idle_timeout: fields.duration(&at("idle_timeout"), &intake.idle_timeout, INTAKE_TIMEOUT),
         queue: intake.queue,
@@ -116,7 +147,11 @@ fn admin(text: &str, fields: &mut Fields<'_>) -> Option<AdminAddress> {
     match address {
         Some(address) if address.ip().is_loopback() => Some(AdminAddress::Tcp(address)),
         Some(_) => {
-            fields.origins.fault(KEY, "whoever reaches this address rules the daemon: it must not leave the machine", ALLOWED);
+            fields.origins.fault(
+                KEY,
+                "whoever reaches this address rules the daemon: it must not leave the machine",
+                ALLOWED,
+            );
             None
         }
         None => {
@@ -126,121 +161,20 @@ fn admin(text: &str, fields: &mut Fields<'_>) -> Option<AdminAddress> {
     }
 }
 
-/// What phone systems take from `[daemon]`.
-struct Home<'a> {
-    daemon: &'a DaemonFile,
-    plan: &'a NumberPlan,
-    zone: &'a TimeZone,
-    /// None if it can't be read.
-    listen: Option<SocketAddr>,
-}
-
-impl Home<'_> {
-    fn pbx(&self, name: &str, file: &PbxFile, fields: &mut Fields<'_>) -> Option<PbxSettings> {
-        let path = format!("pbx.{name}");
-        let at = |key: &str| format!("{path}.{key}");
-        fields.need(&path, "dialect", file.dialect.as_ref());
-        fields.need(&path, "auth", file.auth.as_ref());
-        let auth = file.auth.as_ref().and_then(|auth| self.auth(&at("auth"), auth, fields));
-        let mut allow_from = Vec::new();
-        for (index, text) in file.allow_from.iter().enumerate() {
-            let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-            match network {
-                Ok(network) => allow_from.push(network),
-                Err(_) => {
-                    let place = format!("{}[{index}]", at("allow_from"));
-                    fields.wrong(&place, text, "is no network", "networks and addresses such as \"10.1.0.0/16\" or \"10.1.2.3\"");
-                }
-            }
-        }
-        let mut extensions = Vec::new();
-        for (index, text) in file.extensions.iter().enumerate() {
-            match patterns::extension(text) {
-                Ok(range) => extensions.push(range),
-                Err(fault) => fields.origins.fault(&format!("{}[{index}]", at("extensions")), fault.to_string(), ""),
-            }
-        }
-        let settle = fields.duration(&at("settle"), &file.settle, [Duration::ZERO, SETTLE_MAX]);
-        let plan = self.plan(&path, file, fields);
-        let time_zone = match &file.time_zone {
-            Some(zone) => fields.zone(&at("time_zone"), zone),
-            None => Some(self.zone.clone()),
-        };
-        Some(PbxSettings {
-            name: name.to_owned(),
-            dialect: file.dialect?,
-            auth: auth?,
-            allow_from,
-            extensions: Extensions(extensions),
-            settle,
-            plan: plan?,
-            time_zone: time_zone?,
-        })
-    }
-
-    /// The daemon's area code holds in the daemon's region alone.
-    fn plan(&self, path: &str, file: &PbxFile, fields: &mut Fields<'_>) -> Option<NumberPlan> {
-        let area_key = format!("{path}.area_code");
-        match (&file.region, &file.area_code) {
-            (None, None) => Some(self.plan.clone()),
-            (None, Some(area)) => {
-                fields.plan("daemon.default_region", &self.daemon.default_region, &area_key, Some(area))
-            }
-            (Some(region), area) => fields.plan(&format!("{path}.region"), region, &area_key, area.as_deref()),
-        }
-    }
-
-    fn auth(&self, path: &str, file: &AuthFile, fields: &mut Fields<'_>) -> Option<Auth> {
-        match file {
-            AuthFile::Basic { user, password_file } => {
-                let user = fields.need(path, "user", user.as_ref());
-                let password_file = fields.secret(path, "password_file", password_file.as_deref());
-                if user.is_some_and(|user| user.is_empty() || user.contains(':')) {
-                    fields.origins.fault(&format!("{path}.user"), "a user's name is not empty and has no colon (RFC 7617)", "");
-                }
-                Some(Auth::Basic { user: user?.clone(), password_file: password_file? })
-            }
-            AuthFile::Bearer { token_file } => {
-                let token_file = fields.secret(path, "token_file", token_file.as_deref());
-                Some(Auth::Bearer { token_file: token_file? })
-            }
-            AuthFile::Hmac { secret_file, header, algorithm } => {
-                let secret_file = fields.secret(path, "secret_file", secret_file.as_deref());
-                let header = fields.need(path, "header", header.as_ref());
-                let algorithm: Option<&HmacAlgorithm> = fields.need(path, "algorithm", algorithm.as_ref());
-                if let Some(header) = header.filter(|header| header.parse::<hyper::header::HeaderName>().is_err()) {
-                    fields.wrong(&format!("{path}.header"), header, "is no name of a header", "letters, digits and -, such as \"x-signature\"");
-                }
-                Some(Auth::Hmac { secret_file: secret_file?, header: header?.clone(), algorithm: *algorithm? })
-            }
-            AuthFile::Query { name, token_file } => {
-                let name = fields.need(path, "name", name.as_ref());
-                let token_file = fields.secret(path, "token_file", token_file.as_deref());
-                let plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-                if let Some(name) = name.filter(|name| !plain(name)) {
-                    fields.wrong(&format!("{path}.name"), name, "is no name of a parameter", "letters, digits, _, - and .");
-                }
-                Some(Auth::Query { name: name?.clone(), token_file: token_file? })
-            }
-            AuthFile::None {} => {
-                if self.listen.is_some_and(|listen| !listen.ip().is_loopback()) {
-                    let what = "without a proof anybody who reaches daemon.listen could write calls into Kustomer";
-                    fields.origins.fault(path, what, "kind = \"none\" only while daemon.listen is on loopback (127.0.0.1)");
-                }
-                Some(Auth::None)
-            }
-        }
-    }
-}
-
 fn agents(agents: &BTreeMap<String, String>, fields: &mut Fields<'_>) {
     for (extension, email) in agents {
         let path = format!("agents.{extension}");
         if extension.trim().is_empty() {
-            fields.origins.fault("agents", "an extension or login is empty", "");
+            fields
+                .origins
+                .fault("agents", "an extension or login is empty", "");
         }
         if !read::is_email(email) {
-            fields.origins.fault(&path, "this is no e-mail address", "the e-mail of a Kustomer user");
+            fields.origins.fault(
+                &path,
+                "this is no e-mail address",
+                "the e-mail of a Kustomer user",
+            );
         }
     }
 }
@@ -249,17 +183,31 @@ fn agents(agents: &BTreeMap<String, String>, fields: &mut Fields<'_>) {
 fn remark(file: &File, fields: &mut Fields<'_>) {
     let origins = &mut *fields.origins;
     for (key, value, what) in [
-        ("daemon.default_region", &file.daemon.default_region, "numbers written without + are read as that region's"),
-        ("daemon.time_zone", &file.daemon.time_zone, "notes show that zone's times"),
+        (
+            "daemon.default_region",
+            &file.daemon.default_region,
+            "numbers written without + are read as that region's",
+        ),
+        (
+            "daemon.time_zone",
+            &file.daemon.time_zone,
+            "notes show that zone's times",
+        ),
     ] {
         if !origins.is_set(key) {
-            origins.notes.push(format!("{key} is not set, so it is {value:?}: {what}"));
+            origins
+                .notes
+                .push(format!("{key} is not set, so it is {value:?}: {what}"));
         }
     }
     if file.pbx.is_empty() {
-        origins.notes.push("there is no [[pbx]]: nothing can post calls or texts".to_owned());
+        origins
+            .notes
+            .push("there is no [[pbx]]: nothing can post calls or texts".to_owned());
     }
     if file.kustomer.is_empty() {
-        origins.notes.push("there is no [[kustomer]]: calls and texts are kept, and logged nowhere".to_owned());
+        origins.notes.push(
+            "there is no [[kustomer]]: calls and texts are kept, and logged nowhere".to_owned(),
+        );
     }
 }

@@ -37,8 +37,14 @@ pub struct File {
 
 /// The defaults are those of the parts; repeated at the root they would only be in the way.
 fn without_default(schema: &mut Schema) {
-    if let Some(properties) = schema.get_mut("properties").and_then(|all| all.as_object_mut()) {
-        for property in properties.values_mut().filter_map(|one| one.as_object_mut()) {
+    if let Some(properties) = schema
+        .get_mut("properties")
+        .and_then(|all| all.as_object_mut())
+    {
+        for property in properties
+            .values_mut()
+            .filter_map(|one| one.as_object_mut())
+        {
             property.remove("default");
         }
     }
@@ -244,7 +250,9 @@ impl Default for KustomerFile {
             budget_window: "60s".to_owned(),
             timeout: "30s".to_owned(),
             land_time: "2s".to_owned(),
-            retry: ["5s", "30s", "2min", "10min", "30min", "1h"].map(str::to_owned).into(),
+            retry: ["5s", "30s", "2min", "10min", "30min", "1h"]
+                .map(str::to_owned)
+                .into(),
             retry_for: "72h".to_owned(),
             parallel: 4,
             calls: CallsFile::default(),
@@ -398,6 +406,9 @@ pub struct TextLogFile {
 
 impl Default for TextLogFile {
     fn default() -> Self {
-        Self { received: LogAs::Open, sent: LogAs::Done }
+        Self {
+            received: LogAs::Open,
+            sent: LogAs::Done,
+        }
     }
 }

@@ -9,7 +9,10 @@ pub enum Form<'a> {
     Words(Vec<&'a str>),
     Text,
     /// A whole number, both ends allowed.
-    Whole { min: i64, max: i64 },
+    Whole {
+        min: i64,
+        max: i64,
+    },
     Switch,
     /// A list of what the schema describes.
     List(&'a Schema),
@@ -29,7 +32,9 @@ impl Form<'_> {
             Self::Switch => "true or false".to_owned(),
             Self::List(_) => "a list in [ ]".to_owned(),
             Self::Table(_) => "a table, in { } or under a heading in [ ]".to_owned(),
-            Self::Kinds(_) => "a table such as { kind = \"bearer\", token_file = \"…\" }".to_owned(),
+            Self::Kinds(_) => {
+                "a table such as { kind = \"bearer\", token_file = \"…\" }".to_owned()
+            }
         }
     }
 }
@@ -37,10 +42,16 @@ impl Form<'_> {
 /// The form of `schema`; where it leaves a choice, the one that fits what was `found`.
 pub fn form<'a>(root: &'a Schema, schema: &'a Schema, found: &DeValue<'_>) -> Form<'a> {
     let schema = resolved(root, schema);
-    let choices = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Schema::as_array);
+    let choices = schema
+        .get("oneOf")
+        .or_else(|| schema.get("anyOf"))
+        .and_then(Schema::as_array);
     if let Some(choices) = choices {
-        let choices: Vec<&Schema> =
-            choices.iter().map(|one| resolved(root, one)).filter(|one| type_name(one) != "null").collect();
+        let choices: Vec<&Schema> = choices
+            .iter()
+            .map(|one| resolved(root, one))
+            .filter(|one| type_name(one) != "null")
+            .collect();
         let words: Vec<&str> = choices.iter().flat_map(|one| words(one)).collect();
         if !words.is_empty() {
             return Form::Words(words);
@@ -48,8 +59,12 @@ pub fn form<'a>(root: &'a Schema, schema: &'a Schema, found: &DeValue<'_>) -> Fo
         if choices.iter().all(|one| kind_word(one).is_some()) {
             return Form::Kinds(choices);
         }
-        let fitting = choices.iter().find(|one| found.is_table() == (type_name(one) == "object"));
-        return fitting.or(choices.first()).map_or(Form::Text, |one| form(root, one, found));
+        let fitting = choices
+            .iter()
+            .find(|one| found.is_table() == (type_name(one) == "object"));
+        return fitting
+            .or(choices.first())
+            .map_or(Form::Text, |one| form(root, one, found));
     }
     let words = words(schema);
     if !words.is_empty() {
@@ -57,7 +72,10 @@ pub fn form<'a>(root: &'a Schema, schema: &'a Schema, found: &DeValue<'_>) -> Fo
     }
     let bound = |key: &str| schema.get(key).and_then(Schema::as_i64);
     match type_name(schema) {
-        "integer" => Form::Whole { min: bound("minimum").unwrap_or(0), max: bound("maximum").unwrap_or(i64::MAX) },
+        "integer" => Form::Whole {
+            min: bound("minimum").unwrap_or(0),
+            max: bound("maximum").unwrap_or(i64::MAX),
+        },
         "boolean" => Form::Switch,
         "array" => schema.get("items").map_or(Form::Text, Form::List),
         "object" => Form::Table(schema),
@@ -67,19 +85,29 @@ pub fn form<'a>(root: &'a Schema, schema: &'a Schema, found: &DeValue<'_>) -> Fo
 
 /// The schema that a `$ref` leads to, else itself.
 pub fn resolved<'a>(root: &'a Schema, schema: &'a Schema) -> &'a Schema {
-    let name = schema.get("$ref").and_then(Schema::as_str).and_then(|path| path.strip_prefix("#/$defs/"));
-    name.and_then(|name| root.get("$defs")?.get(name)).unwrap_or(schema)
+    let name = schema
+        .get("$ref")
+        .and_then(Schema::as_str)
+        .and_then(|path| path.strip_prefix("#/$defs/"));
+    name.and_then(|name| root.get("$defs")?.get(name))
+        .unwrap_or(schema)
 }
 
 /// The keys of a table, without `kind`'s own.
 pub fn keys(schema: &Schema) -> Vec<&str> {
     let properties = schema.get("properties").and_then(Schema::as_object);
-    properties.map(|all| all.keys().map(String::as_str).collect()).unwrap_or_default()
+    properties
+        .map(|all| all.keys().map(String::as_str).collect())
+        .unwrap_or_default()
 }
 
 /// The word that `kind` must be in a table of this schema.
 pub fn kind_word(schema: &Schema) -> Option<&str> {
-    schema.get("properties")?.get("kind")?.get("const")?.as_str()
+    schema
+        .get("properties")?
+        .get("kind")?
+        .get("const")?
+        .as_str()
 }
 
 /// `"newest", "oldest", "skip"`.
@@ -116,13 +144,17 @@ fn words(schema: &Schema) -> Vec<&str> {
         return vec![word];
     }
     let list = schema.get("enum").and_then(Schema::as_array);
-    list.map(|list| list.iter().filter_map(Schema::as_str).collect()).unwrap_or_default()
+    list.map(|list| list.iter().filter_map(Schema::as_str).collect())
+        .unwrap_or_default()
 }
 
 /// The type; of an optional key the one that isn't `null`.
 fn type_name(schema: &Schema) -> &str {
     match schema.get("type") {
-        Some(Schema::Array(types)) => types.iter().filter_map(Schema::as_str).find(|name| *name != "null"),
+        Some(Schema::Array(types)) => types
+            .iter()
+            .filter_map(Schema::as_str)
+            .find(|name| *name != "null"),
         other => other.and_then(Schema::as_str),
     }
     .unwrap_or_default()

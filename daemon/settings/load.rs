@@ -39,7 +39,7 @@ const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 /// Where settings come from. Nothing else is looked at: tests touch neither /etc nor the process's environment.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// Folder of tieline.toml and conf.d; need not exist.
+    /// Folder of tieline.toml and conf.d; need not exist. Empty: none.
     pub etc: PathBuf,
     /// The environment; of it `TIELINE_*` and `CREDENTIALS_DIRECTORY` are used.
     pub env: Vec<(String, String)>,
@@ -68,24 +68,45 @@ fn load_with(sources: &Sources, secrets: bool) -> Result<Settings, Faults> {
     let mut origins = Origins::default();
     let schema = schema();
     let etc = absolute(&sources.etc);
-    origins.open(Layer { name: "defaults".to_owned(), dir: etc.clone(), kind: LayerKind::Defaults });
-    let mut merged = merge(Figment::new(), shape::read(DEFAULTS, false, &schema, &mut origins));
+    origins.open(Layer {
+        name: "defaults".to_owned(),
+        dir: etc.clone(),
+        kind: LayerKind::Defaults,
+    });
+    let mut merged = merge(
+        Figment::new(),
+        shape::read(DEFAULTS, false, &schema, &mut origins),
+    );
     for file in etc_files(&sources.etc, &mut origins) {
         merged = merge(merged, read_file(&file, &schema, &mut origins));
     }
-    merged = merge(merged, read_environment(sources, &etc, &schema, &mut origins));
+    merged = merge(
+        merged,
+        read_environment(sources, &etc, &schema, &mut origins),
+    );
     for file in &sources.configs {
         merged = merge(merged, read_file(file, &schema, &mut origins));
     }
     let file = merged.extract::<File>().unwrap_or_else(|errors| {
         // The schema lets through only what can be read: a fault here has been reported there, or is ours.
         for error in errors {
-            origins.missing(&error.path.join("."), "this is missing or can't be read", "");
+            origins.missing(
+                &error.path.join("."),
+                "this is missing or can't be read",
+                "",
+            );
         }
         File::default()
     });
-    let credentials = sources.env.iter().find(|(name, _)| name == CREDENTIALS_VARIABLE);
-    let places = check::Places { etc, credentials: credentials.map(|(_, dir)| PathBuf::from(dir)), secrets };
+    let credentials = sources
+        .env
+        .iter()
+        .find(|(name, _)| name == CREDENTIALS_VARIABLE);
+    let places = check::Places {
+        etc,
+        credentials: credentials.map(|(_, dir)| PathBuf::from(dir)),
+        secrets,
+    };
     let settings = check::check(&file, &places, &mut origins);
     let notes = std::mem::take(&mut origins.notes);
     match (origins.into_faults(), settings) {
@@ -100,6 +121,9 @@ fn merge(merged: Figment, layer: Dict) -> Figment {
 
 /// tieline.toml if it is there, then conf.d/*.toml by name.
 fn etc_files(etc: &Path, origins: &mut Origins) -> Vec<PathBuf> {
+    if etc.as_os_str().is_empty() {
+        return Vec::new();
+    }
     let first = etc.join("tieline.toml");
     let mut files: Vec<PathBuf> = first.exists().then_some(first).into_iter().collect();
     let folder = etc.join("conf.d");
@@ -113,14 +137,26 @@ fn etc_files(etc: &Path, origins: &mut Origins) -> Vec<PathBuf> {
             files.extend(more);
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => origins.fault_in(&folder.display().to_string(), None, "", format!("can't be read: {error}")),
+        Err(error) => origins.fault_in(
+            &folder.display().to_string(),
+            None,
+            "",
+            format!("can't be read: {error}"),
+        ),
     }
     files
 }
 
 fn read_file(file: &Path, schema: &Schema, origins: &mut Origins) -> Dict {
-    let dir = absolute(file).parent().map(Path::to_owned).unwrap_or_default();
-    origins.open(Layer { name: file.display().to_string(), dir, kind: LayerKind::File });
+    let dir = absolute(file)
+        .parent()
+        .map(Path::to_owned)
+        .unwrap_or_default();
+    origins.open(Layer {
+        name: file.display().to_string(),
+        dir,
+        kind: LayerKind::File,
+    });
     match read_text(file) {
         Ok(text) => shape::read(&text, false, schema, origins),
         Err((line, what)) => {
@@ -137,12 +173,21 @@ pub(super) fn read_text(file: &Path) -> Result<String, (usize, String)> {
         .and_then(|open| open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
         .map_err(|error| (0, format!("can't be read: {error}")))?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
-        return Err((0, format!("is larger than {FILE_BYTES_MAX} bytes; is it the right file?")));
+        return Err((
+            0,
+            format!("is larger than {FILE_BYTES_MAX} bytes; is it the right file?"),
+        ));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let good = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let good = error
+            .as_bytes()
+            .iter()
+            .take(error.utf8_error().valid_up_to());
         let line = good.filter(|byte| **byte == b'\n').count() + 1;
-        (line, "this is not UTF-8 text; save the file as UTF-8".to_owned())
+        (
+            line,
+            "this is not UTF-8 text; save the file as UTF-8".to_owned(),
+        )
     })
 }
 
@@ -150,13 +195,17 @@ pub(super) fn read_text(file: &Path) -> Result<String, (usize, String)> {
 fn read_environment(sources: &Sources, etc: &Path, schema: &Schema, origins: &mut Origins) -> Dict {
     let (mut names, mut lines, mut secret) = (Vec::new(), String::new(), Vec::new());
     for (name, value) in &sources.env {
-        let Some(rest) = name.strip_prefix(PREFIX).filter(|_| name != LOG_VARIABLE) else { continue };
+        let Some(rest) = name.strip_prefix(PREFIX).filter(|_| name != LOG_VARIABLE) else {
+            continue;
+        };
         let key = rest.to_ascii_lowercase();
         if !key.contains(SEPARATOR) {
             if shape::is_secret(&key) {
                 secret.push(name.clone());
             } else {
-                let note = format!("{name} is not used: a setting is written as {PREFIX}DAEMON{SEPARATOR}LISTEN");
+                let note = format!(
+                    "{name} is not used: a setting is written as {PREFIX}DAEMON{SEPARATOR}LISTEN"
+                );
                 origins.notes.push(note);
             }
             continue;
@@ -171,7 +220,12 @@ fn read_environment(sources: &Sources, etc: &Path, schema: &Schema, origins: &mu
         kind: LayerKind::Environment(names),
     });
     for name in secret {
-        origins.fault_in(&name, None, "", "secrets are not taken from the environment: name a file that holds it");
+        origins.fault_in(
+            &name,
+            None,
+            "",
+            "secrets are not taken from the environment: name a file that holds it",
+        );
     }
     shape::read(&lines, true, schema, origins)
 }

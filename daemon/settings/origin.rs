@@ -5,6 +5,9 @@ use super::fault::{Fault, Faults};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+/// Before the names of numbers in a path.
+const LABELS: &str = ".labels.";
+
 /// What a layer is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LayerKind {
@@ -94,7 +97,13 @@ impl Origins {
     }
 
     /// A fault in a file that is no layer (a number list).
-    pub fn fault_in(&mut self, file: &str, line: Option<usize>, key: &str, what: impl Into<String>) {
+    pub fn fault_in(
+        &mut self,
+        file: &str,
+        line: Option<usize>,
+        key: &str,
+        what: impl Into<String>,
+    ) {
         let fault = Fault {
             file: file.to_owned(),
             line,
@@ -113,14 +122,18 @@ impl Origins {
     /// Whether an administrator set `path`, or anything below it.
     pub fn is_set(&self, path: &str) -> bool {
         let below = |key: &str| {
-            key.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            key.strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
         let by_hand = |place: &Place| {
-            self.layers.get(place.layer).is_some_and(|layer| layer.kind != LayerKind::Defaults)
+            self.layers
+                .get(place.layer)
+                .is_some_and(|layer| layer.kind != LayerKind::Defaults)
         };
-        self.places.range(path.to_owned()..).take_while(|(key, _)| key.starts_with(path)).any(
-            |(key, place)| below(key) && by_hand(place),
-        )
+        self.places
+            .range(path.to_owned()..)
+            .take_while(|(key, _)| key.starts_with(path))
+            .any(|(key, place)| below(key) && by_hand(place))
     }
 
     /// The folder that a relative path written at `path` starts from.
@@ -137,7 +150,8 @@ impl Origins {
             fault.key.is_empty() || !broken.contains(&(fault.file.clone(), fault.line))
         });
         self.faults.sort_by(|(layer, fault), (other_layer, other)| {
-            (layer, &fault.file, fault.line).cmp(&(other_layer, &other.file, other.line))
+            let place = (layer, &fault.file, fault.line, &fault.key);
+            place.cmp(&(other_layer, &other.file, other.line, &other.key))
         });
         let mut faults: Vec<Fault> = self.faults.into_iter().map(|(_, fault)| fault).collect();
         faults.dedup();
@@ -148,7 +162,10 @@ impl Origins {
         let layer = self.layers.get(place.layer);
         let (file, line) = match layer.map(|layer| (&layer.name, &layer.kind)) {
             Some((name, LayerKind::Environment(variables))) => {
-                let variable = place.line.checked_sub(1).and_then(|index| variables.get(index));
+                let variable = place
+                    .line
+                    .checked_sub(1)
+                    .and_then(|index| variables.get(index));
                 (variable.unwrap_or(name).clone(), None)
             }
             Some((name, LayerKind::Defaults | LayerKind::File)) => {
@@ -156,7 +173,18 @@ impl Origins {
             }
             None => (String::new(), None),
         };
-        let fault = Fault { file, line, key: key.to_owned(), what, allowed: allowed.to_owned() };
+        // The keys of labels are numbers, which are not repeated; the line leads there.
+        let key = key
+            .find(LABELS)
+            .and_then(|at| key.get(..at + LABELS.len() - 1))
+            .unwrap_or(key);
+        let fault = Fault {
+            file,
+            line,
+            key: key.to_owned(),
+            what,
+            allowed: allowed.to_owned(),
+        };
         self.faults.push((place.layer, fault));
     }
 

@@ -19,7 +19,9 @@ pub fn duration(text: &str) -> Option<Duration> {
 /// `64 MiB`, `500 kB`, `1024`.
 pub fn bytes(text: &str) -> Option<u64> {
     let text = text.trim();
-    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (count, unit) = text.split_at_checked(unit_at)?;
     let factor: u64 = match unit.trim() {
         "" | "B" => 1,
@@ -36,7 +38,10 @@ pub fn bytes(text: &str) -> Option<u64> {
 
 /// A duration as one writes it: `1h 30m`.
 pub fn duration_words(duration: Duration) -> String {
-    SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |duration| format!("{duration:#}"))
+    SignedDuration::try_from(duration).map_or_else(
+        |_| format!("{duration:?}"),
+        |duration| format!("{duration:#}"),
+    )
 }
 
 /// Why an address can't be used.
@@ -71,7 +76,11 @@ pub fn url(text: &str) -> Result<Uri, UrlFault> {
 /// As [`url`], without a path: `https://acme.api.kustomerapp.com`, without a slash at its end.
 pub fn origin(text: &str) -> Result<Uri, UrlFault> {
     let uri = url(text)?;
-    if uri.path_and_query().is_some_and(|path| path.as_str() != "/") || text.contains('#') {
+    if uri
+        .path_and_query()
+        .is_some_and(|path| path.as_str() != "/")
+        || text.contains('#')
+    {
         return Err(UrlFault::Path);
     }
     Ok(uri)
@@ -79,8 +88,15 @@ pub fn origin(text: &str) -> Result<Uri, UrlFault> {
 
 /// Whether a URL stays on this machine.
 pub fn is_loopback(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    let host = uri
+        .host()
+        .unwrap_or_default()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// `127.0.0.1:8480`, `[::1]:8480`.
@@ -90,7 +106,8 @@ pub fn socket(text: &str) -> Option<SocketAddr> {
 
 /// Whether Kustomer takes the tag: `^[0-9a-zA-ZÀ-ÿ_/<>\-.]{1}[0-9a-zA-ZÀ-ÿ _/<>\-.]{0,63}$` (its OpenAPI description).
 pub fn is_tag(text: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || ('À'..='ÿ').contains(&c) || "_/<>-.".contains(c);
+    let fits =
+        |c: char| c.is_ascii_alphanumeric() || ('À'..='ÿ').contains(&c) || "_/<>-.".contains(c);
     let mut chars = text.chars();
     chars.next().is_some_and(fits)
         && chars.all(|c| fits(c) || c == ' ')
@@ -100,7 +117,9 @@ pub fn is_tag(text: &str) -> bool {
 /// Whether `text` is the label of a host: an organisation's name in `https://ORG.kustomerapp.com`.
 pub fn is_host_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
 }
@@ -108,5 +127,80 @@ pub fn is_host_label(text: &str) -> bool {
 /// One @ with something on both sides; Kustomer decides the rest.
 pub fn is_email(text: &str) -> bool {
     let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
-    plain && text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.') && !host.contains('@'))
+    plain
+        && text.split_once('@').is_some_and(|(user, host)| {
+            !user.is_empty() && host.contains('.') && !host.contains('@')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_as_people_write_them() {
+        let table = [
+            ("5s", Some(5_000)),
+            ("2min", Some(120_000)),
+            ("1h 30m", Some(5_400_000)),
+            ("30d", Some(2_592_000_000)),
+            ("30 days", Some(2_592_000_000)),
+            ("250ms", Some(250)),
+            ("0s", Some(0)),
+            ("-1s", None),
+            ("5", None),
+            ("1 month", None),
+            ("", None),
+        ];
+        for (text, millis) in table {
+            let expected = millis.map(Duration::from_millis);
+            assert_eq!(duration(text), expected, "{text:?}");
+        }
+        let table = [
+            ("64 MiB", Some(64 << 20)),
+            ("64MiB", Some(64 << 20)),
+            ("500 kB", Some(500_000)),
+            ("1024", Some(1024)),
+            ("1.5 MiB", None),
+            ("MiB", None),
+            ("99999999999 GiB", None),
+            ("1 mib", None),
+        ];
+        for (text, size) in table {
+            assert_eq!(bytes(text), size, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_go_over_https_or_stay_here() {
+        let table = [
+            ("https://acme.api.kustomerapp.com", Ok(())),
+            ("https://acme.api.kustomerapp.com/", Ok(())),
+            ("http://127.0.0.1:9000", Ok(())),
+            ("http://[::1]:9000", Ok(())),
+            ("http://localhost:9000", Ok(())),
+            ("http://10.0.0.1", Err(UrlFault::Plain)),
+            ("http://127.0.0.1.example", Err(UrlFault::Plain)),
+            ("https://u:p@a.example", Err(UrlFault::Secret)),
+            ("https://a.example/v1", Err(UrlFault::Path)),
+            ("https://a.example?x=1", Err(UrlFault::Path)),
+            ("ftp://a.example", Err(UrlFault::Form)),
+            ("a.example", Err(UrlFault::Form)),
+            ("", Err(UrlFault::Form)),
+        ];
+        for (text, expected) in table {
+            assert_eq!(origin(text).map(drop), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn tags_are_those_that_kustomer_takes() {
+        for good in ["phone", "VIP <1>", "Größe", "a/b-c.d_e", "-"] {
+            assert!(is_tag(good), "{good:?}");
+        }
+        for bad in ["", " a", "#a", "a+b", "a:b", "a\n", "Łódź"] {
+            assert!(!is_tag(bad), "{bad:?}");
+        }
+        assert!(is_tag(&"a".repeat(64)) && !is_tag(&"a".repeat(65)));
+    }
 }

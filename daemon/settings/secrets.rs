@@ -39,22 +39,32 @@ pub fn locate(written: &str, dir: &Path, etc: &Path, credentials: Option<&Path>)
         return beside;
     }
     let credential = credentials.into_iter().flat_map(|folder| {
-        [folder.join(path), folder.join(format!("{CREDENTIAL_PREFIX}{written}"))]
+        [
+            folder.join(path),
+            folder.join(format!("{CREDENTIAL_PREFIX}{written}")),
+        ]
     });
     let candidates = credential.chain([beside.clone(), etc.join(CREDENTIALS_FOLDER).join(path)]);
-    candidates.into_iter().find(|candidate| candidate.is_file()).unwrap_or(beside)
+    candidates
+        .into_iter()
+        .find(|candidate| candidate.is_file())
+        .unwrap_or(beside)
 }
 
 /// Whether `written` is a secret where the name of its file belongs. It must not be repeated then.
 pub fn looks_like_secret(written: &str) -> bool {
-    written.chars().count() > PATH_CHARS_MAX || written.starts_with("eyJ") || written.contains(char::is_control)
+    written.chars().count() > PATH_CHARS_MAX
+        || written.starts_with("eyJ")
+        || written.contains(char::is_control)
 }
 
 /// Whether the file can be used.
 pub fn probe(file: &Path) -> Option<Finding> {
     let shown = file.display();
     let mut bytes = Vec::new();
-    let limit = u64::try_from(SECRET_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    let limit = u64::try_from(SECRET_BYTES_MAX)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
     let read = fs::File::open(file).and_then(|open| {
         let meta = open.metadata()?;
         open.take(limit).read_to_end(&mut bytes)?;
@@ -62,21 +72,35 @@ pub fn probe(file: &Path) -> Option<Finding> {
     });
     let meta = match read {
         Ok(meta) => meta,
-        Err(error) => return Some(Finding::Unusable(format!("the file {shown} can't be read: {error}"))),
+        Err(error) => {
+            return Some(Finding::Unusable(format!(
+                "the file {shown} can't be read: {error}"
+            )));
+        }
     };
     if bytes.len() > SECRET_BYTES_MAX {
-        return Some(Finding::Unusable(format!("the file {shown} is over {SECRET_BYTES_MAX} bytes: is it the right one?")));
+        return Some(Finding::Unusable(format!(
+            "the file {shown} is over {SECRET_BYTES_MAX} bytes: is it the right one?"
+        )));
     }
     let Ok(text) = str::from_utf8(&bytes) else {
         return Some(Finding::Unusable(format!("the file {shown} is not text")));
     };
     if text.trim().is_empty() {
-        return Some(Finding::Unusable(format!("the file {shown} is empty: write the secret into it, and nothing else")));
+        return Some(Finding::Unusable(format!(
+            "the file {shown} is empty: write the secret into it, and nothing else"
+        )));
     }
     if text.trim_end().contains('\n') {
-        let what = format!("the file {shown} has several lines: write the secret into it, and nothing else");
+        let what = format!(
+            "the file {shown} has several lines: write the secret into it, and nothing else"
+        );
         return Some(Finding::Unusable(what));
     }
     let open_to_all = meta.permissions().mode() & WORLD_READABLE != 0;
-    open_to_all.then(|| Finding::Doubtful(format!("everybody on this machine can read {shown}: chmod o= {shown}")))
+    open_to_all.then(|| {
+        Finding::Doubtful(format!(
+            "everybody on this machine can read {shown}: chmod o= {shown}"
+        ))
+    })
 }

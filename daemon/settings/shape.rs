@@ -16,7 +16,16 @@ pub const ENTRIES: [&str; 4] = ["pbx", "kustomer", "client", "carddav"];
 
 /// Keys that would hold a secret. None is a setting.
 const SECRETS: [&str; 10] = [
-    "password", "passwd", "token", "secret", "key", "api_key", "apikey", "api_token", "secret_key", "auth_token",
+    "password",
+    "passwd",
+    "token",
+    "secret",
+    "key",
+    "api_key",
+    "apikey",
+    "api_token",
+    "secret_key",
+    "auth_token",
 ];
 
 /// Longest name of an entry: it is part of every id that Kustomer stores.
@@ -31,13 +40,23 @@ const KEYS_LISTED_MAX: usize = 24;
 
 /// Reads the text of one layer; `textual` if values are all strings that stand for what the key wants (environment).
 pub fn read(text: &str, textual: bool, root: &Schema, origins: &mut Origins) -> Dict {
-    let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-    let mut reading = Reading { root, origins, starts, textual, pinned: None };
+    let starts = std::iter::once(0)
+        .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+        .collect();
+    let mut reading = Reading {
+        root,
+        origins,
+        starts,
+        textual,
+        pinned: None,
+    };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let line = error.span().map_or(0, |span| reading.line(&span));
         let what = error.message().lines().next().unwrap_or_default();
-        reading.origins.unreadable(line, format!("this is no TOML: {what}"));
+        reading
+            .origins
+            .unreadable(line, format!("this is no TOML: {what}"));
     }
     reading.table("", root, table.get_ref())
 }
@@ -45,7 +64,9 @@ pub fn read(text: &str, textual: bool, root: &Schema, origins: &mut Origins) -> 
 /// Names of phone systems, integrations, clients and contact servers: they stand in addresses and ids.
 pub fn is_name(text: &str) -> bool {
     (1..=NAME_CHARS_MAX).contains(&text.len())
-        && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
 /// Whether a setting of this name would be a secret.
@@ -65,7 +86,8 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn line(&self, span: &Range<usize>) -> usize {
-        self.pinned.unwrap_or_else(|| self.starts.partition_point(|start| *start <= span.start))
+        self.pinned
+            .unwrap_or_else(|| self.starts.partition_point(|start| *start <= span.start))
     }
 
     fn table(&mut self, path: &str, schema: &'a Schema, table: &DeTable<'_>) -> Dict {
@@ -73,9 +95,15 @@ impl<'a> Reading<'a> {
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             let line = self.line(&key.span());
-            let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            let path = if path.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{path}.{name}")
+            };
             let known = schema.get("properties").and_then(|all| all.get(name));
-            let any = schema.get("additionalProperties").filter(|other| other.is_object());
+            let any = schema
+                .get("additionalProperties")
+                .filter(|other| other.is_object());
             let Some(wanted) = known.or(any) else {
                 self.unknown(&path, name, line, schema);
                 continue;
@@ -95,9 +123,16 @@ impl<'a> Reading<'a> {
     fn unknown(&mut self, path: &str, name: &str, line: usize, schema: &Schema) {
         let keys = keys(schema);
         if is_secret(name) {
-            let files: Vec<&str> =
-                keys.iter().copied().filter(|key| key.ends_with("_file") && !key.contains("template")).collect();
-            let instead = if files.is_empty() { "a key that ends in _file".to_owned() } else { files.join(", ") };
+            let files: Vec<&str> = keys
+                .iter()
+                .copied()
+                .filter(|key| key.ends_with("_file") && !key.contains("template"))
+                .collect();
+            let instead = if files.is_empty() {
+                "a key that ends in _file".to_owned()
+            } else {
+                files.join(", ")
+            };
             let what = format!(
                 "secrets are not written into settings, which are copied and shown: put it alone into a file and \
                  name that file with {instead}"
@@ -109,24 +144,46 @@ impl<'a> Reading<'a> {
             .map(|key| (strsim::damerau_levenshtein(key, name), *key))
             .filter(|(edits, key)| *edits <= TYPO_EDITS_MAX && *edits < key.len().max(2) / 2 + 1)
             .min();
+        if let Some((_, key)) = nearest {
+            // It is there, only misspelt: that it is missing is no second fault.
+            let meant = path.strip_suffix(name).unwrap_or_default();
+            self.origins.refused(&format!("{meant}{key}"));
+        }
         let what = match nearest {
             Some((_, key)) => format!("there is no such key; did you mean {key}?"),
             None => "there is no such key here".to_owned(),
         };
-        let allowed = if keys.len() > KEYS_LISTED_MAX { String::new() } else { keys.join(", ") };
+        let allowed = if keys.len() > KEYS_LISTED_MAX {
+            String::new()
+        } else {
+            keys.join(", ")
+        };
         self.origins.refuse(path, line, what, &allowed);
     }
 
     /// `[[pbx]]` and the like, as a table by name.
-    fn entries(&mut self, path: &str, schema: &'a Schema, line: usize, value: &Spanned<DeValue<'_>>) -> Option<Merged> {
-        let items = schema.get("items").map(|items| resolved(self.root, items))?;
+    fn entries(
+        &mut self,
+        path: &str,
+        schema: &'a Schema,
+        line: usize,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<Merged> {
+        let items = schema
+            .get("items")
+            .map(|items| resolved(self.root, items))?;
         let mut read = Dict::new();
         match value.get_ref() {
             // The environment has no lists of tables: TIELINE_PBX__HQ__SETTLE.
             DeValue::Table(named) if self.textual => {
                 for (name, entry) in named {
-                    let path = format!("{path}.{}", name.get_ref());
                     let line = self.line(&name.span());
+                    if !is_name(name.get_ref()) {
+                        let what = format!("{} is no name", quoted(name.get_ref()));
+                        self.origins.refuse(path, line, what, NAME_ALLOWED);
+                        continue;
+                    }
+                    let path = format!("{path}.{}", name.get_ref());
                     if let Some(value) = self.value(&path, items, line, entry) {
                         read.insert(name.get_ref().to_string(), value);
                     }
@@ -143,7 +200,9 @@ impl<'a> Reading<'a> {
                 }
             }
             _ => {
-                let what = format!("{path} is a list of entries: write [[{path}]] in double brackets, and its name below");
+                let what = format!(
+                    "{path} is a list of entries: write [[{path}]] in double brackets, and its name below"
+                );
                 self.origins.refuse(path, line, what, "");
                 return None;
             }
@@ -152,12 +211,19 @@ impl<'a> Reading<'a> {
     }
 
     /// The entry's name, or a place-holder that no name can be, so that the rest of a nameless entry is checked too.
-    fn entry_name(&mut self, path: &str, index: usize, read: &Dict, entry: &Spanned<DeValue<'_>>) -> String {
+    fn entry_name(
+        &mut self,
+        path: &str,
+        index: usize,
+        read: &Dict,
+        entry: &Spanned<DeValue<'_>>,
+    ) -> String {
         let stand_in = format!("#{}", index + 1);
         let line = self.line(&entry.span());
         let Some(name) = entry.get_ref().get("name") else {
             let what = format!("this [[{path}]] has no name");
-            self.origins.refuse(&format!("{path}.{stand_in}.name"), line, what, NAME_ALLOWED);
+            self.origins
+                .refuse(&format!("{path}.{stand_in}.name"), line, what, NAME_ALLOWED);
             return stand_in;
         };
         let line = self.line(&name.span());
@@ -166,18 +232,33 @@ impl<'a> Reading<'a> {
         };
         if !is_name(text) {
             let what = format!("{} is no name", quoted(text));
-            self.origins.refuse(&format!("{path}.{stand_in}.name"), line, what, NAME_ALLOWED);
+            self.origins
+                .refuse(&format!("{path}.{stand_in}.name"), line, what, NAME_ALLOWED);
             return stand_in;
         }
         if read.contains_key(text) {
-            let what = format!("this file has another [[{path}]] of the name {}", quoted(text));
-            self.origins.refuse(&format!("{path}.{stand_in}.name"), line, what, "each name once a file");
+            let what = format!(
+                "this file has another [[{path}]] of the name {}",
+                quoted(text)
+            );
+            self.origins.refuse(
+                &format!("{path}.{stand_in}.name"),
+                line,
+                what,
+                "each name once a file",
+            );
             return stand_in;
         }
         text.to_owned()
     }
 
-    fn value(&mut self, path: &str, schema: &'a Schema, line: usize, value: &Spanned<DeValue<'_>>) -> Option<Merged> {
+    fn value(
+        &mut self,
+        path: &str,
+        schema: &'a Schema,
+        line: usize,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<Merged> {
         let found = value.get_ref();
         let form = form(self.root, schema, found);
         if self.textual
@@ -185,7 +266,7 @@ impl<'a> Reading<'a> {
             && let DeValue::String(text) = found
             && !matches!(form, Form::Text | Form::Words(_))
         {
-            return self.from_text(path, schema, line, text);
+            return self.as_toml(path, schema, line, text);
         }
         self.origins.found(path, line);
         match (form, found) {
@@ -196,7 +277,12 @@ impl<'a> Reading<'a> {
                 let read = number.filter(|number| (min..=max).contains(number));
                 if read.is_none() {
                     let shown = number.map_or("this".to_owned(), |number| number.to_string());
-                    self.origins.refuse(path, line, format!("{shown} is out of range"), &form::range(min, max));
+                    self.origins.refuse(
+                        path,
+                        line,
+                        format!("{shown} is out of range"),
+                        &form::range(min, max),
+                    );
                 }
                 read.map(Merged::from)
             }
@@ -209,7 +295,9 @@ impl<'a> Reading<'a> {
                 }
                 Some(Merged::from(read))
             }
-            (Form::Table(schema), DeValue::Table(table)) => Some(Merged::from(self.table(path, schema, table))),
+            (Form::Table(schema), DeValue::Table(table)) => {
+                Some(Merged::from(self.table(path, schema, table)))
+            }
             (Form::Kinds(kinds), DeValue::Table(table)) => self.kind(path, line, &kinds, table),
             (form, found) => {
                 let what = format!("this is {}", form::type_words(found));
@@ -224,15 +312,31 @@ impl<'a> Reading<'a> {
             return Some(Merged::from(text));
         }
         let allowed = quoted_words(words);
-        self.origins.refuse(path, line, format!("{} is not one of {allowed}", quoted(text)), &allowed);
+        self.origins.refuse(
+            path,
+            line,
+            format!("{} is not one of {allowed}", quoted(text)),
+            &allowed,
+        );
         None
     }
 
     /// The text of an environment variable, as TOML.
-    fn from_text(&mut self, path: &str, schema: &'a Schema, line: usize, text: &str) -> Option<Merged> {
+    fn as_toml(
+        &mut self,
+        path: &str,
+        schema: &'a Schema,
+        line: usize,
+        text: &str,
+    ) -> Option<Merged> {
         let Ok(value) = DeValue::parse(text) else {
             let form = form(self.root, schema, &DeValue::Boolean(false));
-            self.origins.refuse(path, line, "this text can't be read as a value", &form.allowed());
+            self.origins.refuse(
+                path,
+                line,
+                "this text can't be read as a value",
+                &form.allowed(),
+            );
             return None;
         };
         self.pinned = Some(line);
@@ -242,14 +346,21 @@ impl<'a> Reading<'a> {
     }
 
     /// A table whose `kind` says which keys it has.
-    fn kind(&mut self, path: &str, line: usize, kinds: &[&'a Schema], table: &DeTable<'_>) -> Option<Merged> {
+    fn kind(
+        &mut self,
+        path: &str,
+        line: usize,
+        kinds: &[&'a Schema],
+        table: &DeTable<'_>,
+    ) -> Option<Merged> {
         let words: Vec<&str> = kinds.iter().filter_map(|kind| kind_word(kind)).collect();
         if self.textual && table.get("kind").is_none() {
             return Some(Merged::from(self.some_of_a_kind(path, kinds, table)));
         }
         let Some(kind) = table.get("kind") else {
             let kind = format!("{path}.kind");
-            self.origins.refuse(&kind, line, "kind is missing", &quoted_words(&words));
+            self.origins
+                .refuse(&kind, line, "kind is missing", &quoted_words(&words));
             self.origins.refused(path);
             return None;
         };
@@ -269,9 +380,14 @@ impl<'a> Reading<'a> {
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             let (path, line) = (format!("{path}.{name}"), self.line(&key.span()));
-            let wanted = kinds.iter().find_map(|kind| kind.get("properties")?.get(name));
+            let wanted = kinds
+                .iter()
+                .find_map(|kind| kind.get("properties")?.get(name));
             match wanted {
-                Some(wanted) => read.extend(self.value(&path, wanted, line, value).map(|value| (name.to_owned(), value))),
+                Some(wanted) => read.extend(
+                    self.value(&path, wanted, line, value)
+                        .map(|value| (name.to_owned(), value)),
+                ),
                 None => self.unknown(&path, name, line, kinds.first().unwrap_or(&self.root)),
             }
         }

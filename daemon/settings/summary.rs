@@ -2,8 +2,8 @@
 
 use super::read::duration_words;
 use super::types::{
-    AdminAddress, AnonymousPolicy, Auth, CallRules, Dialect, KustomerSettings, LogAs, NumberPattern, PbxSettings,
-    SeveralPolicy, Settings, TextRules, UnknownPolicy,
+    AdminAddress, AnonymousPolicy, Auth, CallRules, Dialect, KustomerSettings, LogAs,
+    NumberPattern, PbxSettings, Settings, SeveralPolicy, TextRules, UnknownPolicy,
 };
 use std::time::Duration;
 
@@ -16,15 +16,26 @@ pub fn summary(settings: &Settings) -> Vec<String> {
         AdminAddress::Tcp(address) => address.to_string(),
     };
     let mut lines = vec![
-        format!("daemon: listens on {}, admin on {admin}, keeps its state in {}", daemon.listen, daemon.state_dir.display()),
-        format!("daemon: times in {}, events kept for {}", daemon.time_zone_name, duration_words(daemon.keep)),
+        format!(
+            "daemon: listens on {}, admin on {admin}, keeps its state in {}",
+            daemon.listen,
+            daemon.state_dir.display()
+        ),
+        format!(
+            "daemon: times in {}, events kept for {}",
+            daemon.time_zone_name,
+            duration_words(daemon.keep)
+        ),
     ];
     lines.extend(settings.pbxs.iter().map(pbx));
     for kustomer in &settings.kustomers {
         lines.extend(integration(kustomer));
     }
     if !settings.agents.is_empty() {
-        lines.push(format!("agents: {} mapped to Kustomer users", settings.agents.len()));
+        lines.push(format!(
+            "agents: {} mapped to Kustomer users",
+            settings.agents.len()
+        ));
     }
     lines.extend(settings.notes.iter().map(|note| format!("note: {note}")));
     lines.extend(settings.later.iter().map(|later| format!("later: {later}")));
@@ -46,18 +57,32 @@ fn pbx(pbx: &PbxSettings) -> String {
     let from = if pbx.allow_from.is_empty() {
         "anywhere".to_owned()
     } else {
-        pbx.allow_from.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        pbx.allow_from
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
     };
-    format!("pbx {}: {dialect}, posts to /v1/pbx/{}/events from {from} with {proof}", pbx.name, pbx.name)
+    format!(
+        "pbx {}: {dialect}, posts to /v1/pbx/{}/events from {from} with {proof}",
+        pbx.name, pbx.name
+    )
 }
 
 fn integration(kustomer: &KustomerSettings) -> Vec<String> {
     let name = &kustomer.name;
     let state = if kustomer.active { "" } else { " (inactive)" };
-    let systems = if kustomer.pbx.is_empty() { "all phone systems".to_owned() } else { kustomer.pbx.join(", ") };
+    let systems = if kustomer.pbx.is_empty() {
+        "all phone systems".to_owned()
+    } else {
+        kustomer.pbx.join(", ")
+    };
     let (requests, searches) = (kustomer.requests_per_minute, kustomer.searches_per_minute);
     vec![
-        format!("kustomer {name}{state}: {} takes {systems}; {requests} requests and {searches} searches a minute", kustomer.url),
+        format!(
+            "kustomer {name}{state}: {} takes {systems}; {requests} requests and {searches} searches a minute",
+            kustomer.url
+        ),
         format!("kustomer {name} calls: {}", calls(&kustomer.calls)),
         format!("kustomer {name} texts: {}", texts(&kustomer.texts)),
     ]
@@ -66,9 +91,17 @@ fn integration(kustomer: &KustomerSettings) -> Vec<String> {
 fn calls(rules: &CallRules) -> String {
     let mut parts = vec![numbers(&rules.connected_numbers, &rules.ignore)];
     if rules.min_talk > Duration::ZERO {
-        parts.push(format!("talk of {} or more", duration_words(rules.min_talk)));
+        parts.push(format!(
+            "talk of {} or more",
+            duration_words(rules.min_talk)
+        ));
     }
-    let off: Vec<&str> = rules.log.iter().filter(|(_, log)| **log == LogAs::Off).map(|(key, _)| key.0).collect();
+    let off: Vec<&str> = rules
+        .log
+        .iter()
+        .filter(|(_, log)| **log == LogAs::Off)
+        .map(|(key, _)| key.0)
+        .collect();
     if !off.is_empty() {
         parts.push(format!("not {}", off.join(", ")));
     }
@@ -95,7 +128,10 @@ fn texts(rules: &TextRules) -> String {
     }
     parts.push(policies(rules.unknown, rules.several));
     if rules.window > Duration::ZERO {
-        parts.push(format!("one conversation per {}", duration_words(rules.window)));
+        parts.push(format!(
+            "one conversation per {}",
+            duration_words(rules.window)
+        ));
     }
     if rules.text_message {
         parts.push("with an sms message".to_owned());

@@ -75,7 +75,7 @@ impl Store {
             sha256: hex(&sum.finalize_reset()),
         };
         put(&mut out, &mut sum, &trailer)?;
-        out.flush().map_err(export)?;
+        out.flush().map_err(|error| export(&error))?;
         Ok(Exported { records })
     }
 
@@ -99,28 +99,28 @@ impl Store {
             let mut text = Vec::new();
             let read = std::io::Read::take(&mut from, LINE_BYTES_MAX)
                 .read_until(b'\n', &mut text)
-                .map_err(export)?;
+                .map_err(|error| export(&error))?;
             if read == 0 {
                 return Err(export("the trailer is missing: the file is cut short"));
             }
             match serde_json::from_slice(&text)
-                .map_err(|error| export(format!("line {}: {error}", records + 2)))?
+                .map_err(|error| export(&format!("line {}: {error}", records + 2)))?
             {
                 Line::Header {
                     tieline_store: FORMAT,
                 } if records == 0 => {}
                 Line::Header { tieline_store } => {
-                    return Err(export(format!("format {tieline_store} is not known")));
+                    return Err(export(&format!("format {tieline_store} is not known")));
                 }
                 Line::Record { tree, key, value } => {
                     let name = names.iter().find(|name| **name == tree);
                     let name = *name.ok_or_else(|| {
-                        export(format!("tree {tree:?} is not known to this tieline"))
+                        export(&format!("tree {tree:?} is not known to this tieline"))
                     })?;
                     group.push((
                         name,
-                        BASE64.decode(key).map_err(export)?,
-                        BASE64.decode(value).map_err(export)?,
+                        BASE64.decode(key).map_err(|error| export(&error))?,
+                        BASE64.decode(value).map_err(|error| export(&error))?,
                     ));
                     records += 1;
                 }
@@ -158,10 +158,10 @@ impl Store {
 }
 
 fn put(out: &mut impl Write, sum: &mut Sha256, line: &Line) -> Result<(), StoreFault> {
-    let mut text = serde_json::to_vec(line).map_err(export)?;
+    let mut text = serde_json::to_vec(line).map_err(|error| export(&error))?;
     text.push(b'\n');
     sum.update(&text);
-    out.write_all(&text).map_err(export)
+    out.write_all(&text).map_err(|error| export(&error))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -172,7 +172,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn export(why: impl ToString) -> StoreFault {
+fn export(why: &(impl ToString + ?Sized)) -> StoreFault {
     StoreFault::Export {
         why: why.to_string(),
     }

@@ -23,8 +23,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::time::Instant;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use writer::{Job, Work};
 
 /// sled's page cache. Small, because what is read often (the end of the journal, calls in flight) is little.
@@ -107,7 +107,8 @@ struct Pulse {
 }
 
 impl Store {
-    /// Opens the store in `dir`, which is created (mode 0700) if missing, and starts the writer thread.
+    /// Opens the store in `dir`, which is created (mode 0700) if missing, and starts the writer thread. Call it inside
+    /// a tokio runtime, whose task answers the jobs.
     ///
     /// # Errors
     /// `InUse`, `NotWritable` or `Damaged`, each with what to do.
@@ -139,11 +140,13 @@ impl Store {
             }),
         });
         let (queue, jobs) = mpsc::channel(options.queue.max(1));
+        let (written, answers) = mpsc::unbounded_channel();
+        tokio::spawn(writer::answer(answers));
         let writer = std::thread::Builder::new()
             .name("store writer".to_owned())
             .spawn({
                 let (shared, db) = (Arc::clone(&shared), db.clone());
-                move || writer::run(&shared, db, &file, next_piece, jobs)
+                move || writer::run(&shared, db, &file, next_piece, jobs, &written)
             })
             .map_err(not_writable)?;
         Ok(Self(Arc::new(Open {
@@ -277,7 +280,7 @@ impl Shared {
             }
             Err(StoreFault::DiskFull { .. }) if was_full => {}
             Err(fault @ StoreFault::DiskFull { .. }) => {
-                tracing::error!(%fault, "nothing is taken until there is space")
+                tracing::error!(%fault, "nothing is taken until there is space");
             }
             Err(fault) => {
                 if pulse.broken.is_none() {

@@ -33,7 +33,7 @@ pub trait Stored: Sized {
 impl<T: Record> Stored for T {
     fn to_bytes(&self, tree: &'static str) -> Result<Vec<u8>, StoreFault> {
         let mut bytes = T::VERSION.to_be_bytes().to_vec();
-        serde_json::to_writer(&mut bytes, self).map_err(|error| bad(tree, error))?;
+        serde_json::to_writer(&mut bytes, self).map_err(|error| bad(tree, error.to_string()))?;
         Ok(bytes)
     }
 
@@ -50,17 +50,17 @@ impl<T: Record> Stored for T {
             });
         }
         if version == T::VERSION {
-            return serde_json::from_slice(json).map_err(|error| bad(tree, error));
+            return serde_json::from_slice(json).map_err(|error| bad(tree, error.to_string()));
         }
-        let old = serde_json::from_slice(json).map_err(|error| bad(tree, error))?;
+        let old = serde_json::from_slice(json).map_err(|error| bad(tree, error.to_string()))?;
         T::upgrade(version, old).map_err(|why| bad(tree, why))
     }
 }
 
-pub(super) fn bad(tree: &'static str, why: impl ToString) -> StoreFault {
+pub(super) fn bad(tree: &'static str, why: impl Into<String>) -> StoreFault {
     StoreFault::BadRecord {
         tree,
-        why: why.to_string(),
+        why: why.into(),
     }
 }
 

@@ -167,8 +167,9 @@ impl Pieces {
     }
 
     pub(super) fn count(self) -> Result<u32, StoreFault> {
-        let piece = u64::try_from(PIECE_BYTES_MAX).map_err(|error| bad("pieces", error))?;
-        u32::try_from(self.bytes.div_ceil(piece)).map_err(|error| bad("pieces", error))
+        let piece =
+            u64::try_from(PIECE_BYTES_MAX).map_err(|error| bad("pieces", error.to_string()))?;
+        u32::try_from(self.bytes.div_ceil(piece)).map_err(|error| bad("pieces", error.to_string()))
     }
 }
 
@@ -194,7 +195,7 @@ pub(super) fn parse_head<'a>(name: &'static str, value: &'a [u8]) -> Result<Head
                 bytes: u64::from_be_bytes(*bytes),
             }))
         }
-        Some((kind, _)) => Err(bad(name, format_args!("its kind {kind} is not known"))),
+        Some((kind, _)) => Err(bad(name, format!("its kind {kind} is not known"))),
         None => Err(bad(name, "it is empty")),
     }
 }

@@ -74,6 +74,20 @@ impl Writes<'_> {
         self.put_bytes(tree.name, key, &value.to_bytes(tree.name)?)
     }
 
+    /// Writes a record under a key that holds none, which the caller knows: saves the look for an old value.
+    ///
+    /// # Errors
+    /// `BadRecord` if the value cannot be written down.
+    pub fn add<V: Stored>(
+        &mut self,
+        tree: &Tree<V>,
+        key: &[u8],
+        value: &V,
+    ) -> Result<(), StoreFault> {
+        self.stage(stored_key(tree.name, key), &value.to_bytes(tree.name)?);
+        Ok(())
+    }
+
     /// Removes a record if it is there.
     ///
     /// # Errors
@@ -93,9 +107,14 @@ impl Writes<'_> {
     ) -> Result<(), StoreFault> {
         let key = stored_key(name, key);
         self.remove_pieces(name, &key)?;
+        self.stage(key, value);
+        Ok(())
+    }
+
+    fn stage(&mut self, key: Vec<u8>, value: &[u8]) {
         if value.len() <= PIECE_BYTES_MAX {
             self.own.push((key, Some(whole(value).into())));
-            return Ok(());
+            return;
         }
         let number = self.group.next_piece;
         self.group.next_piece = number.saturating_add(1);
@@ -103,12 +122,9 @@ impl Writes<'_> {
             self.own
                 .push((piece_key(number, index), Some(piece.into())));
         }
-        let head = Pieces {
-            number,
-            bytes: u64::try_from(value.len()).unwrap_or(u64::MAX),
-        };
-        self.own.push((key, Some(head.to_bytes().into())));
-        Ok(())
+        let bytes = u64::try_from(value.len()).unwrap_or(u64::MAX);
+        self.own
+            .push((key, Some(Pieces { number, bytes }.to_bytes().into())));
     }
 
     fn remove_pieces(&mut self, name: &'static str, key: &[u8]) -> Result<(), StoreFault> {
@@ -205,6 +221,22 @@ where
     }
 }
 
+/// A group that is on disk (or isn't), to be answered.
+pub(super) struct Written {
+    jobs: Vec<Box<dyn Job>>,
+    verdict: Result<(), StoreFault>,
+}
+
+/// Answers the groups. A task of the runtime and not the writer thread, because waking hundreds of waiting tasks from
+/// outside the runtime costs a lock and often a system call each. Never more than the queue and one group wait here.
+pub(super) async fn answer(mut written: mpsc::UnboundedReceiver<Written>) {
+    while let Some(group) = written.recv().await {
+        for job in group.jobs {
+            job.answer(group.verdict.clone());
+        }
+    }
+}
+
 /// The thread's life: ends when every `Store` is gone and the queue is empty.
 pub(super) fn run(
     shared: &Arc<Shared>,
@@ -212,6 +244,7 @@ pub(super) fn run(
     file: &File,
     next_piece: u64,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
+    written: &mpsc::UnboundedSender<Written>,
 ) {
     let mut staged = Staged {
         db,
@@ -249,9 +282,11 @@ pub(super) fn run(
                 .jobs
                 .fetch_add(u64::try_from(ran.len()).unwrap_or(0), Relaxed);
             shared.end(&verdict);
-            for job in ran.drain(..) {
-                job.answer(verdict.clone());
-            }
+            // Gone only when the runtime is: then nobody waits.
+            let _ = written.send(Written {
+                jobs: std::mem::take(&mut ran),
+                verdict,
+            });
         }
     }
     let _ = write(shared, &mut staged, file);

@@ -1,6 +1,7 @@
 //! `POST /v1/pbx/{name}/events`: who sent it, is it whole, journal it, 202. Every other outcome is a problem that says
 //! what to do. `app.rs` merges these routes with the others and adds `unknown_path` as the fallback.
 
+use super::body::{oversized, read, refuse};
 use super::problem::{Extra, Problem};
 use super::proof::{Proof, ProofFault, Unproven};
 use super::server::Peer;
@@ -13,28 +14,20 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Request, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time;
 
 /// Bytes of all bodies held at once, from their first byte to the journal: what intake may use of the memory.
 const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bodies are counted in pieces of this size, as a semaphore's permits.
 const BODY_PIECE_BYTES: usize = 1024;
-/// A refused request's body is read and thrown away up to this size, so that the peer reads our answer (and can go on)
-/// instead of a reset; beyond it the connection is closed.
-const DRAIN_BYTES_MAX: usize = 256 * 1024;
-/// How long that may take.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 /// The query holds what a phone system appends, such as a call id; a longer one is no phone system's.
 const QUERY_BYTES_MAX: usize = 2048;
 const CONTENT_TYPE_BYTES_MAX: usize = 256;
@@ -315,54 +308,6 @@ fn hold<'a>(intake: &'a Intake, headers: &HeaderMap) -> Result<SemaphorePermit<'
         .map_err(|_| unavailable(&StoreFault::Busy))
 }
 
-async fn read(body: Body, limits: &IntakeLimits) -> Result<Bytes, Problem> {
-    match time::timeout(
-        limits.body_timeout,
-        Limited::new(body, limits.body_bytes).collect(),
-    )
-    .await
-    {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(oversized(limits.body_bytes).with(Extra::Close))
-        }
-        Ok(Err(_)) => {
-            let detail =
-                "the body ended before its length or is not in valid chunks; send it whole";
-            Err(Problem::new(StatusCode::BAD_REQUEST, "body-cut", detail).with(Extra::Close))
-        }
-        Err(_) => {
-            let detail = format!(
-                "the body was not there within {:?}; send it again",
-                limits.body_timeout
-            );
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow-body", detail).with(Extra::Close))
-        }
-    }
-}
-
-/// Answers a request whose body wasn't read. A peer that waits for `100 Continue` sends none; another's is read and
-/// thrown away within limits, because an answer before the end of the request may be lost in a reset.
-async fn refuse(problem: Problem, headers: &HeaderMap, body: Body) -> Response {
-    let waits = headers
-        .get(EXPECT)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    let drained = !waits && {
-        let drain = Limited::new(body, DRAIN_BYTES_MAX).collect();
-        time::timeout(DRAIN_TIME_MAX, drain)
-            .await
-            .is_ok_and(|read| read.is_ok())
-    };
-    let mut response = problem.into_response();
-    if !drained {
-        response.headers_mut().insert(
-            axum::http::header::CONNECTION,
-            HeaderValue::from_static("close"),
-        );
-    }
-    response
-}
-
 fn answer(accepted: Accepted) -> Response {
     let json = format!(
         "{{\"id\":\"{}\",\"repeat\":{}}}",
@@ -398,12 +343,6 @@ fn unknown_pbx() -> Problem {
 fn unproven(unproven: Unproven) -> Problem {
     let problem = Problem::new(StatusCode::UNAUTHORIZED, "wrong-proof", unproven.detail);
     problem.with(Extra::Challenge(unproven.challenge))
-}
-
-fn oversized(body_max: usize) -> Problem {
-    let detail =
-        format!("the body is larger than {body_max} bytes; send one event in each request");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "oversized", detail)
 }
 
 fn malformed(fault: Malformed) -> Problem {

@@ -19,7 +19,12 @@ pub fn rules(path: &str, file: &ContactsFile, all: &File, fields: &mut Fields<'_
     let phonebook = format!("{path}.phonebook");
     let known = file.phonebook == DIRECTORY || all.carddav.contains_key(&file.phonebook);
     if !known && !fields.origins.is_partial() {
-        let names: Vec<&str> = all.carddav.keys().map(String::as_str).filter(|name| !name.starts_with('#')).collect();
+        let names: Vec<&str> = all
+            .carddav
+            .keys()
+            .map(String::as_str)
+            .filter(|name| !name.starts_with('#'))
+            .collect();
         let allowed = [&[DIRECTORY], names.as_slice()].concat().join(", ");
         fields.wrong(&phonebook, &file.phonebook, "is no phone book", &allowed);
     }
@@ -39,14 +44,22 @@ pub fn client(name: &str, file: &ClientFile, fields: &mut Fields<'_>) -> Option<
     let path = format!("client.{name}");
     let token_file = fields.secret(&path, "token_file", file.token_file.as_deref());
     let may = fields.need(&path, "may", file.may.as_ref());
-    Some(ClientSettings { name: name.to_owned(), token_file: token_file?, may: may?.clone() })
+    Some(ClientSettings {
+        name: name.to_owned(),
+        token_file: token_file?,
+        may: may?.clone(),
+    })
 }
 
 /// `[[carddav]]`
 pub fn carddav(name: &str, file: &CardDavFile, fields: &mut Fields<'_>) -> Option<CardDavSettings> {
     let path = format!("carddav.{name}");
     if name == DIRECTORY {
-        fields.origins.fault(&format!("{path}.name"), "\"directory\" is the built-in phone book", "another name");
+        fields.origins.fault(
+            &format!("{path}.name"),
+            "\"directory\" is the built-in phone book",
+            "another name",
+        );
     }
     let url = fields.need(&path, "url", file.url.as_ref());
     if let Some(url) = url {
@@ -65,14 +78,24 @@ pub fn carddav(name: &str, file: &CardDavFile, fields: &mut Fields<'_>) -> Optio
 /// What is set and checked, but acted on by a later version only.
 pub fn later(file: &File, origins: &Origins) -> Vec<String> {
     let mut later = Vec::new();
-    for name in file.kustomer.keys().filter(|name| origins.is_set(&format!("kustomer.{name}.contacts"))) {
-        later.push(format!("[kustomer.contacts] of {name}: this version does not sync contacts yet"));
+    for name in file
+        .kustomer
+        .keys()
+        .filter(|name| origins.is_set(&format!("kustomer.{name}.contacts")))
+    {
+        later.push(format!(
+            "[kustomer.contacts] of {name}: this version does not sync contacts yet"
+        ));
     }
     for name in file.client.keys() {
-        later.push(format!("[[client]] {name}: this version has no contacts API yet"));
+        later.push(format!(
+            "[[client]] {name}: this version has no contacts API yet"
+        ));
     }
     for name in file.carddav.keys() {
-        later.push(format!("[[carddav]] {name}: this version does not use contact servers yet"));
+        later.push(format!(
+            "[[carddav]] {name}: this version does not use contact servers yet"
+        ));
     }
     later
 }

@@ -38,18 +38,34 @@ pub fn kustomer(
     let at = |key: &str| format!("{path}.{key}");
     let place = address(&path, file, fields);
     let api_key_file = fields.secret(&path, "api_key_file", file.api_key_file.as_deref());
-    lists::names(&at("pbx"), &file.pbx, all.pbx.keys(), "is no [[pbx]]", fields);
+    lists::names(
+        &at("pbx"),
+        &file.pbx,
+        all.pbx.keys(),
+        "is no [[pbx]]",
+        fields,
+    );
     lists::tag(&at("contact_tag"), &file.contact_tag, fields);
     let loopback = place.as_ref().is_some_and(|place| place.loopback);
-    let window = if loopback { [SANDBOX_WINDOW_MIN, BUDGET_WINDOW] } else { [BUDGET_WINDOW, BUDGET_WINDOW] };
+    let window = if loopback {
+        [SANDBOX_WINDOW_MIN, BUDGET_WINDOW]
+    } else {
+        [BUDGET_WINDOW, BUDGET_WINDOW]
+    };
     let budget_window = fields.duration(&at("budget_window"), &file.budget_window, window);
     let timeout = fields.duration(&at("timeout"), &file.timeout, TIMEOUT);
     let land_time = fields.duration(&at("land_time"), &file.land_time, LAND_TIME);
     if file.retry.is_empty() {
-        fields.origins.missing(&at("retry"), "there is no wait in the list", "one wait at least, such as [\"5s\", \"1h\"]");
+        fields.origins.missing(
+            &at("retry"),
+            "there is no wait in the list",
+            "one wait at least, such as [\"5s\", \"1h\"]",
+        );
     }
     let retry = file.retry.iter().enumerate();
-    let retry = retry.map(|(index, wait)| fields.duration(&format!("{path}.retry[{index}]"), wait, RETRY)).collect();
+    let retry = retry
+        .map(|(index, wait)| fields.duration(&format!("{path}.retry[{index}]"), wait, RETRY))
+        .collect();
     let retry_for = fields.duration(&at("retry_for"), &file.retry_for, RETRY_FOR);
     let calls = calls(&at("calls"), &file.calls, plan, fields);
     let texts = texts(&at("texts"), &file.texts, plan, fields);
@@ -93,20 +109,37 @@ fn address(path: &str, file: &KustomerFile, fields: &mut Fields<'_>) -> Option<A
             loopback: false,
         }),
         (Some(org), None) => {
-            fields.wrong(&org_key, org, "is no organisation", "ORG of https://ORG.kustomerapp.com: a-z, 0-9 and -");
+            fields.wrong(
+                &org_key,
+                org,
+                "is no organisation",
+                "ORG of https://ORG.kustomerapp.com: a-z, 0-9 and -",
+            );
             None
         }
         (None, Some(url)) => {
             let uri = fields.url(&url_key, read::origin(url))?;
             let url = url.trim().trim_end_matches('/').to_owned();
-            Some(Address { url, web_url: None, loopback: read::is_loopback(&uri) })
+            Some(Address {
+                url,
+                web_url: None,
+                loopback: read::is_loopback(&uri),
+            })
         }
         (Some(_), Some(_)) => {
-            fields.origins.fault(&url_key, "org and url are both set", "one of them: org, or url for another host");
+            fields.origins.fault(
+                &url_key,
+                "org and url are both set",
+                "one of them: org, or url for another host",
+            );
             None
         }
         (None, None) => {
-            fields.origins.missing(&org_key, "org is missing", "org = \"acme\", or url for another host");
+            fields.origins.missing(
+                &org_key,
+                "org is missing",
+                "org = \"acme\", or url for another host",
+            );
             None
         }
     }
@@ -117,9 +150,18 @@ fn calls(path: &str, file: &CallsFile, plan: &NumberPlan, fields: &mut Fields<'_
     lists::tags(&at("tags"), &file.tags, fields);
     let id = file.anonymous.as_str();
     let plain = id.len() <= CUSTOMER_ID_CHARS_MAX && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    let anonymous = if id == "skip" { AnonymousPolicy::Skip } else { AnonymousPolicy::Customer(id.to_owned()) };
+    let anonymous = if id == "skip" {
+        AnonymousPolicy::Skip
+    } else {
+        AnonymousPolicy::Customer(id.to_owned())
+    };
     if id.is_empty() || !plain {
-        fields.wrong(&at("anonymous"), id, "is neither a word nor an id", "\"skip\", or the id of one customer");
+        fields.wrong(
+            &at("anonymous"),
+            id,
+            "is neither a word nor an id",
+            "\"skip\", or the id of one customer",
+        );
     }
     let log = &file.log;
     let log_as = |call_type: CallType| match call_type {
@@ -131,16 +173,28 @@ fn calls(path: &str, file: &CallsFile, plan: &NumberPlan, fields: &mut Fields<'_
         CallType::Internal => log.internal,
     };
     CallRules {
-        connected_numbers: lists::numbers(&at("connected_numbers"), &file.connected_numbers, plan, fields),
+        connected_numbers: lists::numbers(
+            &at("connected_numbers"),
+            &file.connected_numbers,
+            plan,
+            fields,
+        ),
         ignore: lists::numbers(&at("ignore"), &file.ignore, plan, fields),
         min_talk: fields.duration(&at("min_talk"), &file.min_talk, [Duration::ZERO, DAY]),
         anonymous,
         unknown: file.unknown,
         several: file.several,
         voice_message: file.voice_message,
-        log: CallType::ALL.into_iter().map(|one| (one.into(), log_as(one))).collect(),
+        log: CallType::ALL
+            .into_iter()
+            .map(|one| (one.into(), log_as(one)))
+            .collect(),
         tags: file.tags.clone(),
-        note_template: note_template(&at("note_template_file"), file.note_template_file.as_deref(), fields),
+        note_template: note_template(
+            &at("note_template_file"),
+            file.note_template_file.as_deref(),
+            fields,
+        ),
         labels: lists::labels(&at("labels"), &file.labels, plan, fields),
     }
 }
@@ -161,7 +215,10 @@ fn note_template(path: &str, written: Option<&str>, fields: &mut Fields<'_>) -> 
     };
     let mut environment = minijinja::Environment::new();
     if let Err(error) = environment.add_template("note", &source) {
-        let what = format!("the template can't be used: {}", error.detail().unwrap_or("it is no minijinja template"));
+        let what = format!(
+            "the template can't be used: {}",
+            error.detail().unwrap_or("it is no minijinja template")
+        );
         fields.origins.fault_in(&shown, error.line(), path, what);
         return None;
     }
@@ -172,11 +229,20 @@ fn texts(path: &str, file: &TextsFile, plan: &NumberPlan, fields: &mut Fields<'_
     let at = |key: &str| format!("{path}.{key}");
     lists::tags(&at("tags"), &file.tags, fields);
     TextRules {
-        connected_numbers: lists::numbers(&at("connected_numbers"), &file.connected_numbers, plan, fields),
+        connected_numbers: lists::numbers(
+            &at("connected_numbers"),
+            &file.connected_numbers,
+            plan,
+            fields,
+        ),
         ignore: lists::numbers(&at("ignore"), &file.ignore, plan, fields),
         received: file.log.received,
         sent: file.log.sent,
-        window: fields.duration(&at("window"), &file.window, [Duration::ZERO, 30 * 24 * HOUR]),
+        window: fields.duration(
+            &at("window"),
+            &file.window,
+            [Duration::ZERO, 30 * 24 * HOUR],
+        ),
         text_message: file.text_message,
         unknown: file.unknown,
         several: file.several,

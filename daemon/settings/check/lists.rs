@@ -12,37 +12,57 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Most lines of a number list: every call is held against each.
 const PATTERNS_MAX: usize = 10_000;
 
-const TAG_ALLOWED: &str = "1 to 64 letters, digits, spaces and _ / < > - . (Kustomer takes no + # : in a tag)";
+const TAG_ALLOWED: &str =
+    "1 to 64 letters, digits, spaces and _ / < > - . (Kustomer takes no + # : in a tag)";
 
 /// The patterns of a list.
-pub fn numbers(path: &str, list: &NumberList, plan: &NumberPlan, fields: &mut Fields<'_>) -> Vec<NumberPattern> {
+pub fn numbers(
+    path: &str,
+    list: &NumberList,
+    plan: &NumberPlan,
+    fields: &mut Fields<'_>,
+) -> Vec<NumberPattern> {
     match list {
         NumberList::Here(lines) => {
             let mut patterns = Vec::new();
             for (index, line) in lines.iter().enumerate() {
                 match patterns::parse(line, plan) {
                     Ok(pattern) => patterns.push(pattern),
-                    Err(fault) => fields.origins.fault(&format!("{path}[{index}]"), fault.to_string(), allowed(fault)),
+                    Err(fault) => fields.origins.fault(
+                        &format!("{path}[{index}]"),
+                        fault.to_string(),
+                        allowed(fault),
+                    ),
                 }
             }
             if lines.len() > PATTERNS_MAX {
-                fields.origins.fault(path, format!("{} lines are too many", lines.len()), "10000 lines");
+                fields.origins.fault(
+                    path,
+                    format!("{} lines are too many", lines.len()),
+                    "10000 lines",
+                );
             }
             patterns
         }
         NumberList::Elsewhere(file) => {
             let key = format!("{path}.file");
             fields.need(path, "file", file.file.as_ref());
-            let Some(name) = &file.file else { return Vec::new() };
+            let Some(name) = &file.file else {
+                return Vec::new();
+            };
             let file = fields.path(&key, name);
             match read_text(&file) {
                 Ok(text) => lines(path, &file.display().to_string(), &text, plan, fields),
                 Err((0, what)) => {
-                    fields.origins.fault(&key, format!("{} {what}", file.display()), "");
+                    fields
+                        .origins
+                        .fault(&key, format!("{} {what}", file.display()), "");
                     Vec::new()
                 }
                 Err((line, what)) => {
-                    fields.origins.fault_in(&file.display().to_string(), Some(line), path, what);
+                    fields
+                        .origins
+                        .fault_in(&file.display().to_string(), Some(line), path, what);
                     Vec::new()
                 }
             }
@@ -51,20 +71,39 @@ pub fn numbers(path: &str, list: &NumberList, plan: &NumberPlan, fields: &mut Fi
 }
 
 /// One pattern a line; `#` starts a comment.
-fn lines(path: &str, file: &str, text: &str, plan: &NumberPlan, fields: &mut Fields<'_>) -> Vec<NumberPattern> {
+fn lines(
+    path: &str,
+    file: &str,
+    text: &str,
+    plan: &NumberPlan,
+    fields: &mut Fields<'_>,
+) -> Vec<NumberPattern> {
     let mut patterns = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
-        let written = line.split_once('#').map_or(line, |(before, _)| before).trim();
+        let written = line
+            .split_once('#')
+            .map_or(line, |(before, _)| before)
+            .trim();
         if written.is_empty() {
             continue;
         }
         match patterns::parse(written, plan) {
             Ok(pattern) => patterns.push(pattern),
-            Err(fault) => fields.origins.fault_in(file, Some(number), path, fault.to_string()),
+            Err(fault) => fields
+                .origins
+                .fault_in(file, Some(number), path, fault.to_string()),
         }
     }
     if patterns.len() > PATTERNS_MAX {
-        fields.origins.fault_in(file, None, path, format!("{} lines are too many; allowed: {PATTERNS_MAX}", patterns.len()));
+        fields.origins.fault_in(
+            file,
+            None,
+            path,
+            format!(
+                "{} lines are too many; allowed: {PATTERNS_MAX}",
+                patterns.len()
+            ),
+        );
     }
     patterns
 }
@@ -89,7 +128,9 @@ pub fn tags(path: &str, tags: &[String], fields: &mut Fields<'_>) {
     }
     // Kustomer: OpenAPI description, 20 tags per conversation.
     if tags.len() > 20 {
-        fields.origins.fault(path, format!("{} tags are too many", tags.len()), "20 tags");
+        fields
+            .origins
+            .fault(path, format!("{} tags are too many", tags.len()), "20 tags");
     }
     once(path, tags, fields);
 }
@@ -109,10 +150,17 @@ pub fn names<'a>(
     what: &str,
     fields: &mut Fields<'_>,
 ) {
-    let known: Vec<&str> = known.map(String::as_str).filter(|name| !name.starts_with('#')).collect();
+    let known: Vec<&str> = known
+        .map(String::as_str)
+        .filter(|name| !name.starts_with('#'))
+        .collect();
     for (index, name) in names.iter().enumerate() {
         if !known.contains(&name.as_str()) && !fields.origins.is_partial() {
-            let allowed = if known.is_empty() { "none is defined".to_owned() } else { known.join(", ") };
+            let allowed = if known.is_empty() {
+                "none is defined".to_owned()
+            } else {
+                known.join(", ")
+            };
             fields.wrong(&format!("{path}[{index}]"), name, what, &allowed);
         }
     }
@@ -139,10 +187,16 @@ pub fn labels(
     for (number, label) in labels {
         let place = format!("{path}.{number}");
         match plan.parse(number) {
-            Ok(_) if label.trim().is_empty() => fields.origins.fault(&place, "the name is empty", ""),
+            Ok(_) if label.trim().is_empty() => {
+                fields.origins.fault(&place, "the name is empty", "");
+            }
             Ok(number) => {
                 if read.insert(number, label.trim().to_owned()).is_some() {
-                    fields.origins.fault(&place, "this number has a name already, written another way", "");
+                    fields.origins.fault(
+                        &place,
+                        "this number has a name already, written another way",
+                        "",
+                    );
                 }
             }
             Err(fault) => fields.origins.fault(&place, fault.to_string(), ""),

@@ -50,7 +50,10 @@ pub struct MaxChangesFile {
 
 impl Default for MaxChangesFile {
     fn default() -> Self {
-        Self { count: 500, percent: 10 }
+        Self {
+            count: 500,
+            percent: 10,
+        }
     }
 }
 

@@ -1,0 +1,416 @@
+//! The open calls and what each event, due time and courier's report changes about them. `line` drives it and writes
+//! the changes; nothing here waits or writes.
+
+use super::due::Due;
+use super::journal::{Entry, Journal};
+use super::judge::{Judge, Seen, Verdict};
+use super::ledger::{CallRecord, Changes, Counts, End, EventMark, Ledger, Stage, Taker};
+use super::outbox::DeliveryEnd;
+use crate::clock;
+use crate::store::StoreFault;
+use jiff::Timestamp;
+use std::collections::HashMap;
+
+/// One commit in the making: changes, and who is told once they are on disk.
+#[derive(Default)]
+pub struct Turn {
+    pub changes: Changes,
+    /// Integration and call key of what is newly owed.
+    pub orders: Vec<(String, String)>,
+}
+
+/// What is open, in memory; the ledger has it too.
+pub struct Book {
+    journal: Journal,
+    ledger: Ledger,
+    judge: Judge,
+    pub counts: Counts,
+    /// Calls that are not ended, by key: gathering ones, and owed ones (they get late events).
+    open: HashMap<String, CallRecord>,
+    open_events: u64,
+    /// When a gathering call is looked at again.
+    pub due: Due,
+    /// Which open call a leg belongs to, by the key that the leg's own id would make (see [`Book::home_of`]).
+    homes: HashMap<String, String>,
+}
+
+impl Book {
+    pub fn open(journal: Journal, ledger: Ledger, judge: Judge) -> Result<Self, StoreFault> {
+        let counts = ledger.counts()?;
+        let (open, due, homes) = (HashMap::new(), Due::default(), HashMap::new());
+        let mut book = Self {
+            journal,
+            ledger,
+            judge,
+            counts,
+            open,
+            open_events: 0,
+            due,
+            homes,
+        };
+        for record in book.ledger.open_records()? {
+            if record.stage == Stage::Gathering {
+                book.due.set(record.key.clone(), record.last_event);
+            }
+            for seq in &record.events {
+                let Some(event) = book.journal.get(*seq)? else {
+                    continue;
+                };
+                for seen in book.judge.read(&event).unwrap_or_default() {
+                    book.settle_in(&seen, &record.key);
+                }
+            }
+            book.open_events += record.events.len() as u64;
+            book.open.insert(record.key.clone(), record);
+        }
+        Ok(book)
+    }
+
+    pub fn open_calls(&self) -> u64 {
+        self.open.len() as u64
+    }
+
+    pub const fn open_events(&self) -> u64 {
+        self.open_events
+    }
+
+    /// One event: decode it, add it to its call, decide the call if it is complete.
+    pub fn take(&mut self, event: &Entry, turn: &mut Turn) -> Result<(), StoreFault> {
+        let (seq, now) = (event.seq, clock::now());
+        let seen = match self.judge.read(event) {
+            Ok(seen) => seen,
+            Err(why) => {
+                return self.mark(
+                    seq,
+                    EventMark {
+                        key: None,
+                        end: Some(End::Dead { why }),
+                    },
+                    turn,
+                );
+            }
+        };
+        if seen.is_empty() {
+            let why = "it reports neither a call nor a text".to_owned();
+            let end = End::Filtered {
+                rule: "nothing".to_owned(),
+                why,
+            };
+            return self.mark(
+                seq,
+                EventMark {
+                    key: None,
+                    end: Some(end),
+                },
+                turn,
+            );
+        }
+        let mut primary = None;
+        for seen in seen {
+            let mut record = self.record_for(&seen, event, turn)?;
+            if !record.events.contains(&seq) {
+                record.events.push(seq);
+            }
+            record.last_event = record.last_event.max(event.posted.received);
+            self.bring_home(&seen, &mut record, turn)?;
+            primary.get_or_insert_with(|| record.key.clone());
+            self.look(record, now, false, turn)?;
+        }
+        let key = primary.unwrap_or_default();
+        let end = self.current(&key, turn)?.and_then(|record| {
+            let index = record.events.iter().position(|event| *event == seq)?;
+            record.end_of(index)
+        });
+        self.mark(
+            seq,
+            EventMark {
+                key: Some(key),
+                end,
+            },
+            turn,
+        )
+    }
+
+    /// Looks at the gathering calls whose time has come; answers whether there was one.
+    pub fn look_at_due(&mut self, now: Timestamp, turn: &mut Turn) -> Result<bool, StoreFault> {
+        let Some(key) = self.due.pop(now) else {
+            return Ok(false);
+        };
+        if let Some(record) = self.open.get(&key).cloned() {
+            self.look(record, now, true, turn)?;
+        }
+        Ok(true)
+    }
+
+    /// A courier's report: the taker has its end, and with the last one every event has.
+    pub fn settle(
+        &mut self,
+        integration: &str,
+        key: &str,
+        end: DeliveryEnd,
+        turn: &mut Turn,
+    ) -> Result<(), StoreFault> {
+        if let Some(mut record) = self.current(key, turn)? {
+            set_end(&mut record, integration, end);
+            self.set_stage(&mut record, turn)?;
+            turn.changes.records.insert(record.key.clone(), record);
+        }
+        Ok(())
+    }
+
+    /// Deliveries that settled while nobody listened (a stop between the courier's write and ours).
+    pub fn settle_missed(&mut self, turn: &mut Turn) -> Result<(), StoreFault> {
+        let owed: Vec<CallRecord> = self
+            .open
+            .values()
+            .filter(|record| record.stage == Stage::Owed)
+            .cloned()
+            .collect();
+        for record in owed {
+            for (integration, end) in self.judge.settled(&record)? {
+                self.settle(&integration, &record.key, end, turn)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an ended event up again: dead and filtered ones only, a logged call is never logged anew.
+    pub fn replay(&mut self, seq: u64, turn: &mut Turn) -> Result<bool, StoreFault> {
+        let Some(mark) = self.ledger.mark(seq)? else {
+            return Ok(false);
+        };
+        match mark.end {
+            Some(End::Dead { .. } | End::Filtered { .. }) => {}
+            None | Some(End::Logged | End::Joined | End::Erased) => return Ok(false),
+        }
+        let Some(event) = self.journal.get(seq)? else {
+            return Ok(false);
+        };
+        if let Some(key) = mark.key
+            && let Some(mut record) = self.current(&key, turn)?
+            && record.stage == Stage::Ended
+        {
+            if record
+                .takers
+                .iter()
+                .any(|taker| taker.end == Some(End::Logged))
+            {
+                return Ok(false);
+            }
+            record.stage = Stage::Gathering;
+            record.takers.clear();
+            for seq in record.events.clone() {
+                self.mark(
+                    seq,
+                    EventMark {
+                        key: Some(key.clone()),
+                        end: None,
+                    },
+                    turn,
+                )?;
+            }
+            turn.changes.records.insert(key, record);
+        }
+        self.take(&event, turn)?;
+        Ok(true)
+    }
+
+    /// Gives a dead event up for good.
+    pub fn give_up(&mut self, seq: u64, turn: &mut Turn) -> Result<bool, StoreFault> {
+        let mark = self.ledger.mark(seq)?;
+        let Some(mark) = mark.filter(|mark| matches!(mark.end, Some(End::Dead { .. }))) else {
+            return Ok(false);
+        };
+        self.mark(
+            seq,
+            EventMark {
+                key: mark.key,
+                end: Some(End::Erased),
+            },
+            turn,
+        )?;
+        Ok(true)
+    }
+
+    /// Takes over what was written.
+    pub fn written(&mut self, changes: Changes) {
+        for (key, record) in changes.records {
+            let events = record.events.len() as u64;
+            let before = if record.stage == Stage::Ended {
+                self.due.remove(&key);
+                self.homes.retain(|_, home| *home != key);
+                self.open.remove(&key)
+            } else {
+                self.open_events += events;
+                self.open.insert(key, record)
+            };
+            self.open_events -= before.map_or(0, |before| before.events.len() as u64);
+        }
+    }
+
+    /// The record of the call an event speaks of: the one it has, a new one, or one under a fresh key if the id was
+    /// used by a call that is long over.
+    fn record_for(
+        &self,
+        seen: &Seen,
+        event: &Entry,
+        turn: &Turn,
+    ) -> Result<CallRecord, StoreFault> {
+        let new = |key: String| CallRecord::new(key, &event.posted.pbx, event.posted.received);
+        let key = self
+            .homes
+            .get(&seen.key.stored())
+            .cloned()
+            .unwrap_or_else(|| seen.key.stored());
+        let Some(record) = self.current(&key, turn)? else {
+            return Ok(new(key));
+        };
+        match Judge::fresh_key(&record, seen) {
+            None => Ok(record),
+            Some(fresh) => Ok(self
+                .current(&fresh.stored(), turn)?
+                .unwrap_or_else(|| new(fresh.stored()))),
+        }
+    }
+
+    /// When somebody who was called is handed on, the next leg names that one as its family, and only the handed-over
+    /// leg's own record tells whose it was: what gathered under that name moves to this call.
+    fn bring_home(
+        &mut self,
+        seen: &Seen,
+        record: &mut CallRecord,
+        turn: &mut Turn,
+    ) -> Result<(), StoreFault> {
+        self.settle_in(seen, &record.key);
+        for name in seen.leg_keys() {
+            if name == record.key {
+                continue;
+            }
+            let Some(mut orphan) = self
+                .current(&name, turn)?
+                .filter(|orphan| orphan.stage == Stage::Gathering)
+            else {
+                continue;
+            };
+            for seq in std::mem::take(&mut orphan.events) {
+                if !record.events.contains(&seq) {
+                    record.events.push(seq);
+                }
+                turn.changes.marks.insert(
+                    seq,
+                    EventMark {
+                        key: Some(record.key.clone()),
+                        end: None,
+                    },
+                );
+            }
+            orphan.stage = Stage::Ended;
+            self.due.remove(&name);
+            turn.changes.records.insert(name, orphan);
+        }
+        Ok(())
+    }
+
+    fn settle_in(&mut self, seen: &Seen, home: &str) {
+        for name in seen.leg_keys() {
+            if name != home {
+                self.homes.insert(name, home.to_owned());
+            }
+        }
+    }
+
+    fn current(&self, key: &str, turn: &Turn) -> Result<Option<CallRecord>, StoreFault> {
+        if let Some(record) = turn.changes.records.get(key).or_else(|| self.open.get(key)) {
+            return Ok(Some(record.clone()));
+        }
+        self.ledger.record(key)
+    }
+
+    /// Looks at a call: decided ones only keep the event, gathering ones may be complete. `ripe`: everything journaled
+    /// was read, so that a settle time that is over means that nothing more came.
+    fn look(
+        &mut self,
+        mut record: CallRecord,
+        now: Timestamp,
+        ripe: bool,
+        turn: &mut Turn,
+    ) -> Result<(), StoreFault> {
+        if record.stage == Stage::Gathering {
+            match self.judge.look(&record, &self.journal, now, ripe)? {
+                Verdict::Wait { until } => self.due.set(record.key.clone(), until),
+                Verdict::Decided {
+                    span,
+                    takers,
+                    deliveries,
+                } => {
+                    record.span = Some(span);
+                    record.takers = takers;
+                    self.due.remove(&record.key);
+                    for delivery in deliveries {
+                        turn.orders
+                            .push((delivery.integration.clone(), delivery.key.clone()));
+                        turn.changes.deliveries.push(delivery);
+                    }
+                    self.set_stage(&mut record, turn)?;
+                }
+            }
+        }
+        turn.changes.records.insert(record.key.clone(), record);
+        Ok(())
+    }
+
+    /// Ended once every taker has its end; then every event gets its own.
+    fn set_stage(&mut self, record: &mut CallRecord, turn: &mut Turn) -> Result<(), StoreFault> {
+        let all = record.takers.iter().all(|taker| taker.end.is_some());
+        record.stage = if all { Stage::Ended } else { Stage::Owed };
+        for (index, seq) in record.events.iter().enumerate() {
+            let end = record.end_of(index);
+            self.mark(
+                *seq,
+                EventMark {
+                    key: Some(record.key.clone()),
+                    end,
+                },
+                turn,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Sets an event's mark and moves the counts with it. An event that belongs to several calls ends with its first.
+    fn mark(&mut self, seq: u64, mark: EventMark, turn: &mut Turn) -> Result<(), StoreFault> {
+        let before = match turn.changes.marks.get(&seq) {
+            Some(mark) => Some(mark.clone()),
+            None => self.ledger.mark(seq)?,
+        };
+        if let Some(before) = &before
+            && before.key.is_some()
+            && before.key != mark.key
+        {
+            return Ok(());
+        }
+        let old = before.and_then(|mark| mark.end);
+        self.counts.shift(old.as_ref(), mark.end.as_ref());
+        turn.changes.marks.insert(seq, mark);
+        Ok(())
+    }
+}
+
+fn set_end(record: &mut CallRecord, integration: &str, end: DeliveryEnd) {
+    let end = match end {
+        DeliveryEnd::Logged => End::Logged,
+        DeliveryEnd::Skipped { rule, why } => End::Filtered { rule, why },
+        DeliveryEnd::Dead { why } => End::Dead { why },
+    };
+    match record
+        .takers
+        .iter_mut()
+        .find(|taker| taker.integration == integration)
+    {
+        Some(taker) => taker.end = Some(end),
+        None => record.takers.push(Taker {
+            integration: integration.to_owned(),
+            end: Some(end),
+        }),
+    }
+}

@@ -1,0 +1,197 @@
+//! One `[[pbx]]`: how it proves itself, where it posts from, its phones and its numbers.
+
+use super::super::file::{AuthFile, DaemonFile, PbxFile};
+use super::super::patterns;
+use super::super::types::{Auth, PbxSettings};
+use super::fields::Fields;
+use crate::terms::number::NumberPlan;
+use crate::terms::party::Extensions;
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Late facts come within seconds; a longer wait only delays every note.
+const SETTLE_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// What phone systems take from `[daemon]`.
+pub struct Home<'a> {
+    pub daemon: &'a DaemonFile,
+    pub plan: &'a NumberPlan,
+    pub zone: &'a TimeZone,
+    /// None if it can't be read.
+    pub listen: Option<SocketAddr>,
+}
+
+impl Home<'_> {
+    /// One `[[pbx]]`, if nothing it needs is missing.
+    pub fn pbx(&self, name: &str, file: &PbxFile, fields: &mut Fields<'_>) -> Option<PbxSettings> {
+        let path = format!("pbx.{name}");
+        let at = |key: &str| format!("{path}.{key}");
+        fields.need(&path, "dialect", file.dialect.as_ref());
+        fields.need(&path, "auth", file.auth.as_ref());
+        let auth = file
+            .auth
+            .as_ref()
+            .and_then(|auth| self.auth(&at("auth"), auth, fields));
+        let mut allow_from = Vec::new();
+        for (index, text) in file.allow_from.iter().enumerate() {
+            let network = text
+                .parse::<IpNet>()
+                .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            match network {
+                Ok(network) => allow_from.push(network),
+                Err(_) => {
+                    let place = format!("{}[{index}]", at("allow_from"));
+                    fields.wrong(
+                        &place,
+                        text,
+                        "is no network",
+                        "networks and addresses such as \"10.1.0.0/16\" or \"10.1.2.3\"",
+                    );
+                }
+            }
+        }
+        let mut extensions = Vec::new();
+        for (index, text) in file.extensions.iter().enumerate() {
+            match patterns::extension(text) {
+                Ok(range) => extensions.push(range),
+                Err(fault) => fields.origins.fault(
+                    &format!("{}[{index}]", at("extensions")),
+                    fault.to_string(),
+                    "",
+                ),
+            }
+        }
+        let settle = fields.duration(&at("settle"), &file.settle, [Duration::ZERO, SETTLE_MAX]);
+        let plan = self.plan(&path, file, fields);
+        let time_zone = match &file.time_zone {
+            Some(zone) => fields.zone(&at("time_zone"), zone),
+            None => Some(self.zone.clone()),
+        };
+        Some(PbxSettings {
+            name: name.to_owned(),
+            dialect: file.dialect?,
+            auth: auth?,
+            allow_from,
+            extensions: Extensions(extensions),
+            settle,
+            plan: plan?,
+            time_zone: time_zone?,
+        })
+    }
+
+    /// The daemon's area code holds in the daemon's region alone.
+    fn plan(&self, path: &str, file: &PbxFile, fields: &mut Fields<'_>) -> Option<NumberPlan> {
+        let area_key = format!("{path}.area_code");
+        match (&file.region, &file.area_code) {
+            (None, None) => Some(self.plan.clone()),
+            (None, Some(area)) => fields.plan(
+                "daemon.default_region",
+                &self.daemon.default_region,
+                &area_key,
+                Some(area),
+            ),
+            (Some(region), area) => fields.plan(
+                &format!("{path}.region"),
+                region,
+                &area_key,
+                area.as_deref(),
+            ),
+        }
+    }
+
+    /// Where the proof is all right; what is wrong with its parts is reported in any case.
+    fn auth(&self, path: &str, file: &AuthFile, fields: &mut Fields<'_>) -> Option<Auth> {
+        match file {
+            AuthFile::Basic {
+                user,
+                password_file,
+            } => {
+                let user = user_name(path, user.as_ref(), fields);
+                let password_file = fields.secret(path, "password_file", password_file.as_deref());
+                Some(Auth::Basic {
+                    user: user?,
+                    password_file: password_file?,
+                })
+            }
+            AuthFile::Bearer { token_file } => {
+                let token_file = fields.secret(path, "token_file", token_file.as_deref());
+                Some(Auth::Bearer {
+                    token_file: token_file?,
+                })
+            }
+            AuthFile::Hmac {
+                secret_file,
+                header,
+                algorithm,
+            } => {
+                let secret_file = fields.secret(path, "secret_file", secret_file.as_deref());
+                let header = header_name(path, header.as_ref(), fields);
+                let algorithm = fields.need(path, "algorithm", algorithm.as_ref());
+                Some(Auth::Hmac {
+                    secret_file: secret_file?,
+                    header: header?,
+                    algorithm: *algorithm?,
+                })
+            }
+            AuthFile::Query { name, token_file } => {
+                let name = parameter(path, name.as_ref(), fields);
+                let token_file = fields.secret(path, "token_file", token_file.as_deref());
+                Some(Auth::Query {
+                    name: name?,
+                    token_file: token_file?,
+                })
+            }
+            AuthFile::None {} => {
+                if self.listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+                    let what = "without a proof anybody who reaches daemon.listen could write calls into Kustomer";
+                    let allowed =
+                        "kind = \"none\" only while daemon.listen is on loopback (127.0.0.1)";
+                    fields.origins.fault(path, what, allowed);
+                }
+                Some(Auth::None)
+            }
+        }
+    }
+}
+
+fn user_name(path: &str, user: Option<&String>, fields: &mut Fields<'_>) -> Option<String> {
+    let user = fields.need(path, "user", user)?;
+    if user.is_empty() || user.contains(':') {
+        let what = "a user's name is not empty and has no colon (RFC 7617)";
+        fields.origins.fault(&format!("{path}.user"), what, "");
+    }
+    Some(user.clone())
+}
+
+fn header_name(path: &str, header: Option<&String>, fields: &mut Fields<'_>) -> Option<String> {
+    let header = fields.need(path, "header", header)?;
+    if header.parse::<hyper::header::HeaderName>().is_err() {
+        let allowed = "letters, digits and -, such as \"x-signature\"";
+        fields.wrong(
+            &format!("{path}.header"),
+            header,
+            "is no name of a header",
+            allowed,
+        );
+    }
+    Some(header.clone())
+}
+
+fn parameter(path: &str, name: Option<&String>, fields: &mut Fields<'_>) -> Option<String> {
+    let name = fields.need(path, "name", name)?;
+    let plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    if name.is_empty() || !plain {
+        let allowed = "letters, digits, _, - and .";
+        fields.wrong(
+            &format!("{path}.name"),
+            name,
+            "is no name of a parameter",
+            allowed,
+        );
+    }
+    Some(name.clone())
+}

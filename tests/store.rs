@@ -1,0 +1,346 @@
+//! The store's promises: what is acknowledged is on disk (invariant 1), a job is written whole or not at all, and
+//! every fault says what is wrong.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use tieline::store::{Record, Store, StoreFault, StoreOptions};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Text(String);
+
+impl Record for Text {
+    const VERSION: u16 = 1;
+}
+
+fn open(dir: &Path) -> Store {
+    Store::open(dir, StoreOptions::default()).unwrap()
+}
+
+/// A value of about that many bytes, different for each seed.
+fn text(seed: usize, bytes: usize) -> Text {
+    Text(format!("{seed}-").repeat(bytes / 3 + 1))
+}
+
+async fn put(store: &Store, key: &'static str, value: Text) -> Result<(), StoreFault> {
+    let tree = store.tree::<Text>("texts");
+    store
+        .commit(move |writes| writes.put(&tree, key.as_bytes(), &value))
+        .await
+}
+
+/// What a machine that lost power would find: the files as they are now, copied while the store is open.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_committed_is_in_the_files_without_a_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("store"));
+    for (key, size) in [("a", 10), ("b", 6 * 1024), ("c", 300_000), ("d", 3_000_000)] {
+        put(&store, key, text(1, size)).await.unwrap();
+    }
+    copy(&dir.path().join("store"), &dir.path().join("copy"));
+    let tree = open(&dir.path().join("copy")).tree::<Text>("texts");
+    for (key, size) in [("a", 10), ("b", 6 * 1024), ("c", 300_000), ("d", 3_000_000)] {
+        assert_eq!(
+            tree.get(key.as_bytes()).unwrap(),
+            Some(text(1, size)),
+            "{key}"
+        );
+    }
+    // sled never syncs these files, so none may ever be made.
+    assert_eq!(
+        std::fs::read_dir(dir.path().join("store/blobs"))
+            .unwrap()
+            .count(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_failing_job_writes_nothing_and_the_others_of_its_group_stand() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let tree = store.tree::<Text>("texts");
+    let jobs = (0..50_usize).map(|number| {
+        let (store, tree) = (store.clone(), tree.clone());
+        tokio::spawn(async move {
+            let work = move |writes: &mut tieline::store::Writes<'_>| {
+                writes.put(&tree, &number.to_be_bytes(), &text(number, 20_000))?;
+                assert_eq!(
+                    writes.get(&tree, &number.to_be_bytes())?,
+                    Some(text(number, 20_000))
+                );
+                if number.is_multiple_of(3) {
+                    Err(StoreFault::NotEmpty)
+                } else {
+                    Ok(number)
+                }
+            };
+            store.commit(work).await
+        })
+    });
+    for (number, job) in jobs.collect::<Vec<_>>().into_iter().enumerate() {
+        let expected = if number.is_multiple_of(3) {
+            Err(StoreFault::NotEmpty)
+        } else {
+            Ok(number)
+        };
+        assert_eq!(job.await.unwrap(), expected);
+        let held = tree.get(&number.to_be_bytes()).unwrap();
+        assert_eq!(held.is_some(), expected.is_ok());
+    }
+    let stats = store.stats();
+    assert!(
+        stats.syncs.load(Relaxed) < stats.jobs.load(Relaxed),
+        "jobs that wait together share a sync"
+    );
+}
+
+#[tokio::test]
+async fn a_reader_never_sees_a_large_value_half_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    put(&store, "k", text(0, 50_000)).await.unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let reader = std::thread::spawn({
+        let (tree, done) = (store.tree::<Text>("texts"), Arc::clone(&done));
+        move || {
+            while !done.load(Relaxed) {
+                let Text(value) = tree.get(b"k").unwrap().unwrap();
+                let seed = value.split('-').next().unwrap();
+                assert!(
+                    value.split('-').all(|part| part == seed || part.is_empty()),
+                    "a mix of two values"
+                );
+            }
+        }
+    });
+    for seed in 1..100 {
+        put(&store, "k", text(seed, 50_000)).await.unwrap();
+    }
+    done.store(true, Relaxed);
+    reader.join().unwrap();
+}
+
+#[tokio::test]
+async fn the_trees_agree_with_a_map_after_any_writes_and_a_restart() {
+    let seed = 20_261_120;
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let mut model: BTreeMap<(&str, Vec<u8>), Text> = BTreeMap::new();
+    for _ in 0..4 {
+        let store = open(dir.path());
+        for _ in 0..60 {
+            let name = if chance.bool() { "a" } else { "ab" };
+            let tree = store.tree::<Text>(name);
+            let key = vec![chance.u8(0..4); chance.usize(0..3)];
+            if chance.u8(0..3) == 0 {
+                model.remove(&(name, key.clone()));
+                store
+                    .commit(move |writes| writes.remove(&tree, &key))
+                    .await
+                    .unwrap();
+            } else {
+                let value = text(chance.usize(..), chance.usize(0..40_000));
+                model.insert((name, key.clone()), value.clone());
+                store
+                    .commit(move |writes| writes.put(&tree, &key, &value))
+                    .await
+                    .unwrap();
+            }
+        }
+        for name in ["a", "ab"] {
+            let tree = store.tree::<Text>(name);
+            let expected: Vec<_> = model
+                .iter()
+                .filter(|((of, _), _)| *of == name)
+                .map(|((_, key), value)| (key.clone(), value.clone()))
+                .collect();
+            assert_eq!(
+                tree.prefix(&[]).collect::<Result<Vec<_>, _>>().unwrap(),
+                expected,
+                "seed {seed}"
+            );
+            assert_eq!(
+                tree.range(&[], Bound::Unbounded)
+                    .collect::<Result<Vec<_>, _>>()
+                    .unwrap(),
+                expected,
+                "seed {seed}"
+            );
+            let part: Vec<_> = expected
+                .iter()
+                .filter(|(key, _)| **key >= [1][..] && **key < [2][..])
+                .cloned()
+                .collect();
+            let found = tree
+                .range(&[1], Bound::Excluded(&[2]))
+                .collect::<Result<Vec<_>, _>>()
+                .unwrap();
+            assert_eq!(found, part, "seed {seed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_owner_a_wrong_folder_and_damage_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let store = open(&path);
+    let second = Store::open(&path, StoreOptions::default()).err().unwrap();
+    assert_eq!(second, StoreFault::InUse { dir: path.clone() });
+    assert!(second.to_string().contains(path.to_str().unwrap()));
+    put(&store, "k", text(1, 100_000)).await.unwrap();
+    drop(store);
+
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for wrong in [file.clone(), file.join("below")] {
+        let fault = Store::open(&wrong, StoreOptions::default()).err().unwrap();
+        assert!(
+            matches!(&fault, StoreFault::NotWritable { dir, .. } if *dir == wrong),
+            "{fault}"
+        );
+    }
+
+    std::fs::write(
+        path.join("conf"),
+        "what is this, it is no sled configuration",
+    )
+    .unwrap();
+    let fault = Store::open(&path, StoreOptions::default()).err().unwrap();
+    assert!(
+        matches!(&fault, StoreFault::Damaged { dir, .. } if *dir == path),
+        "{fault}"
+    );
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_recovers_by_itself() {
+    let disk = tempfile::tempdir().unwrap();
+    let size = 64 * 1024 * 1024;
+    let mounted = std::process::Command::new("mount")
+        .args([
+            "-t",
+            "tmpfs",
+            "-o",
+            &format!("size={size}"),
+            "tmpfs",
+            disk.path().to_str().unwrap(),
+        ])
+        .status()
+        .is_ok_and(|status| status.success());
+    if !mounted {
+        // Without the right to mount, a reserve larger than any disk stands for a full one.
+        let options = StoreOptions {
+            disk_reserve: u64::MAX,
+            ..StoreOptions::default()
+        };
+        let store = Store::open(&disk.path().join("store"), options).unwrap();
+        assert!(matches!(
+            put(&store, "k", text(1, 10)).await,
+            Err(StoreFault::DiskFull { .. })
+        ));
+        return;
+    }
+    let options = StoreOptions {
+        disk_reserve: 16 * 1024 * 1024,
+        ..StoreOptions::default()
+    };
+    let store = Store::open(&disk.path().join("store"), options).unwrap();
+    put(&store, "before", text(1, 10)).await.unwrap();
+    let filler = disk.path().join("filler");
+    std::fs::write(&filler, vec![0; 50 * 1024 * 1024]).unwrap();
+    let full = put(&store, "during", text(1, 10)).await;
+    let health = store.health();
+    std::fs::remove_file(&filler).unwrap();
+    let after = put(&store, "after", text(1, 10)).await;
+    let tree = store.tree::<Text>("texts");
+    let keys: Vec<_> = tree
+        .prefix(&[])
+        .map(|found| String::from_utf8(found.unwrap().0).unwrap())
+        .collect();
+    drop((tree, store));
+    let unmounted = std::process::Command::new("umount")
+        .args(["-l", disk.path().to_str().unwrap()])
+        .status();
+    assert!(unmounted.unwrap().success());
+
+    assert!(
+        matches!(
+            full,
+            Err(StoreFault::DiskFull {
+                reserve: 16_777_216,
+                ..
+            })
+        ),
+        "{full:?}"
+    );
+    assert!(health.disk_full && health.broken.is_none());
+    assert_eq!(after, Ok(()));
+    assert_eq!(keys, ["after", "before"]);
+}
+
+#[tokio::test]
+async fn an_export_comes_back_whole_and_a_cut_or_changed_one_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a"));
+    for (key, size) in [("a", 10), ("b", 100_000), ("c", 0)] {
+        put(&store, key, text(7, size)).await.unwrap();
+    }
+    let mut lines = Vec::new();
+    assert_eq!(store.export(&mut lines).unwrap().records, 3);
+    assert_eq!(
+        store.import(&lines[..], &["texts"]).await,
+        Err(StoreFault::NotEmpty)
+    );
+
+    let other = open(&dir.path().join("b"));
+    assert_eq!(
+        other.import(&lines[..], &["texts"]).await.unwrap().records,
+        3
+    );
+    let mut again = Vec::new();
+    other.export(&mut again).unwrap();
+    assert_eq!(lines, again);
+
+    let text = String::from_utf8(lines).unwrap();
+    let cut = text.rsplitn(3, '\n').last().unwrap().to_owned();
+    let changed = text
+        .replacen("\"key\":\"YQ==\"", "\"key\":\"YZ==\"", 1)
+        .replacen("\"key\":\"YQ==\"", "\"key\":\"eA==\"", 1);
+    for (number, wrong) in [
+        cut,
+        changed,
+        text.replacen("{\"tieline_store\":1}", "{\"tieline_store\":2}", 1),
+        String::new(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let store = open(&dir.path().join(format!("c{number}")));
+        let fault = store
+            .import(wrong.as_bytes(), &["texts"])
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(fault, StoreFault::Export { .. }),
+            "{number}: {fault}"
+        );
+    }
+}
