@@ -13,6 +13,7 @@
 
 mod calls;
 mod crash;
+mod customers;
 mod decode;
 mod docs;
 mod entries;
@@ -23,6 +24,7 @@ mod kustomer;
 mod kustomer_faults;
 mod numbers;
 mod patterns;
+mod running;
 mod samples;
 mod sandbox;
 mod sandbox_faults;

@@ -163,8 +163,9 @@ impl Daemon {
     pub async fn until(&self, what: &str, reached: impl Fn(&Value) -> bool) -> Value {
         let looked = async {
             loop {
-                let status = self.place.status().await;
-                if reached(&status) {
+                // A reload may close a connection that has asked nothing yet.
+                let status = self.place.ask(Method::GET, "/status", None).await;
+                if let Some(status) = status.filter(|status| reached(status)) {
                     return status;
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
