@@ -133,16 +133,15 @@ async fn live(
             Wish::Reload => {
                 systemd::reloading();
                 match reload() {
-                    Ok(new) => {
-                        listeners = listeners.rebind(&settings, &new).await?;
-                        settings = new;
-                        reloaded = Some(Ok(clock::now()));
-                        tracing::info!("settings read again");
-                    }
-                    Err(faults) => {
-                        tracing::error!(%faults, "the new settings are wrong; the old ones stay in force");
-                        reloaded = Some(Err(faults));
-                    }
+                    Ok(new) => match listeners.rebind(&settings, &new).await {
+                        Ok(bound) => {
+                            (listeners, settings) = (bound, new);
+                            reloaded = Some(Ok(clock::now()));
+                            tracing::info!("settings read again");
+                        }
+                        Err(fault) => reloaded = Some(Err(refused(fault.to_string()))),
+                    },
+                    Err(faults) => reloaded = Some(Err(refused(faults))),
                 }
             }
         }
@@ -152,6 +151,12 @@ async fn live(
     drop(store);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Bad settings never replace good ones (invariant 8).
+fn refused(faults: String) -> String {
+    tracing::error!(%faults, "the new settings can't be used; the old ones stay in force");
+    faults
 }
 
 async fn open_store(settings: &Settings) -> Result<Store, AppFault> {
@@ -172,11 +177,13 @@ async fn open_store(settings: &Settings) -> Result<Store, AppFault> {
 }
 
 /// The bound sockets: they outlive a reload, so that no connection is refused meanwhile.
+#[derive(Clone)]
 struct Listeners {
     events: Arc<TcpListener>,
     admin: AdminListener,
 }
 
+#[derive(Clone)]
 enum AdminListener {
     Tcp(Arc<TcpListener>),
     Unix(Arc<UnixListener>, PathBuf),
@@ -195,8 +202,8 @@ impl Listeners {
         })
     }
 
-    async fn rebind(self, old: &Settings, new: &Settings) -> Result<Self, AppFault> {
-        let mut listeners = self;
+    async fn rebind(&self, old: &Settings, new: &Settings) -> Result<Self, AppFault> {
+        let mut listeners = self.clone();
         if old.daemon.listen != new.daemon.listen {
             listeners.events = Arc::new(bind_tcp("events listener", new.daemon.listen).await?);
         }

@@ -11,6 +11,8 @@
     reason = "a test stops at the first surprise and says what it measured"
 )]
 
+mod calls;
+mod crash;
 mod decode;
 mod docs;
 mod entries;
@@ -18,6 +20,7 @@ mod filters;
 mod intake;
 mod journal;
 mod kustomer;
+mod kustomer_faults;
 mod numbers;
 mod patterns;
 mod samples;
@@ -27,5 +30,6 @@ mod sandbox_records;
 mod sandbox_search;
 mod settings;
 mod store;
+mod support;
 mod systemd;
 mod tidy;

@@ -139,6 +139,7 @@ pub fn integration() -> KustomerSettings {
         requests_per_minute: 500,
         searches_per_minute: 100,
         budget_window: Duration::from_secs(60),
+        land_time: Duration::from_secs(2),
         timeout: Duration::from_secs(30),
         retry: vec![],
         retry_for: Duration::ZERO,

@@ -121,6 +121,9 @@ fn state(legs: &BTreeMap<&str, LegFacts>) -> State {
     if legs.values().any(|leg| leg.last) {
         return State::Complete(Done::Final);
     }
+    if legs.values().any(|leg| leg.over) {
+        return State::Complete(Done::Settle);
+    }
     let why = if root(legs).is_none() {
         OpenWhy::NoRoot
     } else if legs

@@ -5,21 +5,22 @@
 
 use super::due::{self, Due};
 use super::line::{Notice, Order};
-use super::log::{Courier, Halt, LAND_TIME};
+use super::log::{Courier, Halt};
 use super::outbox::{Delivery, DeliveryEnd};
 use crate::backoff::{self, Retry};
 use crate::clock;
 use crate::kustomer::fault::{KustomerFault, Next};
 use crate::store::StoreFault;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-/// While Kustomer is unreachable or the key is refused, one delivery probes this often.
-const PROBE_EVERY: SignedDuration = SignedDuration::from_secs(15);
+/// While Kustomer is unreachable or the key is refused, one delivery probes this often, or as often as the retry
+/// schedule's longest wait if that is shorter.
+const PROBE_EVERY: Duration = Duration::from_secs(15);
 
 /// A store that refuses (disk full) is tried again after this.
 const STORE_RETRY: SignedDuration = SignedDuration::from_secs(2);
@@ -52,6 +53,9 @@ pub struct Dispatch {
     status: Arc<Mutex<DispatchStatus>>,
     due: Due,
     busy: HashSet<String>,
+    /// Deliveries with an unclear create: not before then, whatever else would start them, or the look that settles it
+    /// could miss what is still on its way (invariant 3).
+    landing: HashMap<String, Timestamp>,
     hold: Option<Hold>,
     probe_at: Timestamp,
     logged: u64,
@@ -66,7 +70,12 @@ struct Report {
 
 enum Outcome {
     Ended(DeliveryEnd),
-    Again { at: Timestamp, hold: Option<Hold> },
+    /// `land`: a create is unclear and must not be looked for before then.
+    Again {
+        at: Timestamp,
+        land: Option<Timestamp>,
+        hold: Option<Hold>,
+    },
     Gone,
     Store(StoreFault),
 }
@@ -79,7 +88,7 @@ impl Dispatch {
         status: Arc<Mutex<DispatchStatus>>,
     ) -> Result<Self, StoreFault> {
         let pending = courier.outbox.pending(&courier.settings.name)?;
-        let now = clock::now();
+        let (now, land_time) = (clock::now(), courier.settings.land_time);
         let mut dispatch = Self {
             courier,
             orders,
@@ -87,6 +96,7 @@ impl Dispatch {
             status,
             due: Due::default(),
             busy: HashSet::new(),
+            landing: HashMap::new(),
             hold: None,
             probe_at: now,
             logged: 0,
@@ -94,12 +104,11 @@ impl Dispatch {
         };
         for delivery in pending {
             // Unclear creates of the last run get time to land, as after any unclear outcome.
-            let land = if delivery.intent.is_some() {
-                after(now, LAND_TIME)
-            } else {
-                now
-            };
-            dispatch.due.set(delivery.key, delivery.next_try.max(land));
+            if delivery.intent.is_some() {
+                let land = after(now, land_time);
+                dispatch.landing.insert(delivery.key.clone(), land);
+            }
+            dispatch.schedule(delivery.key, delivery.next_try);
         }
         Ok(dispatch)
     }
@@ -132,7 +141,7 @@ impl Dispatch {
     fn hear(&mut self, order: Order) {
         let (Order::Owed(key) | Order::Retry(key)) = order;
         if !self.busy.contains(&key) {
-            self.due.set(key, clock::now());
+            self.schedule(key, clock::now());
         }
     }
 
@@ -141,18 +150,15 @@ impl Dispatch {
         let now = clock::now();
         let parallel = self.parallel();
         while workers.len() < parallel {
-            if self.hold.is_some() && self.probe_at > now {
-                return;
-            }
-            let Some((at, key)) = self.due.first().cloned() else {
+            let Some((at, key)) = self.upcoming() else {
                 return;
             };
-            // A probe needn't be due: an outage of hours leaves everything on hourly retries.
-            if at > now && self.hold.is_none() {
+            if at > now {
                 return;
             }
             self.due.remove(&key);
-            self.probe_at = now + PROBE_EVERY;
+            self.landing.remove(&key);
+            self.probe_at = after(now, self.probe_every());
             self.busy.insert(key.clone());
             let courier = Arc::clone(&self.courier);
             workers.spawn(async move {
@@ -160,6 +166,29 @@ impl Dispatch {
                 Report { key, outcome }
             });
         }
+    }
+
+    /// What starts next, and when. A probe needn't be due: an outage of hours leaves everything on hourly retries.
+    fn upcoming(&self) -> Option<(Timestamp, String)> {
+        if self.hold.is_none() {
+            return self.due.first().cloned();
+        }
+        let clear = |key: &&String| !self.landing.contains_key(*key);
+        if let Some(key) = self.due.keys().find(clear) {
+            return Some((self.probe_at, key.clone()));
+        }
+        let landing = self.landing.iter().min_by_key(|(_, at)| **at);
+        landing.map(|(key, at)| (self.probe_at.max(*at), key.clone()))
+    }
+
+    fn probe_every(&self) -> Duration {
+        let longest = self.courier.settings.retry.iter().max();
+        longest.map_or(PROBE_EVERY, |longest| PROBE_EVERY.min(*longest))
+    }
+
+    fn schedule(&mut self, key: String, at: Timestamp) {
+        let land = self.landing.get(&key).copied();
+        self.due.set(key, land.map_or(at, |land| at.max(land)));
     }
 
     fn settle(&mut self, report: Report) -> Result<(), StoreFault> {
@@ -180,8 +209,11 @@ impl Dispatch {
                     end,
                 });
             }
-            Outcome::Again { at, hold } => {
-                self.due.set(key, at);
+            Outcome::Again { at, land, hold } => {
+                if let Some(land) = land {
+                    self.landing.insert(key.clone(), land);
+                }
+                self.schedule(key, at);
                 match hold {
                     Some(hold) => self.hold_back(hold),
                     None => self.release(),
@@ -189,7 +221,7 @@ impl Dispatch {
             }
             Outcome::Gone => {}
             Outcome::Store(fault) if fault.passes() => {
-                self.due.set(key, clock::now() + STORE_RETRY);
+                self.schedule(key, clock::now() + STORE_RETRY);
             }
             Outcome::Store(fault) => return Err(fault),
         }
@@ -211,19 +243,15 @@ impl Dispatch {
         }
         tracing::info!(integration = %self.courier.settings.name, waiting = self.due.len(), "Kustomer answers again");
         self.due.hurry(clock::now());
+        for (key, at) in &self.landing {
+            self.due.set(key.clone(), *at);
+        }
     }
 
     /// Until something may start, at most `TURN_MAX`; a worker's report or an order wakes earlier.
     fn nap(&self) -> Duration {
         let full = self.busy.len() >= self.parallel();
-        let due = self.due.first().filter(|_| !full).map(|(at, _)| *at);
-        due::nap(due.map(|at| {
-            if self.hold.is_some() {
-                self.probe_at
-            } else {
-                at
-            }
-        }))
+        due::nap(self.upcoming().filter(|_| !full).map(|(at, _)| at))
     }
 
     fn parallel(&self) -> usize {
@@ -283,12 +311,12 @@ fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> O
     let now = clock::now();
     let settings = &courier.settings;
     let first_try = delivery.first_try.unwrap_or(now);
-    let earliest = match (&delivery.intent, fault) {
-        (None, _) => now,
+    let land = delivery.intent.map(|_| match fault {
         // A server that stalled may still do it: give it as long again.
-        (Some(_), KustomerFault::Timeout(_)) => after(now, settings.timeout.max(LAND_TIME)),
-        (Some(_), _) => after(now, LAND_TIME),
-    };
+        KustomerFault::Timeout(_) => after(now, settings.timeout.max(settings.land_time)),
+        _ => after(now, settings.land_time),
+    });
+    let earliest = land.unwrap_or(now);
     let scheduled = |delivery: &Delivery, hint: Option<Duration>| {
         let jitter = clock::chance();
         backoff::next_attempt(
@@ -310,12 +338,14 @@ fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> O
         Next::Never => dead(),
         Next::Pause => Outcome::Again {
             at: earliest,
+            land,
             hold: Some(Hold::Paused(fault.to_string())),
         },
         Next::After(wait) => match scheduled(delivery, Some(wait)) {
             Retry::GiveUp => dead(),
             Retry::At(_) => Outcome::Again {
                 at: earliest.max(after(now, wait)),
+                land,
                 hold: None,
             },
         },
@@ -327,6 +357,7 @@ fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> O
                     let hold = fault.unreachable().then(|| Hold::Outage(fault.to_string()));
                     Outcome::Again {
                         at: at.max(earliest),
+                        land,
                         hold,
                     }
                 }

@@ -34,6 +34,11 @@ impl Due {
         self.soonest.first()
     }
 
+    /// All keys, soonest first.
+    pub fn keys(&self) -> impl Iterator<Item = &String> {
+        self.soonest.iter().map(|(_, key)| key)
+    }
+
     /// Takes the soonest key that is due.
     pub fn pop(&mut self, now: Timestamp) -> Option<String> {
         let (_, key) = self.soonest.first().filter(|(at, _)| *at <= now)?.clone();

@@ -18,6 +18,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// Events decoded between two commits: large enough to share a sync, small enough that due calls don't wait.
 const BATCH_EVENTS_MAX: usize = 256;
 
+/// A turn is committed after this, however little is in it: what was decided goes out, and a process that is stopped
+/// again and again gets on all the same.
+const TURN_TIME_MAX: Duration = Duration::from_millis(20);
+
 /// A store that refuses (disk full) is tried again after this.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
@@ -118,14 +122,18 @@ impl Line {
             let events = self
                 .journal
                 .after(self.book.counts.cursor, BATCH_EVENTS_MAX)?;
-            let mut turn = Turn::default();
+            let (mut turn, began) = (Turn::default(), clock::monotonic());
+            if events.is_empty() {
+                // Numbers up to the last one are read, also where old ones were removed.
+                self.book.counts.cursor = self.journal.last_seq();
+            }
             for event in &events {
                 self.book.take(event, &mut turn)?;
+                self.book.counts.cursor = event.seq;
+                if clock::monotonic().duration_since(began) >= TURN_TIME_MAX {
+                    break;
+                }
             }
-            // Numbers up to the last one are read, also where old ones were removed.
-            self.book.counts.cursor = events
-                .last()
-                .map_or_else(|| self.journal.last_seq(), |event| event.seq);
             self.commit(turn).await?;
             self.show();
             tokio::task::yield_now().await;
@@ -135,10 +143,12 @@ impl Line {
 
     async fn decide_due(&mut self) -> Result<(), StoreFault> {
         let now = clock::now();
-        let mut turn = Turn::default();
+        let (mut turn, mut began) = (Turn::default(), clock::monotonic());
         while self.book.look_at_due(now, &mut turn)? {
-            if turn.changes.records.len() >= BATCH_EVENTS_MAX {
+            let over = clock::monotonic().duration_since(began) >= TURN_TIME_MAX;
+            if over || turn.changes.records.len() >= BATCH_EVENTS_MAX {
                 self.commit(std::mem::take(&mut turn)).await?;
+                began = clock::monotonic();
             }
         }
         self.commit(turn).await

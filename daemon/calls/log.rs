@@ -22,10 +22,6 @@ use crate::terms::ids::{ConversationId, CustomerId};
 use crate::terms::number::E164;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
-
-/// Between an unclear create and the look that settles it, so that a request still on its way can land first.
-pub const LAND_TIME: Duration = Duration::from_secs(2);
 
 /// A delivery takes at most eight steps; more means that two of our own rules disagree.
 const STEPS_MAX: usize = 16;

@@ -75,7 +75,7 @@ enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct ConfigArgs {
     /// A configuration file, read after /etc/tieline/tieline.toml and /etc/tieline/conf.d/*.toml; may be given again
-    #[arg(long = "config", value_name = "FILE")]
+    #[arg(long = "config", value_name = "FILE", global = true)]
     pub configs: Vec<PathBuf>,
 }
 

@@ -142,6 +142,8 @@ pub struct KustomerSettings {
     pub budget_window: Duration,
     /// Whole request, connect included.
     pub timeout: Duration,
+    /// Between an unclear create and the look that settles it, so that a request still on its way can land first.
+    pub land_time: Duration,
     /// Waits before attempt 2, 3, …; the last one repeats until `retry_for` is over.
     pub retry: Vec<Duration>,
     pub retry_for: Duration,

@@ -69,6 +69,8 @@ pub struct LegFacts {
     pub note: Option<String>,
     /// Legs that live on and whose end has to be known before the call is complete.
     pub awaits: BTreeSet<String>,
+    /// The call is over, whatever its legs say; what happened in it may still come.
+    pub over: bool,
     /// The system says that nothing more comes for this call.
     pub last: bool,
     /// The key was made up of start, extension, other party and direction.
@@ -103,6 +105,7 @@ impl LegFacts {
             tags: BTreeSet::new(),
             note: None,
             awaits: BTreeSet::new(),
+            over: false,
             last: false,
             weak_key: false,
         }
@@ -136,6 +139,7 @@ impl LegFacts {
         self.tags.extend(other.tags.iter().cloned());
         greater(&mut self.note, other.note.as_ref());
         self.awaits.extend(other.awaits.iter().cloned());
+        self.over |= other.over;
         self.last |= other.last;
         self.weak_key |= other.weak_key;
     }

@@ -1,7 +1,7 @@
 //! Our own dialect: one JSON object a post, for scripts and for phone systems whose events somebody can shape.
 //! The fields are in config/dialect-tieline.schema.json and docs/phone-systems.md; further fields are ignored.
 //!
-//! `call.ended` tells a whole call and is final. The live events tell the same call as it goes; they may come in any
+//! A `call.ended` that says when the call `started` tells it whole and is final. The live events tell the same call as it goes; they may come in any
 //! order and may all be missing.
 
 use super::body::{self, Payload};
@@ -102,7 +102,9 @@ fn call(post: &Post<'_>, event: &str, id: String) -> Result<Vec<LegFacts>, NotUn
         }
         "call.transferred" => root.transfers.extend(transfer(post, &post.object, at)?),
         "call.ended" => {
-            root.last = true;
+            root.over = true;
+            // One that doesn't say when the call began leans on live events, which may come after it.
+            root.last = root.started.is_some();
             root.ended = post
                 .time_in_call("ended")?
                 .or(post.time("at")?)

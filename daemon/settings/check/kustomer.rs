@@ -18,6 +18,8 @@ const BUDGET_WINDOW: Duration = Duration::from_secs(60);
 /// A sandbox may count faster, so that tests need no minute.
 const SANDBOX_WINDOW_MIN: Duration = Duration::from_millis(10);
 const TIMEOUT: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(300)];
+/// Requests settle within seconds; a sandbox on the same machine within milliseconds.
+const LAND_TIME: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(60)];
 /// Sandboxes are retried within milliseconds; no outage is helped by waits over a day.
 const RETRY: [Duration; 2] = [Duration::from_millis(1), DAY];
 const RETRY_FOR: [Duration; 2] = [SECOND, Duration::from_secs(30 * 24 * 3600)];
@@ -52,6 +54,7 @@ pub fn kustomer(
     };
     let budget_window = fields.duration(&at("budget_window"), &file.budget_window, window);
     let timeout = fields.duration(&at("timeout"), &file.timeout, TIMEOUT);
+    let land_time = fields.duration(&at("land_time"), &file.land_time, LAND_TIME);
     if file.retry.is_empty() {
         fields.origins.missing(
             &at("retry"),
@@ -80,6 +83,7 @@ pub fn kustomer(
         searches_per_minute: file.searches_per_minute,
         budget_window,
         timeout,
+        land_time,
         retry,
         retry_for,
         parallel: file.parallel,
