@@ -24,13 +24,27 @@ fn is_logged(call: &Value) -> bool {
 
 async fn post_all(daemon: &Daemon, posts: &[Post]) {
     for post in posts {
-        daemon.post_raw("hq", post.query.as_deref(), post.content_type.as_deref(), &post.body).await;
+        daemon
+            .post_raw(
+                "hq",
+                post.query.as_deref(),
+                post.content_type.as_deref(),
+                &post.body,
+            )
+            .await;
     }
 }
 
 fn once_each(calls: &[(&str, Value)]) -> BTreeMap<String, (usize, usize)> {
     let logged = calls.iter().filter(|(_, call)| is_logged(call));
-    logged.map(|(_, call)| (format!("tieline:hq:{}", call["key"].as_str().unwrap()), (1, 1))).collect()
+    logged
+        .map(|(_, call)| {
+            (
+                format!("tieline:hq:{}", call["key"].as_str().unwrap()),
+                (1, 1),
+            )
+        })
+        .collect()
 }
 
 /// Every field of expected.json; times within its tolerance of a second.
@@ -38,9 +52,14 @@ fn assert_same_call(name: &str, got: &Value, wanted: &Value) {
     for (field, wanted) in wanted.as_object().unwrap() {
         let got = &got[field];
         let near = match (got, wanted) {
-            (Value::Number(got), Value::Number(wanted)) => (got.as_f64().unwrap() - wanted.as_f64().unwrap()).abs() <= 1.0,
-            (Value::String(got), Value::String(wanted)) if ["started", "answered", "ended"].contains(&field.as_str()) => {
-                let (got, wanted): (Timestamp, Timestamp) = (got.parse().unwrap(), wanted.parse().unwrap());
+            (Value::Number(got), Value::Number(wanted)) => {
+                (got.as_f64().unwrap() - wanted.as_f64().unwrap()).abs() <= 1.0
+            }
+            (Value::String(got), Value::String(wanted))
+                if ["started", "answered", "ended"].contains(&field.as_str()) =>
+            {
+                let (got, wanted): (Timestamp, Timestamp) =
+                    (got.parse().unwrap(), wanted.parse().unwrap());
                 got.duration_since(wanted).as_secs_f64().abs() <= 1.0
             }
             _ => got == wanted,
@@ -54,14 +73,20 @@ async fn every_recording_becomes_one_conversation_with_one_note() {
     let (world, daemon) = World::running(&Config::default()).await;
     let (posts, calls) = everything();
     post_all(&daemon, &posts).await;
-    let accepted = daemon.place.status().await["events"]["accepted"].as_u64().unwrap();
+    let accepted = daemon.place.status().await["events"]["accepted"]
+        .as_u64()
+        .unwrap();
     daemon.settled(usize::try_from(accepted).unwrap()).await;
     assert_eq!(logs(&world.sandbox), once_each(&calls));
     for (name, wanted) in &calls {
         let key = format!("hq:{}", wanted["key"].as_str().unwrap());
         let explained = daemon.place.json(&["explain", &key]).await;
         assert_same_call(name, &explained["call"], wanted);
-        let end = if is_logged(wanted) { "logged" } else { "filtered" };
+        let end = if is_logged(wanted) {
+            "logged"
+        } else {
+            "filtered"
+        };
         assert_eq!(explained["integrations"][0]["end"]["end"], end, "{name}");
     }
     assert!(daemon.stop().await.success());
@@ -75,7 +100,9 @@ async fn repeats_and_any_order_log_nothing_twice() {
     posts.extend(posts.clone());
     chance.shuffle(&mut posts);
     post_all(&daemon, &posts).await;
-    let accepted = daemon.place.status().await["events"]["accepted"].as_u64().unwrap();
+    let accepted = daemon.place.status().await["events"]["accepted"]
+        .as_u64()
+        .unwrap();
     daemon.settled(usize::try_from(accepted).unwrap()).await;
     assert_eq!(logs(&world.sandbox), once_each(&calls));
     // Posted once more after all is over, and after a restart.
@@ -97,19 +124,46 @@ async fn live_events_texts_and_whole_calls_of_our_own_dialect() {
         daemon.post(&event).await;
     }
     daemon.post(&call("whole", "0171 1234567")).await;
-    daemon.post(&text("t1", "in", "+491711234567", crate::support::OURS)).await;
-    daemon.post(&text("t2", "out", crate::support::OURS, "+491711234567")).await;
+    daemon
+        .post(&text("t1", "in", "+491711234567", crate::support::OURS))
+        .await;
+    daemon
+        .post(&text("t2", "out", crate::support::OURS, "+491711234567"))
+        .await;
     let status = daemon.settled(11).await;
     assert_eq!(status["events"]["logged"], 5, "{status}");
     let expected = ["backwards", "in-order", "t1", "t2", "whole"];
-    assert_eq!(logs(&world.sandbox), expected.map(|id| (format!("tieline:script:{id}"), (1, 1))).into());
+    assert_eq!(
+        logs(&world.sandbox),
+        expected
+            .map(|id| (format!("tieline:script:{id}"), (1, 1)))
+            .into()
+    );
     assert_eq!(world.sandbox.counts().customers, 1, "all are Max");
-    let grace = world.sandbox.conversations().iter().filter(|one| !one["attributes"]["assignedUsers"].as_array().unwrap().is_empty()).count();
+    let grace = world
+        .sandbox
+        .conversations()
+        .iter()
+        .filter(|one| {
+            !one["attributes"]["assignedUsers"]
+                .as_array()
+                .unwrap()
+                .is_empty()
+        })
+        .count();
     assert_eq!(grace, 3, "calls that 101 answered are Grace's");
     let whole = daemon.place.explain("script:whole").await;
     assert_eq!(whole["call"]["agent"], "101");
     let late = daemon.place.explain("script:backwards").await;
-    assert_eq!((&late["call"]["talk_seconds"], &late["call"]["agent"]), (&json!(5.0), &json!("101")));
-    let note = world.sandbox.notes().into_iter().find(|note| note["attributes"]["externalId"] == "tieline:script:whole:note").unwrap();
+    assert_eq!(
+        (&late["call"]["talk_seconds"], &late["call"]["agent"]),
+        (&json!(5.0), &json!("101"))
+    );
+    let note = world
+        .sandbox
+        .notes()
+        .into_iter()
+        .find(|note| note["attributes"]["externalId"] == "tieline:script:whole:note")
+        .unwrap();
     assert!(!related(&note, "conversation").is_empty());
 }

@@ -16,14 +16,25 @@ const MAX: &str = "+491711234567";
 fn customer_of(sandbox: &Sandbox, id: &str) -> String {
     let wanted = format!("tieline:script:{id}");
     let conversations = sandbox.conversations();
-    let found = conversations.iter().find(|one| attribute(one, "externalId") == wanted);
-    related(found.unwrap_or_else(|| panic!("no conversation of {id}")), "customer")
+    let found = conversations
+        .iter()
+        .find(|one| attribute(one, "externalId") == wanted);
+    related(
+        found.unwrap_or_else(|| panic!("no conversation of {id}")),
+        "customer",
+    )
 }
 
 async fn delete(sandbox: &Sandbox, path: &str) {
-    let stream = TcpStream::connect(sandbox.url().trim_start_matches("http://")).await.unwrap();
-    let request = Request::delete(path).header("host", "sandbox").header("authorization", format!("Bearer {SANDBOX_KEY}"));
-    let answer = ask::send(stream, request.body(Full::new(Bytes::new())).unwrap()).await.unwrap();
+    let stream = TcpStream::connect(sandbox.url().trim_start_matches("http://"))
+        .await
+        .unwrap();
+    let request = Request::delete(path)
+        .header("host", "sandbox")
+        .header("authorization", format!("Bearer {SANDBOX_KEY}"));
+    let answer = ask::send(stream, request.body(Full::new(Bytes::new())).unwrap())
+        .await
+        .unwrap();
     assert!(answer.status.is_success(), "{}", answer.status);
 }
 
@@ -48,23 +59,39 @@ async fn a_customer_met_before_costs_two_requests_and_a_third_for_the_voice_mess
         daemon.post(&unanswered).await;
         daemon.settled(3).await;
         let requests = world.sandbox.requests();
-        assert_eq!(requests.total, cost, "after a restart, {lines}: {:?}", requests.by_route);
+        assert_eq!(
+            requests.total, cost,
+            "after a restart, {lines}: {:?}",
+            requests.by_route
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_number_becomes_one_customer_however_many_call_at_once() {
     let (world, daemon) = World::running(&Config::default()).await;
-    let posts: Vec<_> = (0..8).map(|number| tokio::spawn(daemon.post_owned(call(&format!("c{number}"), "+49 151 99887766")))).collect();
+    let posts: Vec<_> = (0..8)
+        .map(|number| {
+            tokio::spawn(daemon.post_owned(call(&format!("c{number}"), "+49 151 99887766")))
+        })
+        .collect();
     for post in posts {
         post.await.unwrap();
     }
     daemon.settled(8).await;
     assert_eq!(world.sandbox.counts().customers, 2, "Max and the new one");
     assert!(logs(&world.sandbox).values().all(|made| *made == (1, 1)));
-    let new = world.sandbox.customers().into_iter().find(|one| attribute(one, "name") != "Max Muster").unwrap();
+    let new = world
+        .sandbox
+        .customers()
+        .into_iter()
+        .find(|one| attribute(one, "name") != "Max Muster")
+        .unwrap();
     assert_eq!(new["attributes"]["phones"][0]["phone"], "+4915199887766");
-    assert!((0..8).all(|number| new["id"] == customer_of(&world.sandbox, &format!("c{number}")).as_str()));
+    assert!(
+        (0..8)
+            .all(|number| new["id"] == customer_of(&world.sandbox, &format!("c{number}")).as_str())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,14 +103,23 @@ async fn an_unknown_number_is_skipped_where_the_settings_say_so() {
     assert_eq!(world.sandbox.counts().customers, 1);
     let explained = daemon.place.explain(&id).await;
     assert_eq!(explained["ends"][0]["end"], "filtered", "{explained:#}");
-    assert!(explained["ends"][0]["why"].as_str().unwrap().contains("unknown"), "{explained:#}");
+    assert!(
+        explained["ends"][0]["why"]
+            .as_str()
+            .unwrap()
+            .contains("unknown"),
+        "{explained:#}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hidden_callers_are_skipped_or_go_to_one_customer() {
     let mut config = Config::default();
     let world = World::start(&config).await;
-    let nobody = world.sandbox.seed_customer(json!({"name": "Hidden callers"})).unwrap();
+    let nobody = world
+        .sandbox
+        .seed_customer(json!({"name": "Hidden callers"}))
+        .unwrap();
     let mut second = Integration::named("hidden");
     second.calls = format!("anonymous = \"{nobody}\"");
     config.integrations.push(second);
@@ -91,12 +127,33 @@ async fn hidden_callers_are_skipped_or_go_to_one_customer() {
     let daemon = world.place.start().await;
     let id = daemon.post(&call("hidden", "anonymous")).await;
     daemon.settled(1).await;
-    assert_eq!(logs(&world.sandbox), [("tieline:script:hidden".to_owned(), (1, 1))].into());
+    assert_eq!(
+        logs(&world.sandbox),
+        [("tieline:script:hidden".to_owned(), (1, 1))].into()
+    );
     assert_eq!(customer_of(&world.sandbox, "hidden"), nobody);
-    assert_eq!(world.sandbox.counts().customers, 2, "nobody is created for no number");
+    assert_eq!(
+        world.sandbox.counts().customers,
+        2,
+        "nobody is created for no number"
+    );
     let explained = daemon.place.explain(&id).await;
-    let parts: Vec<_> = explained["integrations"].as_array().unwrap().iter().map(|part| (&part["integration"], &part["end"]["end"], &part["decided_by"])).collect();
-    assert!(parts.contains(&(&json!("support"), &json!("filtered"), &json!("anonymous"))), "{parts:?}");
+    let parts: Vec<_> = explained["integrations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|part| {
+            (
+                &part["integration"],
+                &part["end"]["end"],
+                &part["decided_by"],
+            )
+        })
+        .collect();
+    assert!(
+        parts.contains(&(&json!("support"), &json!("filtered"), &json!("anonymous"))),
+        "{parts:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,20 +167,33 @@ async fn two_organisations_take_a_call_by_their_own_filters() {
     let (world, daemon) = World::running(&config).await;
     let mut elsewhere = call("elsewhere", "+4915199887766");
     elsewhere["to"] = json!("+49 211 555 00120");
-    for event in [call("both", "+4915199887766"), call("ignored-by-sales", MAX), elsewhere] {
+    for event in [
+        call("both", "+4915199887766"),
+        call("ignored-by-sales", MAX),
+        elsewhere,
+    ] {
         daemon.post(&event).await;
     }
     let status = daemon.settled(3).await;
     assert_eq!(status["events"]["logged"], 3, "each was logged somewhere");
     let of = |sandbox: &Sandbox| logs(sandbox).into_keys().collect::<Vec<_>>();
-    assert_eq!(of(&world.sandbox), ["tieline:script:both", "tieline:script:ignored-by-sales"]);
-    assert_eq!(of(&other), ["tieline:script:both", "tieline:script:elsewhere"]);
+    assert_eq!(
+        of(&world.sandbox),
+        ["tieline:script:both", "tieline:script:ignored-by-sales"]
+    );
+    assert_eq!(
+        of(&other),
+        ["tieline:script:both", "tieline:script:elsewhere"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_agent_map_assigns_the_right_user() {
     let (world, daemon) = World::running(&Config::default()).await;
-    let erin = world.sandbox.seed_user(json!({"name": "Erin", "email": "erin@example.org"})).unwrap();
+    let erin = world
+        .sandbox
+        .seed_user(json!({"name": "Erin", "email": "erin@example.org"}))
+        .unwrap();
     let mut by_login = call("login", MAX);
     by_login["extension"] = json!("erin@example.org");
     let mut by_map = call("map", MAX);
@@ -136,7 +206,9 @@ async fn the_agent_map_assigns_the_right_user() {
     daemon.settled(3).await;
     let assigned = |id: &str| {
         let conversations = world.sandbox.conversations();
-        let found = conversations.iter().find(|one| attribute(one, "externalId") == format!("tieline:script:{id}"));
+        let found = conversations
+            .iter()
+            .find(|one| attribute(one, "externalId") == format!("tieline:script:{id}"));
         found.unwrap()["attributes"]["assignedUsers"].clone()
     };
     assert_eq!(assigned("login"), json!([erin]));
@@ -164,7 +236,11 @@ async fn a_call_id_used_again_a_day_later_is_another_call() {
     daemon.post(&call("1", MAX)).await;
     daemon.settled(1).await;
     let mut again = call("1", MAX);
-    for (key, time) in [("started", "2026-11-21T12:24:29Z"), ("answered", "2026-11-21T12:24:31Z"), ("ended", "2026-11-21T12:25:36Z")] {
+    for (key, time) in [
+        ("started", "2026-11-21T12:24:29Z"),
+        ("answered", "2026-11-21T12:24:31Z"),
+        ("ended", "2026-11-21T12:25:36Z"),
+    ] {
         again[key] = json!(time);
     }
     daemon.post(&again).await;

@@ -97,7 +97,11 @@ async fn what_is_deleted_or_never_was_is_not_found() {
 
 #[tokio::test]
 async fn a_message_gives_its_conversation_a_channel_and_opens_it() {
-    let api = Api::start(SandboxOptions::empty()).await;
+    let options = SandboxOptions {
+        reopen_on_inbound: true,
+        ..SandboxOptions::empty()
+    };
+    let api = Api::start(options).await;
     let customer = api.customer("+491711234567").await;
     let done = json!({ "customer": customer, "status": "done" });
     let conversation = api.id("/v1/conversations", done).await;

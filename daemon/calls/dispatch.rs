@@ -77,7 +77,11 @@ enum Outcome {
         hold: Option<Hold>,
     },
     Gone,
-    Store(StoreFault),
+    /// `land` as above: an unclear create whose outcome didn't get to disk.
+    Store {
+        fault: StoreFault,
+        land: Option<Timestamp>,
+    },
 }
 
 impl Dispatch {
@@ -220,10 +224,13 @@ impl Dispatch {
                 }
             }
             Outcome::Gone => {}
-            Outcome::Store(fault) if fault.passes() => {
+            Outcome::Store { fault, land } if fault.passes() => {
+                if let Some(land) = land {
+                    self.landing.insert(key.clone(), land);
+                }
                 self.schedule(key, clock::now() + STORE_RETRY);
             }
-            Outcome::Store(fault) => return Err(fault),
+            Outcome::Store { fault, .. } => return Err(fault),
         }
         Ok(())
     }
@@ -282,14 +289,14 @@ async fn work(courier: &Courier, key: &str) -> Outcome {
         Ok(Some(Delivery { end: Some(end), .. })) => return Outcome::Ended(end),
         Ok(Some(delivery)) => delivery,
         Ok(None) => return Outcome::Gone,
-        Err(fault) => return Outcome::Store(fault),
+        Err(fault) => return Outcome::Store { fault, land: None },
     };
     let now = clock::now();
     delivery.first_try.get_or_insert(now);
     let outcome = match courier.deliver(&mut delivery).await {
         Ok(end) => Outcome::Ended(end),
         Err(Halt::Dead(why)) => Outcome::Ended(DeliveryEnd::Dead { why }),
-        Err(Halt::Store(fault)) => return Outcome::Store(fault),
+        Err(Halt::Store(fault)) => return Outcome::Store { fault, land: None },
         Err(Halt::Kustomer(fault)) => {
             delivery.note_fault(&fault);
             retry(courier, &mut delivery, &fault)
@@ -298,11 +305,12 @@ async fn work(courier: &Courier, key: &str) -> Outcome {
     match &outcome {
         Outcome::Ended(end) => delivery.end = Some(end.clone()),
         Outcome::Again { at, .. } => delivery.next_try = *at,
-        Outcome::Gone | Outcome::Store(_) => {}
+        Outcome::Gone | Outcome::Store { .. } => {}
     }
-    match courier.outbox.keep(&delivery).await {
-        Ok(()) => outcome,
-        Err(fault) => Outcome::Store(fault),
+    match (courier.outbox.keep(&delivery).await, outcome) {
+        (Ok(()), outcome) => outcome,
+        (Err(fault), Outcome::Again { land, .. }) => Outcome::Store { fault, land },
+        (Err(fault), _) => Outcome::Store { fault, land: None },
     }
 }
 

@@ -10,14 +10,14 @@ use super::filter::SkipReason;
 use super::matching::{self, Candidate, Match};
 use super::note;
 use super::outbox::{Create, Delivery, DeliveryEnd, Outbox, Step};
+use super::requests;
 use crate::clock;
 use crate::kustomer::client::Client;
-use crate::kustomer::conversations::{Channel, NewConversation, NewMessage, NewNote, Status};
+use crate::kustomer::conversations::{NewConversation, NewNote, Status};
 use crate::kustomer::customers::{Customer, NewCustomer};
 use crate::kustomer::fault::KustomerFault;
 use crate::settings::types::KustomerSettings;
 use crate::store::StoreFault;
-use crate::terms::call::Direction;
 use crate::terms::ids::{ConversationId, CustomerId};
 use crate::terms::number::E164;
 use std::sync::Arc;
@@ -216,7 +216,7 @@ impl Courier {
                     .id)
             }
             Create::Message => {
-                let new = new_message(held(entry.message.as_ref(), "message")?);
+                let new = requests::message(held(entry.message.as_ref(), "message")?);
                 Ok(self
                     .client
                     .create_message(&conversation_of(delivery)?, &new)
@@ -231,16 +231,7 @@ impl Courier {
             .as_ref()
             .and_then(|agent| agent.email.as_deref());
         let assigned_users = self.agents.user_ids(&self.client, email).await?;
-        Ok(NewConversation {
-            external_id: entry.external_id.clone(),
-            name: entry.name.clone(),
-            direction: entry.direction.map_or(Direction::Internal, direction),
-            status: status(entry.status),
-            created_at: Some(entry.created_at),
-            assigned_users,
-            tags: entry.tags.clone(),
-            custom: serde_json::Map::new(),
-        })
+        Ok(requests::conversation(entry, assigned_users))
     }
 
     /// A refusal may mean that our picture of Kustomer is old; then the picture is mended, else it is the caller's.
@@ -413,42 +404,5 @@ fn candidate(customer: Customer) -> Candidate {
         created_at: customer.created_at,
         updated_at: customer.updated_at,
         phones: customer.phones,
-    }
-}
-
-const fn direction(way: Way) -> Direction {
-    match way {
-        Way::In => Direction::In,
-        Way::Out => Direction::Out,
-    }
-}
-
-const fn status(status: entry::Status) -> Status {
-    match status {
-        entry::Status::Open => Status::Open,
-        entry::Status::Done => Status::Done,
-    }
-}
-
-fn new_message(message: &entry::Message) -> NewMessage {
-    let meta = &message.meta;
-    let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
-    let channel = match message.channel {
-        entry::Channel::Sms => Channel::Sms,
-        entry::Channel::Voice => Channel::Voice {
-            placed_at: meta.placed_at.unwrap_or(message.sent_at),
-            answered_at: meta.answered_at,
-            ended_at: meta.ended_at.unwrap_or(message.sent_at),
-            recording: meta.recording.clone(),
-        },
-    };
-    NewMessage {
-        external_id: message.external_id.clone(),
-        direction: direction(message.direction),
-        sent_at: message.sent_at,
-        preview: message.preview.clone(),
-        from: number(&meta.from),
-        to: number(&meta.to),
-        channel,
     }
 }

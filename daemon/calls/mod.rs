@@ -23,6 +23,7 @@ pub mod outbox;
 pub mod agents;
 pub mod dispatch;
 pub mod log;
+pub mod requests;
 
 pub mod book;
 pub mod due;

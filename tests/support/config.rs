@@ -29,7 +29,8 @@ pub struct Integration {
 }
 
 /// Waits short enough for tests; a test that gives its own replaces all of them.
-pub const QUICK: &str = "retry = [\"20ms\", \"50ms\", \"100ms\"]\nland_time = \"50ms\"\ntimeout = \"5s\"\nparallel = 8";
+pub const QUICK: &str =
+    "retry = [\"20ms\", \"50ms\", \"100ms\"]\nland_time = \"50ms\"\ntimeout = \"5s\"\nparallel = 8";
 
 impl Default for Config {
     fn default() -> Self {
@@ -71,7 +72,11 @@ impl Config {
 
     /// Writes settings and secrets; the settings file is `tieline.toml` in that folder.
     pub fn write(&self, folder: &Path, listen: SocketAddr, sandbox: &str) {
-        for (name, secret) in [("hq-password", "secret"), ("script-token", "token"), ("kustomer-key", SANDBOX_KEY)] {
+        for (name, secret) in [
+            ("hq-password", "secret"),
+            ("script-token", "token"),
+            ("kustomer-key", SANDBOX_KEY),
+        ] {
             let file = folder.join(name);
             if !file.exists() {
                 fs::write(file, secret).unwrap();
@@ -81,7 +86,12 @@ impl Config {
     }
 
     fn text(&self, listen: SocketAddr, sandbox: &str) -> String {
-        let Self { settle, daemon, agents, .. } = self;
+        let Self {
+            settle,
+            daemon,
+            agents,
+            ..
+        } = self;
         let mut text = format!(
             r#"[daemon]
 state_dir = "state"

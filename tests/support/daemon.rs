@@ -43,17 +43,32 @@ impl Place {
                 command.env_remove(name);
             }
         }
-        command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET").current_dir(&self.folder);
+        command
+            .env_remove("JOURNAL_STREAM")
+            .env_remove("NOTIFY_SOCKET")
+            .current_dir(&self.folder);
         command
     }
 
     /// `run` without waiting for anything; its log goes to a file of the folder.
     pub fn spawn(&self) -> Daemon {
-        let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("log"))
+            .unwrap();
         let mut command = self.command();
-        command.env("TIELINE_LOG", "info,tieline=debug").args(["run", "--config", "tieline.toml"]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        Daemon { place: self.clone(), child: command.spawn().unwrap() }
+        command
+            .env("TIELINE_LOG", "info,tieline=debug")
+            .args(["run", "--config", "tieline.toml"]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        Daemon {
+            place: self.clone(),
+            child: command.spawn().unwrap(),
+        }
     }
 
     pub async fn start(&self) -> Daemon {
@@ -77,8 +92,14 @@ impl Place {
     /// One of the program's commands with this installation's settings.
     pub async fn cli(&self, args: &[&str]) -> Finished {
         let mut command = self.command();
-        command.args(args).args(["--config", "tieline.toml"]).stdin(Stdio::null());
-        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        command
+            .args(args)
+            .args(["--config", "tieline.toml"])
+            .stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output())
+            .await
+            .unwrap()
+            .unwrap();
         Finished {
             code: output.status.code(),
             out: String::from_utf8(output.stdout).unwrap(),
@@ -100,12 +121,16 @@ impl Place {
     }
 
     pub async fn status(&self) -> Value {
-        self.ask(Method::GET, "/status", None).await.expect("the daemon's status")
+        self.ask(Method::GET, "/status", None)
+            .await
+            .expect("the daemon's status")
     }
 
     pub async fn explain(&self, of: &str) -> Value {
         let path = format!("/explain?of={}", ask::segment(of));
-        self.ask(Method::GET, &path, None).await.unwrap_or_else(|| panic!("nothing explains {of}"))
+        self.ask(Method::GET, &path, None)
+            .await
+            .unwrap_or_else(|| panic!("nothing explains {of}"))
     }
 
     /// Posts once; status and body, or why there was no answer.
@@ -118,7 +143,10 @@ impl Place {
     ) -> anyhow::Result<(u16, Value)> {
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         let proof = match pbx {
-            "hq" => format!("Basic {}", base64::engine::general_purpose::STANDARD.encode("fs:secret")),
+            "hq" => format!(
+                "Basic {}",
+                base64::engine::general_purpose::STANDARD.encode("fs:secret")
+            ),
             _ => "Bearer token".to_owned(),
         };
         let mut request = Request::builder()
@@ -140,7 +168,8 @@ impl Daemon {
     /// Posts an event of our own dialect, which must be accepted; its id.
     pub async fn post(&self, event: &Value) -> String {
         let body = event.to_string();
-        self.post_raw("script", None, Some("application/json"), body.as_bytes()).await
+        self.post_raw("script", None, Some("application/json"), body.as_bytes())
+            .await
     }
 
     /// The same as a future of its own, for many at once.
@@ -148,13 +177,26 @@ impl Daemon {
         let place = self.place.clone();
         async move {
             let body = event.to_string();
-            let answer = place.try_post("script", None, Some("application/json"), body.as_bytes()).await.unwrap();
+            let answer = place
+                .try_post("script", None, Some("application/json"), body.as_bytes())
+                .await
+                .unwrap();
             assert_eq!(answer.0, 202, "{}", answer.1);
         }
     }
 
-    pub async fn post_raw(&self, pbx: &str, query: Option<&str>, content_type: Option<&str>, body: &[u8]) -> String {
-        let (status, answer) = self.place.try_post(pbx, query, content_type, body).await.unwrap();
+    pub async fn post_raw(
+        &self,
+        pbx: &str,
+        query: Option<&str>,
+        content_type: Option<&str>,
+        body: &[u8],
+    ) -> String {
+        let (status, answer) = self
+            .place
+            .try_post(pbx, query, content_type, body)
+            .await
+            .unwrap();
         assert_eq!(status, 202, "{answer}");
         answer["id"].as_str().unwrap().to_owned()
     }
@@ -173,7 +215,10 @@ impl Daemon {
         };
         match tokio::time::timeout(PATIENCE, looked).await {
             Ok(status) => status,
-            Err(_) => panic!("waited in vain: {what}; now {:#}", self.place.status().await),
+            Err(_) => panic!(
+                "waited in vain: {what}; now {:#}",
+                self.place.status().await
+            ),
         }
     }
 
@@ -182,12 +227,22 @@ impl Daemon {
         let status = self
             .until(&format!("{accepted} events have an end"), |status| {
                 let events = &status["events"];
-                events["accepted"] == accepted && events["in_flight"] == 0 && events["adds_up"] == true
+                events["accepted"] == accepted
+                    && events["in_flight"] == 0
+                    && events["adds_up"] == true
             })
             .await;
         let events = &status["events"];
-        let filtered: u64 = events["filtered"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
-        let ended = ["logged", "joined", "dead", "erased"].iter().filter_map(|end| events[end].as_u64()).sum::<u64>();
+        let filtered: u64 = events["filtered"]
+            .as_object()
+            .unwrap()
+            .values()
+            .filter_map(Value::as_u64)
+            .sum();
+        let ended = ["logged", "joined", "dead", "erased"]
+            .iter()
+            .filter_map(|end| events[end].as_u64())
+            .sum::<u64>();
         assert_eq!(ended + filtered, accepted as u64, "{events}");
         status
     }

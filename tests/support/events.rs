@@ -36,7 +36,10 @@ pub fn text(id: &str, direction: &str, from: &str, to: &str) -> Value {
 
 /// The posts of a recording and its expected call.
 pub fn recorded(name: &str) -> (Vec<Post>, Value) {
-    let (_, http, expected) = RECORDINGS.iter().find(|(known, _, _)| *known == name).unwrap();
+    let (_, http, expected) = RECORDINGS
+        .iter()
+        .find(|(known, _, _)| *known == name)
+        .unwrap();
     let expected: Value = serde_json::from_slice(expected).unwrap();
     (recording::posts(http), expected["calls"][0].clone())
 }
@@ -49,7 +52,11 @@ pub fn recorded_post(name: &str, number: u16) -> (String, Vec<Post>) {
     let posts = posts.into_iter().map(|post| {
         let body = String::from_utf8(post.body).unwrap();
         let query = post.query.map(|query| renamed(&query, &fresh));
-        Post { body: renamed(&body, &fresh).into_bytes(), query, ..post }
+        Post {
+            body: renamed(&body, &fresh).into_bytes(),
+            query,
+            ..post
+        }
     });
     (fresh(id), posts.collect())
 }

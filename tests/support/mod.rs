@@ -7,7 +7,7 @@ mod events;
 mod world;
 
 pub use config::{Config, Integration};
-pub use daemon::{Daemon, Finished, Place};
+pub use daemon::{Daemon, Place};
 pub use events::{OURS, call, live, recorded, recorded_post, text};
 pub use world::{World, address, attribute, logs, populated, related};
 
@@ -31,7 +31,10 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// The seed of a test with chance: `TIELINE_SEED`, or a new one; printed, so that a failure can be replayed.
 pub fn seed() -> u64 {
     let given = std::env::var("TIELINE_SEED").ok();
-    let seed = given.map_or_else(|| fastrand::u64(..), |seed| seed.parse().expect("TIELINE_SEED is a number"));
+    let seed = given.map_or_else(
+        || fastrand::u64(..),
+        |seed| seed.parse().expect("TIELINE_SEED is a number"),
+    );
     println!("TIELINE_SEED={seed}");
     seed
 }

@@ -23,10 +23,17 @@ impl World {
 
     pub async fn with(config: &Config, options: SandboxOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place { folder: folder.path().to_owned(), listen: address() };
+        let place = Place {
+            folder: folder.path().to_owned(),
+            listen: address(),
+        };
         let sandbox = populated(options).await;
         config.write(&place.folder, place.listen, sandbox.url());
-        Self { sandbox, place, _folder: folder }
+        Self {
+            sandbox,
+            place,
+            _folder: folder,
+        }
     }
 
     /// Sandbox and running daemon.
@@ -46,9 +53,12 @@ impl World {
 pub async fn populated(options: SandboxOptions) -> Sandbox {
     let sandbox = Sandbox::start(options).await.unwrap();
     for (name, email) in [("Grace", "grace@example.org"), ("Alan", "alan@example.org")] {
-        sandbox.seed_user(json!({"name": name, "email": email})).unwrap();
+        sandbox
+            .seed_user(json!({"name": name, "email": email}))
+            .unwrap();
     }
-    let max = json!({"name": "Max Muster", "phones": [{"type": "mobile", "phone": "+491711234567"}]});
+    let max =
+        json!({"name": "Max Muster", "phones": [{"type": "mobile", "phone": "+491711234567"}]});
     sandbox.seed_customer(max).unwrap();
     sandbox
 }
@@ -67,21 +77,33 @@ pub fn logs(sandbox: &Sandbox) -> BTreeMap<String, (usize, usize)> {
     let mut names = BTreeMap::new();
     for conversation in sandbox.conversations() {
         let external_id = attribute(&conversation, "externalId");
-        names.insert(conversation["id"].as_str().unwrap().to_owned(), external_id.clone());
+        names.insert(
+            conversation["id"].as_str().unwrap().to_owned(),
+            external_id.clone(),
+        );
         logs.entry(external_id).or_default().0 += 1;
     }
     for note in sandbox.notes() {
         let external_id = &names[&related(&note, "conversation")];
-        assert_eq!(attribute(&note, "externalId"), format!("{external_id}:note"));
+        assert_eq!(
+            attribute(&note, "externalId"),
+            format!("{external_id}:note")
+        );
         logs.get_mut(external_id).unwrap().1 += 1;
     }
     logs
 }
 
 pub fn attribute(resource: &Value, name: &str) -> String {
-    resource["attributes"][name].as_str().unwrap_or_default().to_owned()
+    resource["attributes"][name]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 pub fn related(resource: &Value, name: &str) -> String {
-    resource["relationships"][name]["data"]["id"].as_str().unwrap_or_default().to_owned()
+    resource["relationships"][name]["data"]["id"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }

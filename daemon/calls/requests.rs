@@ -1,0 +1,58 @@
+//! A log entry in the words of Kustomer's client. Pure; called by `log`.
+
+use super::entry::{self, LogEntry, Way};
+use crate::kustomer::conversations::{Channel, NewConversation, NewMessage, Status};
+use crate::terms::call::Direction;
+use crate::terms::ids::UserId;
+
+/// The conversation of an entry, assigned to these users.
+pub fn conversation(entry: &LogEntry, assigned_users: Vec<UserId>) -> NewConversation {
+    NewConversation {
+        external_id: entry.external_id.clone(),
+        name: entry.name.clone(),
+        direction: entry.direction.map_or(Direction::Internal, direction),
+        status: status(entry.status),
+        created_at: Some(entry.created_at),
+        assigned_users,
+        tags: entry.tags.clone(),
+        custom: serde_json::Map::new(),
+    }
+}
+
+/// The message that records the call or text in it.
+pub fn message(message: &entry::Message) -> NewMessage {
+    let meta = &message.meta;
+    let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+    let channel = match message.channel {
+        entry::Channel::Sms => Channel::Sms,
+        entry::Channel::Voice => Channel::Voice {
+            placed_at: meta.placed_at.unwrap_or(message.sent_at),
+            answered_at: meta.answered_at,
+            ended_at: meta.ended_at.unwrap_or(message.sent_at),
+            recording: meta.recording.clone(),
+        },
+    };
+    NewMessage {
+        external_id: message.external_id.clone(),
+        direction: direction(message.direction),
+        sent_at: message.sent_at,
+        preview: message.preview.clone(),
+        from: number(&meta.from),
+        to: number(&meta.to),
+        channel,
+    }
+}
+
+const fn direction(way: Way) -> Direction {
+    match way {
+        Way::In => Direction::In,
+        Way::Out => Direction::Out,
+    }
+}
+
+const fn status(status: entry::Status) -> Status {
+    match status {
+        entry::Status::Open => Status::Open,
+        entry::Status::Done => Status::Done,
+    }
+}
