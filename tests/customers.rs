@@ -110,6 +110,17 @@ async fn an_unknown_number_is_skipped_where_the_settings_say_so() {
             .contains("unknown"),
         "{explained:#}"
     );
+    // Settings that create the customer, and a replay: now it is logged.
+    world.configure(&Config::default());
+    daemon.signal(rustix::process::Signal::HUP);
+    let changed = |status: &Value| status["settings"]["in_force"] != "since the start";
+    daemon.until("the rules changed", changed).await;
+    let replayed = daemon.place.cli(&["replay", "--filtered"]).await;
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+    let logged = |status: &Value| status["events"]["logged"] == 2;
+    daemon.until("the filtered call is logged", logged).await;
+    daemon.settled(2).await;
+    assert_eq!(world.sandbox.counts().customers, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

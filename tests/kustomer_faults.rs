@@ -330,8 +330,7 @@ async fn a_refused_request_is_dead_and_can_be_retried() {
         .sandbox
         .add_fault(Fault::on("/v1/conversations/*/notes", status(400, &[])));
     daemon.post(&call("a1", "+491711234567")).await;
-    let status = daemon.settled(1).await;
-    assert_eq!(status["events"]["dead"], 1);
+    assert_eq!(daemon.settled(1).await["events"]["dead"], 1);
     let dead = daemon.place.json(&["dead", "list"]).await;
     assert_eq!(dead["dead"][0]["id"], "support/call:script:a1");
     assert!(
@@ -363,6 +362,18 @@ async fn a_refused_request_is_dead_and_can_be_retried() {
         daemon.place.json(&["dead", "list"]).await["dead"],
         json!([])
     );
+    // A replay takes up dead deliveries too.
+    world
+        .sandbox
+        .add_fault(Fault::on("/v1/conversations/*/notes", status(400, &[])));
+    daemon.post(&call("a2", "+491711234567")).await;
+    assert_eq!(daemon.settled(2).await["events"]["dead"], 1);
+    world.sandbox.clear_faults();
+    let replayed = daemon.place.cli(&["replay", "--dead"]).await;
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+    let logged = |status: &Value| status["events"]["logged"] == 2;
+    daemon.until("the replayed call is logged", logged).await;
+    assert!(logs(&world.sandbox).values().all(|made| *made == (1, 1)));
 }
 
 /// What waits after an outage goes out as fast as the budget lets it, and no faster in any window.

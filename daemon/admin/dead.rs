@@ -115,6 +115,15 @@ async fn retry_delivery(admin: &Admin, integration: &str, key: &str) -> Result<b
     }
     delivery.revive(clock::now());
     admin.outbox.keep(&delivery).await.map_err(broken)?;
+    // Before the order, so that the line hears of it before it hears of its end.
+    let (integration, owed) = (integration.to_owned(), key.to_owned());
+    let revived = Notice::Revived {
+        integration,
+        key: owed,
+    };
+    if admin.notices.send(revived).is_err() {
+        return Ok(false);
+    }
     Ok(part.orders.send(Order::Retry(key.to_owned())).is_ok())
 }
 

@@ -158,6 +158,25 @@ impl Book {
         Ok(())
     }
 
+    /// A dead delivery was revived: the taker is owed again.
+    pub fn revive(
+        &mut self,
+        integration: &str,
+        key: &str,
+        turn: &mut Turn,
+    ) -> Result<(), StoreFault> {
+        if let Some(mut record) = self.current(key, turn)? {
+            for taker in &mut record.takers {
+                if taker.integration == integration {
+                    taker.end = None;
+                }
+            }
+            self.set_stage(&mut record, turn)?;
+            turn.changes.records.insert(record.key.clone(), record);
+        }
+        Ok(())
+    }
+
     /// Deliveries that settled while nobody listened (a stop between the courier's write and ours).
     pub fn settle_missed(&mut self, turn: &mut Turn) -> Result<(), StoreFault> {
         let owed: Vec<CallRecord> = self

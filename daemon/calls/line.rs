@@ -34,6 +34,8 @@ pub enum Notice {
         key: String,
         end: DeliveryEnd,
     },
+    /// A dead delivery is tried again: its events are in flight until it ends.
+    Revived { integration: String, key: String },
     /// Take these events up again as if they had just come; answers how many were.
     Replay {
         events: Vec<u64>,
@@ -174,6 +176,7 @@ impl Line {
                 key,
                 end,
             } => self.book.settle(&integration, &key, end, turn)?,
+            Notice::Revived { integration, key } => self.book.revive(&integration, &key, turn)?,
             Notice::Replay { events, answer } => {
                 let mut replayed = 0;
                 for seq in events {
