@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tieline::cli::ask;
-use tieline::sandbox::{SANDBOX_KEY, Sandbox, SandboxOptions};
+use tieline::sandbox::{LimitOptions, SANDBOX_KEY, Sandbox, SandboxOptions};
 use tieline::settings::types::AdminAddress;
 
 /// Calls timed from event to note.
@@ -43,7 +43,8 @@ async fn measure(events: u64) -> Result<(), Fault> {
     let mut out = std::io::stdout();
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let dir = tempfile::tempdir_in(target)?;
-    let sandbox = Sandbox::start(SandboxOptions::empty()).await?;
+    let limits = LimitOptions { requests: usize::MAX, searches: usize::MAX, creations_per_customer: usize::MAX, ..LimitOptions::default() };
+    let sandbox = Sandbox::start(SandboxOptions { limits, ..SandboxOptions::empty() }).await?;
     sandbox.seed_customer(serde_json::json!({"name": "Max", "phones": [{"type": "mobile", "phone": "+491711234567"}]}))?;
 
     let daemon = Daemon::start(dir.path(), sandbox.url(), true).await?;

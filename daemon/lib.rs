@@ -21,7 +21,3 @@ pub mod systemd;
 pub mod terms;
 pub mod trace;
 
-/// Many small records are made in one thread and dropped in another; glibc's allocator spends a fifth of the intake's
-/// time on that (docs/benchmarks.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
