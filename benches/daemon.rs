@@ -43,8 +43,17 @@ async fn measure(events: u64) -> Result<(), Fault> {
     let mut out = std::io::stdout();
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let dir = tempfile::tempdir_in(target)?;
-    let limits = LimitOptions { requests: usize::MAX, searches: usize::MAX, creations_per_customer: usize::MAX, ..LimitOptions::default() };
-    let sandbox = Sandbox::start(SandboxOptions { limits, ..SandboxOptions::empty() }).await?;
+    let limits = LimitOptions {
+        requests: usize::MAX,
+        searches: usize::MAX,
+        creations_per_customer: usize::MAX,
+        ..LimitOptions::default()
+    };
+    let sandbox = Sandbox::start(SandboxOptions {
+        limits,
+        ..SandboxOptions::empty()
+    })
+    .await?;
     sandbox.seed_customer(serde_json::json!({"name": "Max", "phones": [{"type": "mobile", "phone": "+491711234567"}]}))?;
 
     let daemon = Daemon::start(dir.path(), sandbox.url(), true).await?;

@@ -282,6 +282,7 @@ impl Parts {
             keep: settings.daemon.keep,
             journal: admin.journal.clone(),
             ledger: admin.ledger.clone(),
+            directory: admin.directory.clone(),
         };
         loops.spawn(async move { Ok(retention.run(loops_stop).await?) });
         systemd::ready(&admin.headline());
@@ -381,7 +382,9 @@ fn integrate(
     notices: &mpsc::UnboundedSender<Notice>,
 ) -> Result<(Integration, Dispatch), AppFault> {
     let settings = Arc::new(kustomer.clone());
-    let client = Client::new(kustomer, 0).map_err(|fault| AppFault::Secret(fault.to_string()))?;
+    let used = outbox.used_before(kustomer, clock::now())?;
+    let client =
+        Client::new(kustomer, used).map_err(|fault| AppFault::Secret(fault.to_string()))?;
     let status = Arc::new(Mutex::new(DispatchStatus::default()));
     let (orders, ordered) = mpsc::unbounded_channel();
     let courier = Courier::new(

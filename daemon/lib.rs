@@ -20,4 +20,3 @@ pub mod store;
 pub mod systemd;
 pub mod terms;
 pub mod trace;
-

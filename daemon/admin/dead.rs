@@ -1,11 +1,11 @@
 //! Dead letters and replay over the admin interface: what could not be read or logged, tried again or given up.
 
-use super::Admin;
 use super::routes::{Answer, broken, not_found};
+use super::{Admin, Integration};
 use crate::calls::intake::problem::Problem;
 use crate::calls::ledger::End;
 use crate::calls::line::{Notice, Order};
-use crate::calls::outbox::DeliveryEnd;
+use crate::calls::outbox::{Delivery, DeliveryEnd};
 use crate::clock;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -52,6 +52,7 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Answer {
 fn why_ended(end: &DeliveryEnd) -> String {
     match end {
         DeliveryEnd::Logged => "logged".to_owned(),
+        DeliveryEnd::Dropped => "dropped".to_owned(),
         DeliveryEnd::Skipped { why, .. } | DeliveryEnd::Dead { why } => why.clone(),
     }
 }
@@ -99,22 +100,43 @@ pub(super) async fn retry(State(admin): State<Arc<Admin>>, Json(Ids { ids }): Js
     Ok(Json(json!({"retried": retried})).into_response())
 }
 
-async fn retry_delivery(admin: &Admin, integration: &str, key: &str) -> Result<bool, Problem> {
-    let Some(part) = admin
+/// A dead delivery, with the integration it belongs to.
+fn dead_delivery<'a>(
+    admin: &'a Admin,
+    integration: &str,
+    key: &str,
+) -> Result<Option<(&'a Integration, Delivery)>, Problem> {
+    let part = admin
         .integrations
         .iter()
-        .find(|part| part.settings.name == integration)
-    else {
+        .find(|part| part.settings.name == integration);
+    let delivery = admin.outbox.get(integration, key).map_err(broken)?;
+    let dead = delivery.filter(|delivery| matches!(delivery.end, Some(DeliveryEnd::Dead { .. })));
+    Ok(part.zip(dead))
+}
+
+async fn drop_delivery(admin: &Admin, integration: &str, key: &str) -> Result<bool, Problem> {
+    let Some((part, mut delivery)) = dead_delivery(admin, integration, key)? else {
         return Ok(false);
     };
-    let Some(mut delivery) = admin.outbox.get(integration, key).map_err(broken)? else {
+    delivery.end = Some(DeliveryEnd::Dropped);
+    let used = part.client.requests().used;
+    admin.outbox.keep(&delivery, used).await.map_err(broken)?;
+    let settled = Notice::Settled {
+        integration: integration.to_owned(),
+        key: key.to_owned(),
+        end: DeliveryEnd::Dropped,
+    };
+    Ok(admin.notices.send(settled).is_ok())
+}
+
+async fn retry_delivery(admin: &Admin, integration: &str, key: &str) -> Result<bool, Problem> {
+    let Some((part, mut delivery)) = dead_delivery(admin, integration, key)? else {
         return Ok(false);
     };
-    if !matches!(delivery.end, Some(DeliveryEnd::Dead { .. })) {
-        return Ok(false);
-    }
     delivery.revive(clock::now());
-    admin.outbox.keep(&delivery).await.map_err(broken)?;
+    let used = part.client.requests().used;
+    admin.outbox.keep(&delivery, used).await.map_err(broken)?;
     // Before the order, so that the line hears of it before it hears of its end.
     let (integration, owed) = (integration.to_owned(), key.to_owned());
     let revived = Notice::Revived {
@@ -133,7 +155,9 @@ pub(super) async fn drop_events(
 ) -> Answer {
     let mut dropped = 0;
     for id in &ids {
-        if let Some(event) = admin.find_event(id).map_err(broken)? {
+        if let Some((integration, key)) = id.split_once('/') {
+            dropped += usize::from(drop_delivery(&admin, integration, key).await?);
+        } else if let Some(event) = admin.find_event(id).map_err(broken)? {
             let (answer, answered) = oneshot::channel();
             if admin
                 .notices

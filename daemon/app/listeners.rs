@@ -5,6 +5,7 @@ use super::{AppFault, Running};
 use crate::settings::types::{AdminAddress, Settings};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
@@ -97,10 +98,13 @@ impl AdminListener {
                     source,
                 };
                 prepare_socket(path).await.map_err(fault)?;
-                Ok(Self::Unix(
-                    Arc::new(UnixListener::bind(path).map_err(fault)?),
-                    path.clone(),
-                ))
+                let listener = UnixListener::bind(path).map_err(fault)?;
+                // For the owner and the group alone: whoever may connect may read call data.
+                let mode = std::fs::Permissions::from_mode(0o660);
+                tokio::fs::set_permissions(path, mode)
+                    .await
+                    .map_err(fault)?;
+                Ok(Self::Unix(Arc::new(listener), path.clone()))
             }
         }
     }

@@ -52,13 +52,8 @@ impl Book {
             if record.stage == Stage::Gathering {
                 book.due.set(record.key.clone(), record.last_event);
             }
-            for seq in &record.events {
-                let Some(event) = book.journal.get(*seq)? else {
-                    continue;
-                };
-                for seen in book.judge.read(&event).unwrap_or_default() {
-                    book.settle_in(&seen, &record.key);
-                }
+            for leg in &record.legs {
+                book.homes.insert(leg.clone(), record.key.clone());
             }
             book.open_events += record.events.len() as u64;
             book.open.insert(record.key.clone(), record);
@@ -257,7 +252,9 @@ impl Book {
             let events = record.events.len() as u64;
             let before = if record.stage == Stage::Ended {
                 self.due.remove(&key);
-                self.homes.retain(|_, home| *home != key);
+                for leg in &record.legs {
+                    self.homes.remove(leg);
+                }
                 self.open.remove(&key)
             } else {
                 self.open_events += events;
@@ -300,11 +297,14 @@ impl Book {
         record: &mut CallRecord,
         turn: &mut Turn,
     ) -> Result<(), StoreFault> {
-        self.settle_in(seen, &record.key);
         for name in seen.leg_keys() {
             if name == record.key {
                 continue;
             }
+            if !record.legs.contains(&name) {
+                record.legs.push(name.clone());
+            }
+            self.homes.insert(name.clone(), record.key.clone());
             let Some(mut orphan) = self
                 .current(&name, turn)?
                 .filter(|orphan| orphan.stage == Stage::Gathering)
@@ -328,14 +328,6 @@ impl Book {
             turn.changes.records.insert(name, orphan);
         }
         Ok(())
-    }
-
-    fn settle_in(&mut self, seen: &Seen, home: &str) {
-        for name in seen.leg_keys() {
-            if name != home {
-                self.homes.insert(name, home.to_owned());
-            }
-        }
     }
 
     fn current(&self, key: &str, turn: &Turn) -> Result<Option<CallRecord>, StoreFault> {
@@ -419,6 +411,7 @@ fn set_end(record: &mut CallRecord, integration: &str, end: DeliveryEnd) {
     let end = match end {
         DeliveryEnd::Logged => End::Logged,
         DeliveryEnd::Skipped { rule, why } => End::Filtered { rule, why },
+        DeliveryEnd::Dropped => End::Erased,
         DeliveryEnd::Dead { why } => End::Dead { why },
     };
     match record

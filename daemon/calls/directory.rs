@@ -14,6 +14,9 @@ pub const TREE: &str = "directory";
 /// nothing beside two requests a call.
 const KNOWN_AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
 
+/// Entries removed in one group: a removal must not hold up an append for long.
+const PAGE_ENTRIES: usize = 256;
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Known {
     customer: String,
@@ -67,6 +70,25 @@ impl Directory {
         self.store
             .commit(move |writes| writes.put(&tree, &key, &known))
             .await
+    }
+
+    /// Removes entries too old to be used; answers how many went.
+    pub async fn prune(&self, now: Timestamp) -> Result<usize, StoreFault> {
+        let mut old = Vec::new();
+        for row in self.tree.prefix(&[]) {
+            let (key, known) = row?;
+            if now.duration_since(known.at) >= KNOWN_AGE_MAX {
+                old.push(key);
+            }
+        }
+        let removed = old.len();
+        for page in old.chunks(PAGE_ENTRIES) {
+            let (tree, page) = (self.tree.clone(), page.to_vec());
+            self.store
+                .commit(move |writes| page.iter().try_for_each(|key| writes.remove(&tree, key)))
+                .await?;
+        }
+        Ok(removed)
     }
 
     pub async fn forget(&self, integration: &str, number: &E164) -> Result<(), StoreFault> {

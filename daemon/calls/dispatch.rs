@@ -203,7 +203,9 @@ impl Dispatch {
                 self.release();
                 match end {
                     DeliveryEnd::Dead { .. } => self.dead += 1,
-                    DeliveryEnd::Logged | DeliveryEnd::Skipped { .. } => self.logged += 1,
+                    DeliveryEnd::Logged | DeliveryEnd::Skipped { .. } | DeliveryEnd::Dropped => {
+                        self.logged += 1;
+                    }
                 }
                 let integration = self.courier.settings.name.clone();
                 // A line that is gone means that the process stops; it finds the end in the outbox at the next start.
@@ -307,7 +309,13 @@ async fn work(courier: &Courier, key: &str) -> Outcome {
         Outcome::Again { at, .. } => delivery.next_try = *at,
         Outcome::Gone | Outcome::Store { .. } => {}
     }
-    match (courier.outbox.keep(&delivery).await, outcome) {
+    match (
+        courier
+            .outbox
+            .keep(&delivery, courier.client.requests().used)
+            .await,
+        outcome,
+    ) {
         (Ok(()), outcome) => outcome,
         (Err(fault), Outcome::Again { land, .. }) => Outcome::Store { fault, land },
         (Err(fault), _) => Outcome::Store { fault, land: None },
@@ -344,11 +352,15 @@ fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> O
     };
     match fault.next() {
         Next::Never => dead(),
-        Next::Pause => Outcome::Again {
-            at: earliest,
-            land,
-            hold: Some(Hold::Paused(fault.to_string())),
-        },
+        Next::Pause => {
+            // A refused key is nobody's retry: neither attempts nor the time to give up run meanwhile.
+            delivery.first_try = None;
+            Outcome::Again {
+                at: earliest,
+                land,
+                hold: Some(Hold::Paused(fault.to_string())),
+            }
+        }
         Next::After(wait) => match scheduled(delivery, Some(wait)) {
             Retry::GiveUp => dead(),
             Retry::At(_) => Outcome::Again {

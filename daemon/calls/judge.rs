@@ -218,11 +218,22 @@ impl Judge {
     pub fn settled(&self, record: &CallRecord) -> Result<Vec<(String, DeliveryEnd)>, StoreFault> {
         let mut ends = Vec::new();
         for taker in record.takers.iter().filter(|taker| taker.end.is_none()) {
-            let delivery = self.outbox.get(&taker.integration, &record.key)?;
+            let name = &taker.integration;
+            let delivery = self.outbox.get(name, &record.key)?;
+            let configured = self
+                .settings
+                .kustomers
+                .iter()
+                .any(|known| known.name == *name);
+            let gone = || DeliveryEnd::Dead {
+                why: format!(
+                    "[[kustomer]] {name} is no longer configured: add it again and retry, or drop this"
+                ),
+            };
+            let end = delivery.and_then(|delivery| delivery.end);
             ends.extend(
-                delivery
-                    .and_then(|delivery| delivery.end)
-                    .map(|end| (taker.integration.clone(), end)),
+                end.or_else(|| (!configured).then(gone))
+                    .map(|end| (name.clone(), end)),
             );
         }
         Ok(ends)

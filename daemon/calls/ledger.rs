@@ -23,6 +23,9 @@ pub struct CallRecord {
     pub span: Option<(Timestamp, Timestamp)>,
     pub stage: Stage,
     pub takers: Vec<Taker>,
+    /// The keys that its legs' own ids would make: a leg that names one of them as its family is of this call.
+    #[serde(default)]
+    pub legs: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +158,7 @@ impl CallRecord {
             span: None,
             stage: Stage::Gathering,
             takers: Vec::new(),
+            legs: Vec::new(),
         }
     }
 

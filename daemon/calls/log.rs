@@ -123,7 +123,7 @@ impl Courier {
             delivery.customer = Some(known);
             return Ok(None);
         }
-        match self.look_up(&number).await? {
+        match self.look_up(delivery).await? {
             Match::One { id, others, .. } => {
                 self.directory
                     .remember(name, &number, &id, clock::now())
@@ -147,24 +147,28 @@ impl Courier {
         Ok(None)
     }
 
-    async fn look_up(&self, number: &E164) -> Result<Match, KustomerFault> {
+    async fn look_up(&self, delivery: &Delivery) -> Result<Match, Halt> {
+        let number = &number_of(delivery)?;
+        let several = if delivery.key.starts_with("text:") {
+            self.settings.texts.several
+        } else {
+            self.settings.calls.several
+        };
         let customers = self.client.by_phone(number).await?;
         let candidates: Vec<Candidate> = customers
             .into_iter()
             .filter(|found| !found.deleted)
             .map(candidate)
             .collect();
-        Ok(matching::choose(
-            number,
-            &candidates,
-            self.settings.calls.several,
-        ))
+        Ok(matching::choose(number, &candidates, several))
     }
 
     /// Intent to disk, then the request. A certain failure takes the intent back; an unclear one leaves it.
     async fn create(&self, delivery: &mut Delivery, create: Create) -> Result<(), Halt> {
         delivery.intent = Some(create);
-        self.outbox.keep(delivery).await?;
+        self.outbox
+            .keep(delivery, self.client.requests().used)
+            .await?;
         match self.request(delivery, create).await {
             Ok(id) => {
                 delivery.note_created(create, id);
@@ -249,8 +253,7 @@ impl Courier {
                     KustomerFault::Rejected { .. } | KustomerFault::Conflict { .. }
                 ) =>
             {
-                let number = number_of(delivery)?;
-                match self.look_up(&number).await? {
+                match self.look_up(delivery).await? {
                     Match::One { id, .. } => {
                         delivery.note_created(create, id);
                         self.remember_customer(delivery).await?;
@@ -302,7 +305,7 @@ impl Courier {
     async fn verify(&self, delivery: &mut Delivery, create: Create) -> Result<(), Halt> {
         let entry = &delivery.entry;
         let found = match create {
-            Create::Customer => match self.look_up(&number_of(delivery)?).await? {
+            Create::Customer => match self.look_up(delivery).await? {
                 Match::One { id, .. } => Some(id),
                 Match::None | Match::Ambiguous { .. } => None,
             },

@@ -4,11 +4,14 @@
 //! tree `outbox` is written here only. `line` owes, `log` moves each delivery on and settles it.
 
 use super::entry::LogEntry;
+use crate::clock;
 use crate::kustomer::fault::KustomerFault;
+use crate::settings::types::KustomerSettings;
 use crate::store::{Record, Store, StoreFault, Tree, Writes};
 use crate::terms::number::E164;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The tree's name, for imports.
 pub const TREE: &str = "outbox";
@@ -65,6 +68,8 @@ pub enum DeliveryEnd {
         rule: String,
         why: String,
     },
+    /// A person gave it up.
+    Dropped,
     /// Given up; `dead list` shows it and `dead retry` takes it up again.
     Dead {
         why: String,
@@ -176,12 +181,28 @@ impl Delivery {
 }
 
 /// The tree of deliveries: `r` + integration + 0 + call key holds the record, `p` and `d` with the same key mark the
-/// pending and the dead ones, so that a start reads what is owed and not all that was ever logged.
+/// pending and the dead ones (`u` + integration: how much of the budget was used), so that a start reads what is owed and not all that was ever logged.
 #[derive(Clone)]
 pub struct Outbox {
     store: Store,
     records: Tree<Delivery>,
     marks: Tree<Mark>,
+    usage: Tree<Usage>,
+}
+
+/// Requests a delivery may make between two times its progress is kept: a lookup with and without plus, the user list,
+/// and the create itself.
+const STEPS_BETWEEN_KEEPS: usize = 4;
+
+/// How much of an integration's budget was used at a time.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Usage {
+    at: Timestamp,
+    used: usize,
+}
+
+impl Record for Usage {
+    const VERSION: u16 = 1;
 }
 
 /// Its presence is all it says.
@@ -198,6 +219,7 @@ impl Outbox {
             store: store.clone(),
             records: store.tree(TREE),
             marks: store.tree(TREE),
+            usage: store.tree(TREE),
         }
     }
 
@@ -224,12 +246,35 @@ impl Outbox {
         Ok(())
     }
 
-    /// Makes the progress durable; returns after the sync.
-    pub async fn keep(&self, delivery: &Delivery) -> Result<(), StoreFault> {
+    /// Makes the progress durable, and how much of the budget's window is `used`; returns after the sync.
+    pub async fn keep(&self, delivery: &Delivery, used: usize) -> Result<(), StoreFault> {
         let (outbox, delivery) = (self.clone(), delivery.clone());
+        let usage = Usage {
+            at: clock::now(),
+            used,
+        };
         self.store
-            .commit(move |writes| outbox.write(writes, &delivery))
+            .commit(move |writes| {
+                let key = store_key(b'u', &delivery.integration, "");
+                writes.put(&outbox.usage, &key, &usage)?;
+                outbox.write(writes, &delivery)
+            })
             .await
+    }
+
+    /// How much of its budget an integration may have used within the last window, before this start (invariant 7).
+    /// What was sent since the last note of it is at most `STEPS_BETWEEN_KEEPS` requests for each delivery in flight.
+    pub fn used_before(&self, to: &KustomerSettings, now: Timestamp) -> Result<u32, StoreFault> {
+        let Some(usage) = self.usage.get(&store_key(b'u', &to.name, ""))? else {
+            return Ok(0);
+        };
+        let age = Duration::try_from(now.duration_since(usage.at)).unwrap_or_default();
+        if age >= to.budget_window {
+            return Ok(0);
+        }
+        let unnoted = to.parallel.saturating_mul(STEPS_BETWEEN_KEEPS);
+        let used = u32::try_from(usage.used.saturating_add(unnoted)).unwrap_or(u32::MAX);
+        Ok(used.min(to.requests_per_minute))
     }
 
     pub fn get(&self, integration: &str, key: &str) -> Result<Option<Delivery>, StoreFault> {
@@ -276,7 +321,9 @@ impl Outbox {
         let (pending, dead) = match &delivery.end {
             None => (true, false),
             Some(DeliveryEnd::Dead { .. }) => (false, true),
-            Some(DeliveryEnd::Logged | DeliveryEnd::Skipped { .. }) => (false, false),
+            Some(DeliveryEnd::Logged | DeliveryEnd::Skipped { .. } | DeliveryEnd::Dropped) => {
+                (false, false)
+            }
         };
         for (mark, present) in [(b'p', pending), (b'd', dead)] {
             if present {

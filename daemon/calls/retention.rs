@@ -1,7 +1,9 @@
-//! How long things are kept: removes events, ended calls and settled deliveries older than `daemon.keep`.
+//! How long things are kept: removes events, ended calls and settled deliveries older than `daemon.keep`, and stale
+//! directory entries.
 //!
 //! Only what has an end goes, and never what is dead: a person decides on that. The counts keep counting it.
 
+use super::directory::Directory;
 use super::journal::{Entry, Journal};
 use super::ledger::{End, Ledger, Stage};
 use crate::clock;
@@ -22,6 +24,7 @@ pub struct Retention {
     pub keep: Duration,
     pub journal: Journal,
     pub ledger: Ledger,
+    pub directory: Directory,
 }
 
 impl Retention {
@@ -32,7 +35,8 @@ impl Retention {
             tokio::select! {
                 _ = stop.changed() => return Ok(()),
                 _ = ticks.tick() => {
-                    let removed = self.prune().await?;
+                    self.directory.prune(clock::now()).await?;
+                let removed = self.prune().await?;
                     if removed > 0 {
                         tracing::info!(removed, "events older than daemon.keep removed");
                     }

@@ -35,7 +35,7 @@ enum Action {
 }
 
 pub fn run(args: &DeadArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let admin = args.config.load()?.daemon.admin;
+    let admin = args.config.load_to_ask()?.daemon.admin;
     match &args.action {
         Action::List { json } => {
             let answer = ask::get(&admin, "/dead")?.ok()?;

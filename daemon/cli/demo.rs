@@ -50,6 +50,12 @@ struct Played {
     right: &'static [&'static str],
 }
 
+/// What the daemon answered to a post.
+struct Held {
+    id: String,
+    repeat: bool,
+}
+
 /// One posted event's end.
 struct Ended {
     what: String,
@@ -117,15 +123,15 @@ async fn play(folder: &Path, out: &mut dyn Write) -> anyhow::Result<usize> {
 async fn tell(running: &Running, sandbox: &Sandbox, out: &mut dyn Write) -> anyhow::Result<usize> {
     let mut posted = Vec::new();
     for played in recordings().into_iter().chain(own_events()) {
-        let id = post(running, &played)
+        let held = post(running, &played)
             .await
             .with_context(|| played.what.clone())?;
-        posted.push((played, id));
+        posted.push((played, held));
     }
     wait(running).await?;
     let mut ended = Vec::new();
-    for (played, id) in posted {
-        ended.push(end_of(running, played, id).await?);
+    for (played, held) in posted {
+        ended.push(end_of(running, played, held).await?);
     }
     let rows: Vec<Vec<String>> = ended
         .iter()
@@ -271,7 +277,7 @@ fn own_events() -> Vec<Played> {
     events.into_iter().map(played).collect()
 }
 
-async fn post(running: &Running, played: &Played) -> anyhow::Result<String> {
+async fn post(running: &Running, played: &Played) -> anyhow::Result<Held> {
     use base64::Engine as _;
     let query = played
         .post
@@ -298,10 +304,13 @@ async fn post(running: &Running, played: &Played) -> anyhow::Result<String> {
     let answer = ask::send(TcpStream::connect(running.address).await?, request)
         .await?
         .ok()?;
-    answer["id"]
-        .as_str()
-        .map(str::to_owned)
-        .context("the answer names no event id")
+    Ok(Held {
+        id: answer["id"]
+            .as_str()
+            .context("the answer names no event id")?
+            .to_owned(),
+        repeat: answer["repeat"] == true,
+    })
 }
 
 async fn wait(running: &Running) -> anyhow::Result<()> {
@@ -317,7 +326,8 @@ async fn wait(running: &Running) -> anyhow::Result<()> {
     bail!("some events have no end after a minute")
 }
 
-async fn end_of(running: &Running, played: Played, id: String) -> anyhow::Result<Ended> {
+async fn end_of(running: &Running, played: Played, held: Held) -> anyhow::Result<Ended> {
+    let Held { id, repeat } = held;
     let explained = explained(running, &id).await?;
     let ends = explained["ends"].as_array().context("no ends")?;
     let end = ends
@@ -325,19 +335,18 @@ async fn end_of(running: &Running, played: Played, id: String) -> anyhow::Result
         .find(|end| end["event"] == id.as_str())
         .context("the event has no end")?;
     let word = end["end"].as_str().unwrap_or_default().to_owned();
-    let decided = explained["integrations"][0]["decided_by"].as_str();
-    let call = explained["call"]["type"]
-        .as_str()
-        .or(explained["text"].is_object().then_some("text"));
-    let why = match end["why"].as_str() {
-        Some(why) => why.to_owned(),
-        None => format!(
-            "{}; {}",
-            call.unwrap_or_default(),
-            decided.unwrap_or_default()
-        ),
-    };
     let right = played.right.contains(&word.as_str());
+    let call = explained["call"]["type"].as_str();
+    let reason = explained["call"]["reason"].as_str();
+    let why = match (end["why"].as_str(), word.as_str()) {
+        _ if repeat => "the same post again: held already, not a second event".to_owned(),
+        (Some(why), _) => why.to_owned(),
+        (None, "joined") => "another record of the same call".to_owned(),
+        (None, _) => match (call, reason) {
+            (Some(call), Some(reason)) => format!("{call} ({reason}); every rule passed"),
+            (call, _) => format!("{}; every rule passed", call.unwrap_or("text")),
+        },
+    };
     Ok(Ended {
         what: played.what,
         id,

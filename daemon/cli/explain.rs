@@ -23,7 +23,7 @@ pub struct ExplainArgs {
 }
 
 pub fn run(args: &ExplainArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let settings = args.config.load()?;
+    let settings = args.config.load_to_ask()?;
     let answer = ask::get(
         &settings.daemon.admin,
         &format!("/explain?of={}", ask::segment(&args.what)),

@@ -24,7 +24,7 @@ pub struct LookupArgs {
 }
 
 pub fn run(args: &LookupArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let settings = args.config.load()?;
+    let settings = args.config.load_to_ask()?;
     let path = format!(
         "/lookup?of={}&online={}",
         ask::segment(&args.number),

@@ -91,7 +91,11 @@ impl ConfigArgs {
     pub fn sources(&self) -> Sources {
         Sources {
             etc: PathBuf::from(ETC),
-            env: std::env::vars().collect(),
+            env: std::env::vars_os()
+                .filter_map(|(key, value)| {
+                    Some((key.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
             configs: self.configs.clone(),
         }
     }
@@ -99,6 +103,15 @@ impl ConfigArgs {
     /// The settings in force, or every fault at once with exit code 78.
     pub fn load(&self) -> Result<Settings, Exit> {
         load::load(&self.sources()).map_err(|faults: Faults| Exit {
+            code: EXIT_CONFIG,
+            text: faults.to_string(),
+        })
+    }
+
+    /// As `load`, without looking at the secret files: for commands that only ask the daemon, whose users may not be
+    /// allowed to read them.
+    pub fn load_to_ask(&self) -> Result<Settings, Exit> {
+        load::load_without_secrets(&self.sources()).map_err(|faults: Faults| Exit {
             code: EXIT_CONFIG,
             text: faults.to_string(),
         })

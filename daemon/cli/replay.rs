@@ -29,7 +29,7 @@ pub struct ReplayArgs {
 }
 
 pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let settings = args.config.load()?;
+    let settings = args.config.load_to_ask()?;
     let body = json!({ "what": args.what, "dead": args.dead, "filtered": args.filtered });
     let answer = ask::post(&settings.daemon.admin, "/replay", &body)?.ok()?;
     if args.json {

@@ -29,8 +29,11 @@ pub fn run(args: &SandboxArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
             &format!("curl -s http://{}/_sandbox/dump", args.listen),
         ],
         [
-            "make it fail",
-            &format!("curl -s http://{}/_sandbox/faults", args.listen),
+            "make it fail once",
+            &format!(
+                "curl -s http://{}/_sandbox/faults -d '{{\"path\":\"/v1/conversations/*/notes\",\"count\":1,\"kind\":\"status\",\"status\":503}}'",
+                args.listen
+            ),
         ],
     ];
     writeln!(

@@ -20,7 +20,7 @@ pub struct StatusArgs {
 }
 
 pub fn run(args: &StatusArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let settings = args.config.load()?;
+    let settings = args.config.load_to_ask()?;
     let answer = ask::get(&settings.daemon.admin, "/status")?.ok()?;
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;

@@ -16,7 +16,7 @@ pub enum StoreFault {
     )]
     NotWritable { dir: PathBuf, why: String },
     #[error(
-        "the store in {dir} is damaged: {why}; move it away and use `tieline restore` with the last backup"
+        "the store in {dir} is damaged: {why}; move it away and put a backup of the state folder in its place"
     )]
     Damaged { dir: PathBuf, why: String },
     #[error(

@@ -87,6 +87,23 @@ pub fn later(file: &File, origins: &Origins) -> Vec<String> {
             "[kustomer.contacts] of {name}: this version does not sync contacts yet"
         ));
     }
+    for name in file.kustomer.keys() {
+        if origins.is_set(&format!("kustomer.{name}.texts.window")) {
+            later.push(format!(
+                "texts.window of {name}: this version logs one conversation per text"
+            ));
+        }
+        for (key, what) in [
+            ("contact_tag", "tags contacts"),
+            ("searches_per_minute", "searches"),
+        ] {
+            if origins.is_set(&format!("kustomer.{name}.{key}")) {
+                later.push(format!(
+                    "{key} of {name}: nothing {what} before contacts are synced"
+                ));
+            }
+        }
+    }
     for name in file.client.keys() {
         later.push(format!(
             "[[client]] {name}: this version has no contacts API yet"
