@@ -2,8 +2,9 @@
 //! the changes; nothing here waits or writes.
 
 use super::due::Due;
+use super::family::Seen;
 use super::journal::{Entry, Journal};
-use super::judge::{Judge, Seen, Verdict};
+use super::judge::{Judge, Verdict};
 use super::ledger::{CallRecord, Changes, Counts, End, EventMark, Ledger, Stage, Taker};
 use super::outbox::DeliveryEnd;
 use crate::clock;

@@ -27,6 +27,7 @@ pub mod requests;
 
 pub mod book;
 pub mod due;
+pub mod family;
 pub mod judge;
 pub mod ledger;
 pub mod line;

@@ -78,7 +78,9 @@ mod tests {
         const VERSION: u16 = 2;
 
         fn upgrade(version: u16, old: serde_json::Value) -> Result<Self, String> {
-            assert_eq!(version, 1);
+            if version != 1 {
+                return Err(format!("version {version} was never written"));
+            }
             let first = old
                 .get("first")
                 .and_then(|v| v.as_str())
@@ -122,7 +124,7 @@ mod tests {
         ] {
             assert!(matches!(
                 Name::from_bytes("names", broken),
-                Err(StoreFault::BadRecord { .. }) | Ok(_)
+                Err(StoreFault::BadRecord { .. })
             ));
         }
     }

@@ -1,0 +1,65 @@
+//! Whose call a leg is: by the id it names, by the leg it was handed over from, or under a fresh key when an id was used
+//! again. Pure; `judge` asks it for a record's legs, `book` to find an event's record.
+
+use super::decode::LegFacts;
+use crate::terms::ids::CallKey;
+use jiff::Timestamp;
+
+/// What an event says of one call or text, as far as finding its record goes.
+pub struct Seen {
+    pub key: CallKey,
+    /// The earliest start it states.
+    pub start: Option<Timestamp>,
+    /// The phone system's ids of the legs it speaks of.
+    pub legs: Vec<String>,
+}
+
+impl Seen {
+    /// The stored call keys that the legs' own ids would make.
+    pub fn leg_keys(&self) -> Vec<String> {
+        let key = |leg: &String| {
+            CallKey {
+                id: leg.clone(),
+                ..self.key.clone()
+            }
+            .stored()
+        };
+        self.legs.iter().map(key).collect()
+    }
+}
+
+/// The legs of the record's call, those of handed-over parties too (they name a leg of this call as their family);
+/// other calls' legs that came in the same event are left out.
+pub fn own_legs(legs: Vec<LegFacts>, record: &str) -> Vec<LegFacts> {
+    let (mut own, mut rest): (Vec<_>, Vec<_>) = legs
+        .into_iter()
+        .partition(|leg| belongs(&leg.key, record).is_some());
+    while !rest.is_empty() {
+        let (more, others): (Vec<_>, Vec<_>) = rest
+            .into_iter()
+            .partition(|leg| own.iter().any(|known| known.leg == leg.key.id));
+        rest = others;
+        if more.is_empty() {
+            break;
+        }
+        own.extend(more);
+    }
+    if let Some(key) = CallKey::parse(record) {
+        for leg in &mut own {
+            leg.key = key.clone();
+        }
+    }
+    own
+}
+
+/// The record's key if the fact is of that call: the same id, or the id the record's own was made of when it was reused.
+pub fn belongs(fact: &CallKey, record: &str) -> Option<CallKey> {
+    let stored = fact.stored();
+    if stored == record {
+        return Some(fact.clone());
+    }
+    let reused = record
+        .strip_prefix(&stored)
+        .is_some_and(|rest| rest.starts_with('~'));
+    reused.then(|| CallKey::parse(record)).flatten()
+}
