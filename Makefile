@@ -4,7 +4,7 @@ CARGO ?= cargo
 DENY_VERSION := 0.20.2
 TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
-CONFIG ?= config/tieline.toml
+CONFIG ?= config/examples/sandbox.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test bench check fmt clippy doc deny clean
@@ -16,7 +16,7 @@ help: ## this list
 demo: ## play recorded calls through the daemon into a sandbox and show how each ended
 	$(CARGO) run --locked -- demo
 
-run: ## run the daemon with CONFIG (config/tieline.toml)
+run: ## run the daemon with CONFIG (config/examples/sandbox.toml; `tieline sandbox` beside it)
 	$(CARGO) run --release --locked -- run --config $(CONFIG)
 
 test: ## all tests, after installing what they need

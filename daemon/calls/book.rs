@@ -31,7 +31,7 @@ pub struct Book {
     open_events: u64,
     /// When a gathering call is looked at again.
     pub due: Due,
-    /// Which open call a leg belongs to, by the key that the leg's own id would make (see [`Book::home_of`]).
+    /// Which open call a leg belongs to, by the key that the leg's own id would make.
     homes: HashMap<String, String>,
 }
 

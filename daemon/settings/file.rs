@@ -117,11 +117,11 @@ pub struct PbxFile {
     pub extensions: Vec<String>,
     /// How long to wait after the last leg's end for late facts.
     pub settle: String,
-    /// Region of its numbers; default: that of [daemon].
+    /// Region of its numbers; default: that of `[daemon]`.
     pub region: Option<String>,
-    /// Area code of its local numbers; default: that of [daemon], if the region is too.
+    /// Area code of its local numbers; default: that of `[daemon]`, if the region is too.
     pub area_code: Option<String>,
-    /// Zone of its times, if it sends local ones; default: that of [daemon].
+    /// Zone of its times, if it sends local ones; default: that of `[daemon]`.
     pub time_zone: Option<String>,
 }
 
@@ -194,7 +194,7 @@ pub struct KustomerFile {
     /// Name in explain, status and logs: a-z, 0-9, _ and -.
     #[schemars(required)]
     pub name: Option<String>,
-    /// The organisation, as in https://ORG.kustomerapp.com. Either this or url.
+    /// The organisation, as in `https://ORG.kustomerapp.com`. Either this or url.
     pub org: Option<String>,
     /// The API's origin, for another host or a sandbox. Either this or org.
     pub url: Option<String>,

@@ -15,7 +15,7 @@ pub struct ContactsFile {
     pub export: bool,
     /// What makes two customers one contact.
     pub merge_by: Vec<MergeBy>,
-    /// The built-in "directory", or the name of a [[carddav]].
+    /// The built-in "directory", or the name of a `[[carddav]]`.
     pub phonebook: String,
     /// How often Kustomer is asked for changes.
     pub poll: String,
