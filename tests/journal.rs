@@ -2,7 +2,7 @@
 
 use crate::store::copy;
 use bytes::Bytes;
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 use tieline::calls::journal::{Journal, Posted};
 use tieline::store::{Store, StoreFault, StoreOptions};
 
@@ -112,7 +112,7 @@ async fn a_repeat_is_one_event_at_once_later_and_after_a_restart() {
 }
 
 #[tokio::test]
-async fn pruning_keeps_what_is_needed_and_never_gives_a_number_twice() {
+async fn removing_leaves_the_rest_and_never_gives_a_number_twice() {
     let dir = tempfile::tempdir().unwrap();
     {
         let journal = open(dir.path());
@@ -122,8 +122,12 @@ async fn pruning_keeps_what_is_needed_and_never_gives_a_number_twice() {
                 .await
                 .unwrap();
         }
-        let before = posted("hq", "", 0).received + 8.seconds();
-        assert_eq!(journal.prune(before, |seq| seq == 3).await.unwrap(), 7);
+        let all = journal.after(0, 100).unwrap();
+        let ids = |keep: &[u64]| -> Vec<_> {
+            let gone = all.iter().filter(|entry| !keep.contains(&entry.seq));
+            gone.map(|entry| (entry.seq, entry.id)).collect()
+        };
+        journal.remove(ids(&[3, 9, 10])).await.unwrap();
         let left: Vec<_> = journal
             .after(0, 100)
             .unwrap()
@@ -131,10 +135,7 @@ async fn pruning_keeps_what_is_needed_and_never_gives_a_number_twice() {
             .map(|entry| entry.seq)
             .collect();
         assert_eq!(left, [3, 9, 10]);
-        assert_eq!(
-            journal.prune(before + 1.hour(), |_| false).await.unwrap(),
-            3
-        );
+        journal.remove(ids(&[])).await.unwrap();
     }
     let journal = open(dir.path());
     assert_eq!(journal.last_seq(), 10);

@@ -24,6 +24,7 @@ mod kustomer;
 mod kustomer_faults;
 mod numbers;
 mod patterns;
+mod retention;
 mod running;
 mod samples;
 mod sandbox;

@@ -24,8 +24,6 @@ const VERSION: u8 = 1;
 const FLOOR: &[u8] = &[0x00];
 const EVENT: u8 = 0x01;
 const ID: u8 = 0x02;
-/// Events removed in one group: a prune of a large journal must not hold up an append for long.
-const PRUNE_EVENTS: usize = 256;
 
 /// What was posted, before it has a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,37 +183,6 @@ impl Journal {
     /// Changes with every new number on disk.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.synced.subscribe()
-    }
-
-    /// Removes the events taken before that time, except those that `keep_if` still needs. Answers how many went.
-    ///
-    /// # Errors
-    /// A fault of the store.
-    pub async fn prune(
-        &self,
-        before: Timestamp,
-        keep_if: impl Fn(u64) -> bool,
-    ) -> Result<usize, StoreFault> {
-        let mut removed = 0;
-        let mut cursor = 0;
-        loop {
-            let page = self.after(cursor, PRUNE_EVENTS)?;
-            let old: Vec<Entry> = page
-                .into_iter()
-                .take_while(|entry| entry.posted.received < before)
-                .collect();
-            let Some(last) = old.last() else {
-                return Ok(removed);
-            };
-            cursor = last.seq;
-            let go: Vec<(u64, EventId)> = old
-                .iter()
-                .filter(|entry| !keep_if(entry.seq))
-                .map(|entry| (entry.seq, entry.id))
-                .collect();
-            removed += go.len();
-            self.remove(go).await?;
-        }
     }
 
     /// Removes these events and forgets their ids; a repeat of one would be a new event.

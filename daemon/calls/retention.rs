@@ -8,7 +8,7 @@ use super::journal::{Entry, Journal};
 use super::ledger::{End, Ledger, Stage};
 use crate::clock;
 use crate::store::StoreFault;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -36,7 +36,7 @@ impl Retention {
                 _ = stop.changed() => return Ok(()),
                 _ = ticks.tick() => {
                     self.directory.prune(clock::now()).await?;
-                let removed = self.prune().await?;
+                let removed = self.prune(clock::now()).await?;
                     if removed > 0 {
                         tracing::info!(removed, "events older than daemon.keep removed");
                     }
@@ -45,9 +45,10 @@ impl Retention {
         }
     }
 
-    async fn prune(&self) -> Result<usize, StoreFault> {
+    /// Removes what is too old at `now`; answers how many events went.
+    pub async fn prune(&self, now: Timestamp) -> Result<usize, StoreFault> {
         let keep = SignedDuration::try_from(self.keep).unwrap_or(SignedDuration::MAX);
-        let Ok(before) = clock::now().checked_sub(keep) else {
+        let Ok(before) = now.checked_sub(keep) else {
             return Ok(0);
         };
         let (mut removed, mut cursor) = (0, 0);

@@ -82,20 +82,6 @@ fn print(
     for line in summary(settings) {
         writeln!(out, "  {line}")?;
     }
-    for (head, lines) in [
-        ("Look at this:", &settings.notes),
-        (
-            "Accepted, but this version does not do it yet:",
-            &settings.later,
-        ),
-    ] {
-        if !lines.is_empty() {
-            writeln!(out, "{head}")?;
-        }
-        for line in lines {
-            writeln!(out, "  {line}")?;
-        }
-    }
     for (name, probes) in probes {
         writeln!(out, "Kustomer \"{name}\":")?;
         let row = |probe: &Probe| {

@@ -87,8 +87,9 @@ pub fn later(file: &File, origins: &Origins) -> Vec<String> {
             "[kustomer.contacts] of {name}: this version does not sync contacts yet"
         ));
     }
-    for name in file.kustomer.keys() {
-        if origins.is_set(&format!("kustomer.{name}.texts.window")) {
+    for (name, kustomer) in &file.kustomer {
+        let window = kustomer.texts.window.trim_start_matches('0');
+        if window.starts_with(|first: char| first.is_ascii_digit()) {
             later.push(format!(
                 "texts.window of {name}: this version logs one conversation per text"
             ));

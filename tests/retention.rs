@@ -1,0 +1,84 @@
+//! What is old and ended goes, with its call and its deliveries; what is dead, in flight or fresh stays.
+
+use jiff::{Timestamp, ToSpan};
+use std::time::Duration;
+use tieline::calls::directory::Directory;
+use tieline::calls::journal::{Journal, Posted};
+use tieline::calls::ledger::{CallRecord, Changes, End, EventMark, Ledger, Stage, Taker};
+use tieline::calls::outbox::Outbox;
+use tieline::calls::retention::Retention;
+use tieline::store::{Store, StoreOptions};
+
+#[tokio::test]
+async fn only_what_is_old_and_ended_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    let journal = Journal::open(store.clone()).unwrap();
+    let ledger = Ledger::open(&store, &Outbox::open(&store));
+    let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+    let old = now - 800.hours();
+    let dead = || End::Dead {
+        why: "test".to_owned(),
+    };
+    let events = [
+        (old, Some(End::Logged)),
+        (old, Some(dead())),
+        (old, None),
+        (now - 1.hour(), Some(End::Logged)),
+    ];
+    let mut changes = Changes::default();
+    for (number, (received, end)) in events.into_iter().enumerate() {
+        let posted = Posted {
+            pbx: "hq".to_owned(),
+            received,
+            content_type: None,
+            query: None,
+            body: number.to_string().into(),
+        };
+        let seq = journal.append(posted).await.unwrap().seq;
+        let key = format!("call:hq:{seq}");
+        let mut record = CallRecord::new(key.clone(), "hq", received);
+        record.events = vec![seq];
+        record.takers = vec![Taker {
+            integration: "support".to_owned(),
+            end: end.clone(),
+        }];
+        record.stage = if end.is_some() {
+            Stage::Ended
+        } else {
+            Stage::Owed
+        };
+        changes.records.insert(key.clone(), record);
+        changes.marks.insert(
+            seq,
+            EventMark {
+                key: Some(key),
+                end,
+            },
+        );
+    }
+    ledger.write(changes).await.unwrap();
+
+    let retention = Retention {
+        keep: Duration::from_secs(720 * 60 * 60),
+        journal: journal.clone(),
+        ledger: ledger.clone(),
+        directory: Directory::open(&store),
+    };
+    assert_eq!(retention.prune(now).await.unwrap(), 1);
+    let left: Vec<u64> = journal
+        .after(0, 10)
+        .unwrap()
+        .iter()
+        .map(|event| event.seq)
+        .collect();
+    assert_eq!(left, [2, 3, 4]);
+    assert!(ledger.record("call:hq:1").unwrap().is_none());
+    assert!(ledger.mark(1).unwrap().is_none());
+    assert!(ledger.record("call:hq:2").unwrap().is_some());
+    assert_eq!(
+        retention.prune(now).await.unwrap(),
+        0,
+        "nothing more to remove"
+    );
+}
