@@ -167,3 +167,47 @@ async fn live_events_texts_and_whole_calls_of_our_own_dialect() {
         .unwrap();
     assert!(!related(&note, "conversation").is_empty());
 }
+
+/// 101 calls a customer and hands the customer over to 102: the leg to 102 names the customer's leg as its family.
+fn handed_over(call: &str) -> [Vec<u8>; 3] {
+    let record = |variables: String| {
+        format!(
+            r#"{{"variables":{{"start_uepoch":"1795177469009954","end_uepoch":"1795177476109923",{variables}}}}}"#
+        )
+        .into_bytes()
+    };
+    [
+        record(format!(
+            r#""uuid":"{call}A","sip_from_user":"101","sip_req_user":"0301234567","bridge_uepoch":"1795177470000000","transfer_disposition":"recv_replace","last_bridge_to":"{call}B","originated_legs":"{call}B;x;0301234567""#
+        )),
+        record(format!(
+            r#""uuid":"{call}B","originating_leg_uuid":"{call}A","sip_to_user":"0301234567","transfer_history":"1795177472:x:bl_xfer:102/public/XML","originated_legs":"{call}C;x;102""#
+        )),
+        record(format!(
+            r#""uuid":"{call}C","originating_leg_uuid":"{call}B","sip_to_user":"102","bridge_uepoch":"1795177474000000""#
+        )),
+    ]
+}
+
+#[tokio::test]
+async fn a_handed_over_leg_comes_home_in_any_order_and_over_a_kill() {
+    let (world, mut daemon) = World::running(&Config::default()).await;
+    let orders = [[0, 1, 2], [2, 1, 0], [2, 0, 1], [1, 2, 0]];
+    let mut wanted = BTreeMap::new();
+    for (number, order) in orders.iter().enumerate() {
+        let call = format!("handed{number}-");
+        let records = handed_over(&call);
+        for (posted, index) in order.iter().enumerate() {
+            daemon.post_raw("hq", None, None, &records[*index]).await;
+            if posted == 0 {
+                daemon.kill();
+                daemon = world.place.start().await;
+            }
+        }
+        wanted.insert(format!("tieline:hq:{call}A"), (1, 1));
+    }
+    daemon.settled(orders.len() * 3).await;
+    assert_eq!(logs(&world.sandbox), wanted);
+    let explained = daemon.place.explain("hq:handed1-A").await;
+    assert_eq!(explained["call"]["agent"], "102", "{explained:#}");
+}
