@@ -286,7 +286,8 @@ impl Parts {
         };
         loops.spawn(async move { Ok(retention.run(loops_stop).await?) });
         systemd::ready(&admin.headline());
-        tracing::info!("{}", admin.headline());
+        let address = listeners.running()?.address;
+        tracing::info!(%address, status = admin.headline(), "taking events");
         let outcome = watch_over(&admin, wishes, &mut loops, &mut intakes).await;
         systemd::status("stopping: finishing what is in hand");
         let deadline = clock::monotonic() + settings.daemon.grace;

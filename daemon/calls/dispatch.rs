@@ -201,6 +201,13 @@ impl Dispatch {
         match outcome {
             Outcome::Ended(end) => {
                 self.release();
+                let name = self.courier.settings.name.as_str();
+                tracing::info!(
+                    integration = name,
+                    call = key,
+                    end = end.word(),
+                    "delivered"
+                );
                 match end {
                     DeliveryEnd::Dead { .. } => self.dead += 1,
                     DeliveryEnd::Logged | DeliveryEnd::Skipped { .. } | DeliveryEnd::Dropped => {

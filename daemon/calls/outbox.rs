@@ -76,6 +76,17 @@ pub enum DeliveryEnd {
     },
 }
 
+impl DeliveryEnd {
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Logged => "logged",
+            Self::Skipped { .. } => "skipped",
+            Self::Dropped => "dropped",
+            Self::Dead { .. } => "dead",
+        }
+    }
+}
+
 /// What to do next for a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
