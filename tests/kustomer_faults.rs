@@ -430,3 +430,43 @@ async fn a_thousand_waiting_calls_stay_within_the_budget() {
     assert_eq!((counts.conversations, counts.notes), (CALLS, CALLS));
     assert!(logs(&sandbox).values().all(|made| *made == (1, 1)));
 }
+
+/// A restart must not forget what the last run sent within the window (invariant 7).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_within_a_window_don_t_exceed_the_budget() {
+    const CALLS: usize = 60;
+    const BUDGET: usize = 40;
+    const KILLS: usize = 6;
+    const WINDOW: Duration = Duration::from_secs(1);
+    let config = Config::kustomer(&format!(
+        "requests_per_minute = {BUDGET}\nbudget_window = \"1s\"\nparallel = 2\nretry = [\"100ms\"]\nland_time = \"50ms\""
+    ));
+    let options = SandboxOptions {
+        limits: LimitOptions {
+            window: WINDOW,
+            ..LimitOptions::default()
+        },
+        ..SandboxOptions::empty()
+    };
+    let world = World::with(&config, options).await;
+    let mut daemon = world.place.start().await;
+    for number in 0..CALLS {
+        daemon
+            .post(&call(&format!("k{number}"), "+49 171 1234567"))
+            .await;
+    }
+    for kill in 1..=KILLS {
+        let wanted = kill * CALLS / (KILLS + 2);
+        let reached = |counts: &tieline::sandbox::Counts| counts.notes >= wanted;
+        within("some notes", world.sandbox.wait_until(reached)).await;
+        daemon.kill();
+        daemon = world.place.start().await;
+    }
+    daemon.settled(CALLS).await;
+    let most = world.sandbox.requests().most_within(WINDOW);
+    assert!(
+        most <= BUDGET,
+        "{most} requests in a window, {BUDGET} allowed"
+    );
+    assert!(logs(&world.sandbox).values().all(|made| *made == (1, 1)));
+}
