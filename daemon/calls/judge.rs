@@ -179,7 +179,7 @@ impl Judge {
         Ok(call.map(|call| Subject::Call(Box::new(call))))
     }
 
-    /// Every integration's rules for it, in the order of the configuration.
+    /// Every integration's rules for it, in the order of their names.
     pub fn decisions(&self, subject: &Subject) -> Vec<(String, Decision)> {
         let decide = |integration: &KustomerSettings| match subject {
             Subject::Call(call) => filter::filter_call(call, integration),

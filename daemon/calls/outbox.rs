@@ -249,6 +249,10 @@ impl Outbox {
                 if old.conversation.is_none() && old.intent.is_none() {
                     old.entry = delivery.entry.clone();
                 }
+                // The conversation stands, but a note that was refused may be mended by now.
+                if old.note.is_none() && old.intent != Some(Create::Note) {
+                    old.entry.note = delivery.entry.note.clone();
+                }
                 old.revive(delivery.next_try);
                 self.write(writes, &old)?;
             }
