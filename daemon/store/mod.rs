@@ -36,6 +36,10 @@ const DISK_RESERVE_MIN: u64 = 8 * 1024 * 1024;
 /// Part of the format on disk; a quarter of it is the largest page (see `tree.rs`).
 const SEGMENT_BYTES: usize = 512 * 1024;
 
+/// How long an open waits for an earlier handle of this process to be let go: 5 s in all.
+const RELEASE_LOOKS_MAX: usize = 500;
+const RELEASE_LOOK_EVERY: Duration = Duration::from_millis(10);
+
 #[derive(Clone, Copy, Debug)]
 pub struct StoreOptions {
     pub cache_bytes: u64,
@@ -332,16 +336,28 @@ fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, StoreFault> {
         .cache_capacity(cache_bytes)
         .segment_size(SEGMENT_BYTES)
         .flush_every_ms(None);
-    // sled panics on some damaged files; a person needs a sentence instead.
-    match catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(sled::Error::Io(error))) => Err(StoreFault::NotWritable {
-            dir: dir.to_owned(),
-            why: error.to_string(),
-        }),
-        Ok(Err(error)) => Err(damaged(error.to_string())),
-        Err(_) => Err(damaged("sled could not make sense of its files".to_owned())),
+    for _ in 0..RELEASE_LOOKS_MAX {
+        // sled panics on some damaged files; a person needs a sentence instead.
+        match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            Ok(Ok(db)) => return Ok(db),
+            // Ours is the only handle, we hold our own lock: it is the last one of this process, whose threads sled
+            // lets go of a moment after it was dropped.
+            Ok(Err(sled::Error::Io(error))) if error.to_string().contains("acquire lock") => {
+                std::thread::park_timeout(RELEASE_LOOK_EVERY);
+            }
+            Ok(Err(sled::Error::Io(error))) => {
+                return Err(StoreFault::NotWritable {
+                    dir: dir.to_owned(),
+                    why: error.to_string(),
+                });
+            }
+            Ok(Err(error)) => return Err(damaged(error.to_string())),
+            Err(_) => return Err(damaged("sled could not make sense of its files".to_owned())),
+        }
     }
+    Err(StoreFault::InUse {
+        dir: dir.to_owned(),
+    })
 }
 
 /// A new file is only safe once its folder is synced too.
