@@ -1,6 +1,6 @@
 //! Dead letters and replay over the admin interface: what could not be read or logged, tried again or given up.
 
-use super::routes::{Answer, broken, not_found};
+use super::answer::{Answer, broken, not_found};
 use super::{Admin, Integration};
 use crate::calls::intake::problem::Problem;
 use crate::calls::ledger::End;

@@ -1,6 +1,7 @@
 //! The admin interface: health, metrics, status, explain, dead letters, replay, lookup. Served on a unix socket or
 //! loopback only; `cli/` is its main reader. Owns nothing: it shows what the parts know and passes wishes on.
 
+mod answer;
 mod dead;
 mod explain;
 mod lookup;

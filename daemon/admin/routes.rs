@@ -1,11 +1,11 @@
 //! The admin interface's routes but the dead letters': health, readiness, metrics, status, explain, lookup.
 
+use super::answer::{Answer, broken, not_found};
 use super::{Admin, Integration, dead, explain, lookup, metrics};
 use crate::calls::intake::problem::Problem;
-use crate::store::StoreFault;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -30,9 +30,6 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/replay", post(dead::replay))
         .with_state(admin)
 }
-
-/// What every route answers.
-pub(super) type Answer = Result<Response, Problem>;
 
 /// Longest silence of the loop that `/health` accepts; the watchdog's limit is `app.rs`'s.
 const HEALTH_TURN_AGE_MAX: Duration = Duration::from_secs(60);
@@ -149,21 +146,4 @@ async fn show_lookup(State(admin): State<Arc<Admin>>, Query(what): Query<What>) 
             .map_err(broken)?,
     )
     .into_response())
-}
-
-pub(super) fn not_found(what: &str) -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "not-found",
-        format!("no event, call or text is known as \"{what}\""),
-    )
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "used in map_err")]
-pub(super) fn broken(fault: StoreFault) -> Problem {
-    Problem::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "store",
-        format!("the store can't be read: {fault}"),
-    )
 }
