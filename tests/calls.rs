@@ -211,3 +211,17 @@ async fn a_handed_over_leg_comes_home_in_any_order_and_over_a_kill() {
     let explained = daemon.place.explain("hq:handed1-A").await;
     assert_eq!(explained["call"]["agent"], "102", "{explained:#}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_given_to_everything_gathers_no_endless_call() {
+    use tieline::calls::book::CALL_EVENTS_MAX;
+    let (world, daemon) = World::running(&Config::default()).await;
+    for number in 0..CALL_EVENTS_MAX + 2 {
+        let mut event = call("same", "+49 171 1234567");
+        event["recording"] = json!(format!("https://pbx.example/r/{number}"));
+        daemon.post(&event).await;
+    }
+    let status = daemon.settled(CALL_EVENTS_MAX + 2).await;
+    assert_eq!(status["events"]["dead"], 2, "{status}");
+    assert_eq!(logs(&world.sandbox).len(), 1);
+}

@@ -12,6 +12,10 @@ use crate::store::StoreFault;
 use jiff::Timestamp;
 use std::collections::HashMap;
 
+/// Most events of one call: a hundred legs reported by three modules, and some. All of them are read again whenever one
+/// comes, so that a phone system that gives every call the same id must not make that endless.
+pub const CALL_EVENTS_MAX: usize = 400;
+
 /// One commit in the making: changes, and who is told once they are on disk.
 #[derive(Default)]
 pub struct Turn {
@@ -105,6 +109,13 @@ impl Book {
         for seen in seen {
             let mut record = self.record_for(&seen, event, turn)?;
             if !record.events.contains(&seq) {
+                if record.events.len() >= CALL_EVENTS_MAX {
+                    let why = format!(
+                        "its call has {CALL_EVENTS_MAX} events already: does the phone system give every call an id of its own?"
+                    );
+                    let end = Some(End::Dead { why });
+                    return self.mark(seq, EventMark { key: None, end }, turn);
+                }
                 record.events.push(seq);
             }
             record.last_event = record.last_event.max(event.posted.received);
