@@ -19,8 +19,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use tieline::calls::intake::{Intake, server};
-use tieline::calls::journal::Journal;
+use tieline::calls::intake::{Front, Intake, server};
+use tieline::calls::journal::{Journal, QUEUE_POSTS_DEFAULT};
 use tieline::settings::types::{Auth, Dialect, IntakeLimits, PbxSettings};
 use tieline::store::{Store, StoreOptions};
 use tieline::terms::number::NumberPlan;
@@ -54,7 +54,8 @@ async fn compare() -> Result<(), Fault> {
         std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()),
     )?;
     let store = Store::open(&dir.path().join("store"), StoreOptions::default())?;
-    let full = serve_full(dir.path(), &store).await?;
+    let journal = Journal::open(store.clone(), QUEUE_POSTS_DEFAULT)?;
+    let full = serve_full(dir.path(), &journal).await?;
     let bare = serve_bare().await?;
     let mut out = std::io::stdout().lock();
     writeln!(
@@ -76,15 +77,16 @@ async fn compare() -> Result<(), Fault> {
         let mut rate_bare = 0.0;
         for (name, address) in [("bare", bare), ("full", full)] {
             run += 1;
-            let (jobs, syncs) = counts(&store);
+            let (taken, syncs) = (journal.last_seq(), store.stats().syncs.load(Relaxed));
             let cpu = cpu_seconds()?;
             let result = measure(address, connections, run)?;
             let cpu = cpu_seconds()? - cpu;
-            let (jobs, syncs) = (counts(&store).0 - jobs, counts(&store).1 - syncs);
+            let taken = journal.last_seq() - taken;
+            let syncs = store.stats().syncs.load(Relaxed) - syncs;
             let per_sync = if syncs == 0 {
                 "-".to_owned()
             } else {
-                format!("{:.1}", jobs as f64 / syncs as f64)
+                format!("{:.1}", taken as f64 / syncs as f64)
             };
             if name == "bare" {
                 rate_bare = result.rate;
@@ -105,20 +107,13 @@ async fn compare() -> Result<(), Fault> {
     writeln!(
         out,
         "held: {} events, {} MiB on disk",
-        Journal::open(store.clone())?.last_seq(),
+        journal.last_seq(),
         store.size_on_disk()? >> 20
     )?;
     Ok(())
 }
 
-fn counts(store: &Store) -> (u64, u64) {
-    (
-        store.stats().jobs.load(Relaxed),
-        store.stats().syncs.load(Relaxed),
-    )
-}
-
-async fn serve_full(dir: &std::path::Path, store: &Store) -> Result<SocketAddr, Fault> {
+async fn serve_full(dir: &std::path::Path, journal: &Journal) -> Result<SocketAddr, Fault> {
     let token_file = dir.join("token");
     std::fs::write(&token_file, TOKEN)?;
     let limits = IntakeLimits {
@@ -130,7 +125,10 @@ async fn serve_full(dir: &std::path::Path, store: &Store) -> Result<SocketAddr, 
         queue: 1024,
     };
     let pbx = pbx(token_file)?;
-    let router = Intake::new(&[pbx], limits, Journal::open(store.clone())?)?.routes();
+    let router = Front::new(
+        Intake::new(&[pbx], limits, journal.clone())?,
+        axum::Router::new(),
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let limits = server::ServeLimits {

@@ -9,8 +9,8 @@ use crate::admin::{self, Admin, Integration};
 use crate::calls::agents::Agents;
 use crate::calls::directory::Directory;
 use crate::calls::dispatch::{Dispatch, DispatchStatus};
-use crate::calls::intake::server::{self, Listener, ServeLimits};
-use crate::calls::intake::{self, Intake};
+use crate::calls::intake::server::{self, Answer, Listener, ServeLimits};
+use crate::calls::intake::{Front, Intake};
 use crate::calls::journal::Journal;
 use crate::calls::judge::Judge;
 use crate::calls::ledger::Ledger;
@@ -122,7 +122,7 @@ async fn live(
     started: impl Fn(Running) + Send,
 ) -> Result<(), AppFault> {
     let store = open_store(&settings).await?;
-    let journal = Journal::open(store.clone())?;
+    let journal = Journal::open(store.clone(), settings.daemon.intake.queue)?;
     let mut listeners = Listeners::bind(&settings).await?;
     started(listeners.running()?);
     let mut reloaded = None;
@@ -163,7 +163,6 @@ fn refused(faults: String) -> String {
 async fn open_store(settings: &Settings) -> Result<Store, AppFault> {
     let options = StoreOptions {
         disk_reserve: settings.daemon.disk_reserve,
-        queue: settings.daemon.intake.queue,
         ..StoreOptions::default()
     };
     let dir = settings.daemon.state_dir.join("store");
@@ -256,7 +255,7 @@ impl Parts {
         let mut loops: JoinSet<Result<(), AppFault>> = JoinSet::new();
         let limits = serve_limits(settings);
         let admin = Arc::new(self.admin);
-        let events = self.intake.routes().fallback(intake::routes::unknown_path);
+        let events = Front::new(self.intake, axum::Router::new());
         intakes.spawn(serve(
             Arc::clone(&listeners.events),
             events,
@@ -364,11 +363,11 @@ const fn serve_limits(settings: &Settings) -> ServeLimits {
 
 async fn serve<L: Listener + Sync + 'static>(
     listener: Arc<L>,
-    router: axum::Router,
+    answer: impl Answer,
     limits: ServeLimits,
     stop: watch::Receiver<bool>,
 ) -> Result<(), AppFault> {
-    server::serve(listener, router, limits, stop)
+    server::serve(listener, answer, limits, stop)
         .await
         .map_err(|fault| AppFault::Part {
             part: "a listener",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tieline::calls::intake::{Intake, IntakeStats, routes, server};
-use tieline::calls::journal::Journal;
+use tieline::calls::journal::{Journal, QUEUE_POSTS_DEFAULT};
 use tieline::settings::types::{Auth, Dialect, HmacAlgorithm, IntakeLimits, PbxSettings};
 use tieline::store::{Store, StoreOptions};
 use tieline::terms::number::NumberPlan;
@@ -111,10 +111,10 @@ fn pbxs(dir: &Path) -> Vec<PbxSettings> {
 async fn world(wanted: Wanted) -> World {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("store"), wanted.store).unwrap();
-    let journal = Journal::open(store).unwrap();
+    let journal = Journal::open(store, QUEUE_POSTS_DEFAULT).unwrap();
     let intake = Intake::new(&pbxs(dir.path()), wanted.limits, journal.clone()).unwrap();
     let stats = intake.stats();
-    let router = intake.routes().fallback(routes::unknown_path);
+    let router = routes::Front::new(intake, axum::Router::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let limits = server::ServeLimits {

@@ -3,7 +3,7 @@
 use jiff::{Timestamp, ToSpan};
 use std::time::Duration;
 use tieline::calls::directory::Directory;
-use tieline::calls::journal::{Journal, Posted};
+use tieline::calls::journal::{Journal, Posted, QUEUE_POSTS_DEFAULT};
 use tieline::calls::ledger::{CallRecord, Changes, End, EventMark, Ledger, Stage, Taker};
 use tieline::calls::outbox::Outbox;
 use tieline::calls::retention::Retention;
@@ -13,7 +13,7 @@ use tieline::store::{Store, StoreOptions};
 async fn only_what_is_old_and_ended_goes() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
-    let journal = Journal::open(store.clone()).unwrap();
+    let journal = Journal::open(store.clone(), QUEUE_POSTS_DEFAULT).unwrap();
     let ledger = Ledger::open(&store, &Outbox::open(&store));
     let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
     let old = now - 800.hours();

@@ -3,27 +3,35 @@
 //! cursor, woken by `watch`.
 //!
 //! ```text
-//! 0x00          -> the highest number ever pruned, so that numbers are never given twice
-//! 0x01 number   -> the event
-//! 0x02 event id -> its number: a repeat is recognised and not written again
+//! 0x00         -> the highest number ever pruned, so that numbers are never given twice
+//! 0x01 number  -> a page: events taken together, from that number on
+//! 0x02 number  -> the ids of many events, from that number on, written behind the pages
 //! ```
+//! The ids of all held events are also in memory (some 50 bytes each); `daemon.keep` bounds them.
 
-use crate::store::{Store, StoreFault, Stored, Tree};
+mod held;
+mod page;
+mod scribe;
+
+use crate::store::{Store, StoreFault, Stored, Tree, Writes};
 use crate::terms::ids::EventId;
+use held::{Found, Held};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use page::{Ids, Page};
+use scribe::{Scribe, Waiting};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tokio::sync::watch;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// The tree's name, for imports.
 pub const TREE: &str = "journal";
-const VERSION: u8 = 1;
+/// Posts that wait for the disk, when the settings say nothing else; beyond it `append` answers `Busy`.
+pub const QUEUE_POSTS_DEFAULT: usize = 1024;
 const FLOOR: &[u8] = &[0x00];
-const EVENT: u8 = 0x01;
-const ID: u8 = 0x02;
+const PAGE: u8 = 0x01;
+const IDS: u8 = 0x02;
 
 /// What was posted, before it has a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,32 +82,63 @@ pub struct Accepted {
 #[derive(Clone)]
 pub struct Journal {
     store: Store,
-    events: Tree<StoredEvent>,
-    numbers: Tree<Number>,
-    /// The last number given, on disk or in the group being written. Changed in the writer thread alone.
-    given: Arc<AtomicU64>,
+    pages: Tree<Page>,
+    ids: Tree<Ids>,
+    floor: Tree<Number>,
+    posts: mpsc::Sender<Waiting>,
+    shared: Arc<Shared>,
+}
+
+/// What the journal and its scribe both see.
+struct Shared {
+    /// The number of each held event.
+    held: Mutex<Held>,
+    /// The last number that is on disk.
     synced: watch::Sender<u64>,
 }
 
+impl Shared {
+    /// Nothing in here panics half-way through a change, so a poisoned lock still holds a whole map.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Journal {
+    /// Reads the ids of what is held and starts the scribe; needs a tokio runtime. At most `queue` posts wait for the
+    /// disk.
+    ///
     /// # Errors
     /// A fault of the store.
-    pub fn open(store: Store) -> Result<Self, StoreFault> {
-        let events = store.tree::<StoredEvent>(TREE);
-        let numbers = store.tree::<Number>(TREE);
-        let pruned = numbers.get(FLOOR)?.map_or(0, |number| number.0);
-        let held = events
-            .prefix(&[EVENT])
-            .next_back()
-            .transpose()?
-            .map_or(0, |(key, _)| parse_event_key(&key));
-        let last = pruned.max(held);
+    pub fn open(store: Store, queue: usize) -> Result<Self, StoreFault> {
+        let (pages, ids) = (store.tree::<Page>(TREE), store.tree::<Ids>(TREE));
+        let floor = store.tree::<Number>(TREE);
+        let pruned = floor.get(FLOOR)?.map_or(0, |number| number.0);
+        let Found {
+            held,
+            last,
+            unindexed,
+        } = held::find(&pages, &ids)?;
+        let last = last.max(pruned);
+        let shared = Arc::new(Shared {
+            held: Mutex::new(held),
+            synced: watch::Sender::new(last),
+        });
+        let (posts, waiting) = mpsc::channel(queue.max(1));
+        let scribe = Scribe {
+            store: store.downgrade(),
+            shared: Arc::clone(&shared),
+            last,
+            unindexed,
+        };
+        tokio::spawn(scribe.run(waiting));
         Ok(Self {
             store,
-            events,
-            numbers,
-            given: Arc::new(AtomicU64::new(last)),
-            synced: watch::Sender::new(last),
+            pages,
+            ids,
+            floor,
+            posts,
+            shared,
         })
     }
 
@@ -108,58 +147,34 @@ impl Journal {
     /// # Errors
     /// `Busy` when too many wait, `DiskFull`, `Broken`.
     pub async fn append(&self, posted: Posted) -> Result<Accepted, StoreFault> {
-        let id = posted.id();
-        let (events, numbers, given) = (
-            self.events.clone(),
-            self.numbers.clone(),
-            Arc::clone(&self.given),
-        );
-        let synced = self.synced.clone();
-        let work = move |writes: &mut crate::store::Writes<'_>| {
-            let id_key = id_key(id);
-            if let Some(Number(seq)) = writes.get(&numbers, &id_key)? {
-                return Ok(Accepted {
-                    id,
-                    seq,
-                    repeat: true,
-                });
-            }
-            let seq = given.load(Relaxed) + 1;
-            writes.add(&events, &event_key(seq), &StoredEvent(posted))?;
-            writes.add(&numbers, &id_key, &Number(seq))?;
-            given.store(seq, Relaxed);
-            Ok(Accepted {
-                id,
-                seq,
-                repeat: false,
-            })
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting {
+            id: posted.id(),
+            event: page::event(&posted)?,
+            answer,
         };
-        let wake = move |accepted: &Accepted| {
-            synced.send_if_modified(|last| {
-                let newer = accepted.seq > *last;
-                *last = accepted.seq.max(*last);
-                newer
-            });
-        };
-        self.store.try_commit(work, wake).await
+        drop(posted);
+        self.posts.try_send(waiting).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreFault::Busy,
+            mpsc::error::TrySendError::Closed(_) => gone(),
+        })?;
+        answered.await.map_err(|_| gone())?
     }
 
     /// # Errors
     /// A fault of the store.
     pub fn get(&self, seq: u64) -> Result<Option<Entry>, StoreFault> {
-        Ok(self
-            .events
-            .get(&event_key(seq))?
-            .map(|event| event.entry(seq)))
+        match page_with(&self.pages, seq)? {
+            Some((first, page)) => page.entry(first, seq),
+            None => Ok(None),
+        }
     }
 
     /// # Errors
     /// A fault of the store.
     pub fn find(&self, id: EventId) -> Result<Option<Entry>, StoreFault> {
-        match self.numbers.get(&id_key(id))? {
-            Some(Number(seq)) => self.get(seq),
-            None => Ok(None),
-        }
+        let seq = self.shared.held().get(&id).copied();
+        seq.map_or(Ok(None), |seq| self.get(seq))
     }
 
     /// The next events after that number, oldest first. Only what is on disk: `last_seq` is the end.
@@ -167,22 +182,33 @@ impl Journal {
     /// # Errors
     /// A fault of the store.
     pub fn after(&self, seq: u64, limit: usize) -> Result<Vec<Entry>, StoreFault> {
-        let end = event_key(self.last_seq());
-        self.events
-            .range(&event_key(seq.saturating_add(1)), Bound::Included(&end))
-            .take(limit)
-            .map(|found| found.map(|(key, event)| event.entry(parse_event_key(&key))))
-            .collect()
+        let next = seq.saturating_add(1);
+        let first = page_with(&self.pages, next)?.map_or(next, |(first, _)| first);
+        let end = page_key(self.last_seq());
+        let mut entries = Vec::new();
+        for row in self.pages.range(&page_key(first), Bound::Included(&end)) {
+            let (key, page) = row?;
+            for entry in page.entries(parse_key(&key)) {
+                let entry = entry?;
+                if entry.seq > seq {
+                    entries.push(entry);
+                }
+                if entries.len() == limit {
+                    return Ok(entries);
+                }
+            }
+        }
+        Ok(entries)
     }
 
     /// The last number that is on disk; 0 before the first event.
     pub fn last_seq(&self) -> u64 {
-        *self.synced.borrow()
+        *self.shared.synced.borrow()
     }
 
     /// Changes with every new number on disk.
     pub fn watch(&self) -> watch::Receiver<u64> {
-        self.synced.subscribe()
+        self.shared.synced.subscribe()
     }
 
     /// Removes these events and forgets their ids; a repeat of one would be a new event.
@@ -193,118 +219,95 @@ impl Journal {
         let Some(highest) = events.iter().map(|(seq, _)| *seq).max() else {
             return Ok(());
         };
-        let (tree, numbers) = (self.events.clone(), self.numbers.clone());
+        let (mut of_page, mut of_ids) = (BTreeMap::new(), BTreeMap::new());
+        for (seq, _) in &events {
+            if let Some((first, _)) = page_with(&self.pages, *seq)? {
+                let seqs: &mut Vec<u64> = of_page.entry(first).or_default();
+                seqs.push(*seq);
+            }
+            if let Some((first, _)) = upto(&self.ids, IDS, *seq)? {
+                let seqs: &mut Vec<u64> = of_ids.entry(first).or_default();
+                seqs.push(*seq);
+            }
+        }
+        let (pages, ids, floor) = (self.pages.clone(), self.ids.clone(), self.floor.clone());
         self.store
             .commit(move |writes| {
-                for (seq, id) in &events {
-                    writes.remove(&tree, &event_key(*seq))?;
-                    writes.remove(&numbers, &id_key(*id))?;
+                for (first, gone) in &of_page {
+                    let page = writes.get(&pages, &page_key(*first))?;
+                    let left = page.map(|page| page.without(*first, gone)).transpose()?;
+                    keep_or_remove(writes, &pages, &page_key(*first), left.flatten())?;
                 }
-                let pruned = writes.get(&numbers, FLOOR)?.map_or(0, |number| number.0);
-                writes.put(&numbers, FLOOR, &Number(highest.max(pruned)))
+                for (first, gone) in &of_ids {
+                    let left = writes.get(&ids, &ids_key(*first))?.map(|Ids(mut ids)| {
+                        ids.retain(|(seq, _)| !gone.contains(seq));
+                        Ids(ids)
+                    });
+                    let left = left.filter(|ids| !ids.0.is_empty());
+                    keep_or_remove(writes, &ids, &ids_key(*first), left)?;
+                }
+                let pruned = writes.get(&floor, FLOOR)?.map_or(0, |number| number.0);
+                writes.put(&floor, FLOOR, &Number(highest.max(pruned)))
             })
-            .await
+            .await?;
+        let mut held = self.shared.held();
+        for (_, id) in &events {
+            held.remove(id);
+        }
+        Ok(())
     }
 }
 
-fn event_key(seq: u64) -> [u8; 9] {
-    prefixed(EVENT, seq.to_be_bytes())
-}
-
-fn id_key(id: EventId) -> [u8; 17] {
-    prefixed(ID, id.0)
-}
-
-fn prefixed<const FROM: usize, const TO: usize>(kind: u8, rest: [u8; FROM]) -> [u8; TO] {
-    let mut key = [kind; TO];
-    for (to, from) in key.iter_mut().skip(1).zip(rest) {
-        *to = from;
+fn keep_or_remove<V: Stored>(
+    writes: &mut Writes<'_>,
+    tree: &Tree<V>,
+    key: &[u8],
+    left: Option<V>,
+) -> Result<(), StoreFault> {
+    match left {
+        Some(value) => writes.put(tree, key, &value),
+        None => writes.remove(tree, key),
     }
-    key
 }
 
-fn parse_event_key(key: &[u8]) -> u64 {
+/// The page that would hold this number, and the number of its first event.
+fn page_with(pages: &Tree<Page>, seq: u64) -> Result<Option<(u64, Page)>, StoreFault> {
+    upto(pages, PAGE, seq)
+}
+
+/// The last record of a kind whose number is not above this one.
+fn upto<V: Stored>(tree: &Tree<V>, kind: u8, seq: u64) -> Result<Option<(u64, V)>, StoreFault> {
+    let end = key(kind, seq);
+    let mut rows = tree.range(&key(kind, 0), Bound::Included(&end));
+    let found = rows.next_back().transpose()?;
+    Ok(found.map(|(key, value)| (parse_key(&key), value)))
+}
+
+fn gone() -> StoreFault {
+    StoreFault::Broken {
+        why: "the journal's scribe has ended".to_owned(),
+    }
+}
+
+fn page_key(first: u64) -> [u8; 9] {
+    key(PAGE, first)
+}
+
+fn ids_key(first: u64) -> [u8; 9] {
+    key(IDS, first)
+}
+
+fn key(kind: u8, first: u64) -> [u8; 9] {
+    let [a, b, c, d, e, f, g, h] = first.to_be_bytes();
+    [kind, a, b, c, d, e, f, g, h]
+}
+
+fn parse_key(key: &[u8]) -> u64 {
     let number = key.get(1..).and_then(|rest| rest.first_chunk::<8>());
     number.map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
-/// `<version, 1 byte><header length, 4 bytes><header, JSON><body>`: the body stays as it was sent.
-struct StoredEvent(Posted);
-
-impl StoredEvent {
-    fn entry(self, seq: u64) -> Entry {
-        Entry {
-            seq,
-            id: self.0.id(),
-            posted: self.0,
-        }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct Header {
-    pbx: String,
-    received: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    query: Option<String>,
-}
-
-impl Stored for StoredEvent {
-    fn to_bytes(&self, tree: &'static str) -> Result<Vec<u8>, StoreFault> {
-        let Posted {
-            pbx,
-            received,
-            content_type,
-            query,
-            body,
-        } = &self.0;
-        let header = Header {
-            pbx: pbx.clone(),
-            received: *received,
-            content_type: content_type.clone(),
-            query: query.clone(),
-        };
-        let mut bytes = Vec::with_capacity(body.len() + 160);
-        bytes.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
-        serde_json::to_writer(&mut bytes, &header).map_err(|error| bad(tree, error.to_string()))?;
-        let length =
-            u32::try_from(bytes.len() - 5).map_err(|error| bad(tree, error.to_string()))?;
-        for (to, from) in bytes.iter_mut().skip(1).zip(length.to_be_bytes()) {
-            *to = from;
-        }
-        bytes.extend_from_slice(body);
-        Ok(bytes)
-    }
-
-    fn from_bytes(tree: &'static str, bytes: &[u8]) -> Result<Self, StoreFault> {
-        let cut = || bad(tree, "the event is cut short");
-        let (version, rest) = bytes.split_first().ok_or_else(cut)?;
-        if *version != VERSION {
-            return Err(StoreFault::NewerRecord {
-                tree,
-                found: u16::from(*version),
-                known: u16::from(VERSION),
-            });
-        }
-        let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
-        let length = usize::try_from(u32::from_be_bytes(*length))
-            .map_err(|error| bad(tree, error.to_string()))?;
-        let (header, body) = rest.split_at_checked(length).ok_or_else(cut)?;
-        let header: Header =
-            serde_json::from_slice(header).map_err(|error| bad(tree, error.to_string()))?;
-        Ok(Self(Posted {
-            pbx: header.pbx,
-            received: header.received,
-            content_type: header.content_type,
-            query: header.query,
-            body: bytes::Bytes::copy_from_slice(body),
-        }))
-    }
-}
-
-/// The number behind an event id, 8 bytes.
+/// The highest number pruned, 8 bytes.
 struct Number(u64);
 
 impl Stored for Number {
@@ -313,14 +316,10 @@ impl Stored for Number {
     }
 
     fn from_bytes(tree: &'static str, bytes: &[u8]) -> Result<Self, StoreFault> {
-        let bytes = <[u8; 8]>::try_from(bytes).map_err(|error| bad(tree, error.to_string()))?;
+        let bytes = <[u8; 8]>::try_from(bytes).map_err(|error| StoreFault::BadRecord {
+            tree,
+            why: error.to_string(),
+        })?;
         Ok(Self(u64::from_be_bytes(bytes)))
-    }
-}
-
-fn bad(tree: &'static str, why: impl Into<String>) -> StoreFault {
-    StoreFault::BadRecord {
-        tree,
-        why: why.into(),
     }
 }

@@ -10,7 +10,7 @@ mod writer;
 pub use export::Exported;
 pub use fault::StoreFault;
 pub use record::{Record, Stored};
-pub use tree::Tree;
+pub use tree::{Tree, WHOLE_BYTES_MAX};
 pub use writer::Writes;
 
 use crate::clock;
@@ -20,7 +20,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -29,8 +29,9 @@ use writer::{Job, Work};
 
 /// sled's page cache. Small, because what is read often (the end of the journal, calls in flight) is little.
 pub const CACHE_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
-/// Jobs waiting for the writer; also what `IntakeLimits::queue` is by default.
-pub const QUEUE_JOBS_DEFAULT: usize = 1024;
+/// Jobs waiting for the writer: those of every courier and of the journal's readers, many times over. Who finds it full
+/// waits.
+const QUEUE_JOBS_MAX: usize = 1024;
 /// Never write closer to a full disk than this, whatever is set: one group and the segments sled opens for it.
 const DISK_RESERVE_MIN: u64 = 8 * 1024 * 1024;
 /// Part of the format on disk; a quarter of it is the largest page (see `tree.rs`).
@@ -45,8 +46,6 @@ pub struct StoreOptions {
     pub cache_bytes: u64,
     /// Bytes that must stay free on the disk; below it every write answers `DiskFull`.
     pub disk_reserve: u64,
-    /// Jobs waiting for the writer; beyond it `try_commit` answers `Busy`.
-    pub queue: usize,
 }
 
 impl Default for StoreOptions {
@@ -54,7 +53,6 @@ impl Default for StoreOptions {
         Self {
             cache_bytes: CACHE_BYTES_DEFAULT,
             disk_reserve: DISK_RESERVE_MIN,
-            queue: QUEUE_JOBS_DEFAULT,
         }
     }
 }
@@ -62,6 +60,17 @@ impl Default for StoreOptions {
 /// A handle to the one open store. Cheap to clone; the last one to go waits for the writer to finish.
 #[derive(Clone)]
 pub struct Store(Arc<Open>);
+
+/// For a task that must not hold the store open by itself.
+#[derive(Clone)]
+pub struct WeakStore(Weak<Open>);
+
+impl WeakStore {
+    /// None once every `Store` is gone.
+    pub fn upgrade(&self) -> Option<Store> {
+        self.0.upgrade().map(Store)
+    }
+}
 
 struct Open {
     shared: Arc<Shared>,
@@ -143,7 +152,7 @@ impl Store {
                 disk_full: false,
             }),
         });
-        let (queue, jobs) = mpsc::channel(options.queue.max(1));
+        let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
         let (written, answers) = mpsc::unbounded_channel();
         tokio::spawn(writer::answer(answers));
         let writer = std::thread::Builder::new()
@@ -181,36 +190,15 @@ impl Store {
         let job = Box::new(Work {
             work: Some(work),
             result: None,
-            done: |_: &T| (),
             reply,
         });
         self.queue()?.send(job).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
-    /// As `commit`, but answers `Busy` at once when the queue is full. `done` runs in the writer thread once the
-    /// writes are on disk, also when the caller has stopped waiting.
-    ///
-    /// # Errors
-    /// `Busy`, `DiskFull`, `Broken`, or what `work` answered.
-    pub async fn try_commit<T, F, D>(&self, work: F, done: D) -> Result<T, StoreFault>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Writes<'_>) -> Result<T, StoreFault> + Send + 'static,
-        D: FnOnce(&T) + Send + 'static,
-    {
-        let (reply, answer) = oneshot::channel();
-        let job = Box::new(Work {
-            work: Some(work),
-            result: None,
-            done,
-            reply,
-        });
-        self.queue()?.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreFault::Busy,
-            mpsc::error::TrySendError::Closed(_) => gone(),
-        })?;
-        answer.await.map_err(|_| gone())?
+    /// A handle that doesn't keep the store open.
+    pub fn downgrade(&self) -> WeakStore {
+        WeakStore(Arc::downgrade(&self.0))
     }
 
     pub fn stats(&self) -> &StoreStats {

@@ -2,7 +2,7 @@
 //! read from any thread by the module that owns the tree.
 //!
 //! ```text
-//! 0x01 name 0x00 key              -> 0x00 value                    a value of up to PIECE_BYTES_MAX
+//! 0x01 name 0x00 key              -> 0x00 value                    a value of up to WHOLE_BYTES_MAX
 //!                                 -> 0x01 number u64, bytes u64    a larger one, in pieces
 //! 0x02 number u64, index u32      -> piece
 //! ```
@@ -16,7 +16,8 @@ use super::record::{Stored, bad};
 use std::marker::PhantomData;
 use std::ops::Bound;
 
-pub(super) const PIECE_BYTES_MAX: usize = 6 * 1024;
+/// A longer value is stored in pieces of this size.
+pub const WHOLE_BYTES_MAX: usize = 6 * 1024;
 const ENTRY: u8 = 0x01;
 const PIECE: u8 = 0x02;
 const WHOLE: u8 = 0x00;
@@ -168,7 +169,7 @@ impl Pieces {
 
     pub(super) fn count(self) -> Result<u32, StoreFault> {
         let piece =
-            u64::try_from(PIECE_BYTES_MAX).map_err(|error| bad("pieces", error.to_string()))?;
+            u64::try_from(WHOLE_BYTES_MAX).map_err(|error| bad("pieces", error.to_string()))?;
         u32::try_from(self.bytes.div_ceil(piece)).map_err(|error| bad("pieces", error.to_string()))
     }
 }

@@ -2,12 +2,13 @@
 
 use super::problem::{Extra, Problem};
 use crate::settings::types::IntakeLimits;
-use axum::body::Body;
 use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use std::error::Error;
 use std::time::Duration;
 use tokio::time;
 
@@ -20,7 +21,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// 413 as soon as it is too large, 408 if it takes too long, 400 if it ends early; the connection ends with each.
-pub(super) async fn read(body: Body, limits: &IntakeLimits) -> Result<Bytes, Problem> {
+pub(super) async fn read(body: Incoming, limits: &IntakeLimits) -> Result<Bytes, Problem> {
     match time::timeout(
         limits.body_timeout,
         Limited::new(body, limits.body_bytes).collect(),
@@ -48,7 +49,11 @@ pub(super) async fn read(body: Body, limits: &IntakeLimits) -> Result<Bytes, Pro
 
 /// Answers a request whose body wasn't read. A peer that waits for `100 Continue` sends none; another's is read and
 /// thrown away within limits, because an answer before the end of the request may be lost in a reset.
-pub(super) async fn refuse(problem: Problem, headers: &HeaderMap, body: Body) -> Response {
+pub(super) async fn refuse(
+    problem: Problem,
+    headers: &HeaderMap,
+    body: impl Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+) -> Response {
     let waits = headers
         .get(EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));

@@ -1,5 +1,5 @@
 //! The listener for phone systems: takes a post, proves who sent it, journals it, answers. Nothing is decided here;
-//! `line.rs` reads the journal. `app.rs` builds an `Intake` and hands its routes to `server::serve`.
+//! `line.rs` reads the journal. `app.rs` builds a `Front` and hands it to `server::serve`.
 
 mod body;
 pub mod problem;
@@ -7,4 +7,4 @@ pub mod proof;
 pub mod routes;
 pub mod server;
 
-pub use routes::{Intake, IntakeFault, IntakeStats, PbxCounts};
+pub use routes::{Front, Intake, IntakeFault, IntakeStats, PbxCounts};

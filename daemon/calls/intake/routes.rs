@@ -1,10 +1,10 @@
 //! `POST /v1/pbx/{name}/events`: who sent it, is it whole, journal it, 202. Every other outcome is a problem that says
-//! what to do. `app.rs` merges these routes with the others and adds `unknown_path` as the fallback.
+//! what to do. `app.rs` puts a `Front` before the routes of the public listener.
 
 use super::body::{oversized, read, refuse};
 use super::problem::{Extra, Problem};
 use super::proof::{Proof, ProofFault, Unproven};
-use super::server::Peer;
+use super::server::{Answer, Peer};
 use crate::calls::decode::{self, Malformed, RawEvent};
 use crate::calls::journal::{Accepted, Journal, Posted};
 use crate::clock;
@@ -12,12 +12,11 @@ use crate::settings::types::{Dialect, IntakeLimits, PbxSettings};
 use crate::store::StoreFault;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Extension, Path, Request, State};
+use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use hyper::body::Incoming;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -128,17 +127,42 @@ impl Intake {
     pub fn stats(&self) -> Arc<IntakeStats> {
         Arc::clone(&self.stats)
     }
+}
 
-    /// The routes without a fallback, to be merged with others.
-    pub fn routes(self) -> Router {
-        Router::new()
-            .route("/v1/pbx/{name}/events", any(events))
-            .with_state(Arc::new(self))
+/// The public listener: posts of events, and whatever else `rest` answers. Events don't go through the router, whose
+/// boxes and copies for each request would show in how many are taken a second.
+#[derive(Clone)]
+pub struct Front {
+    intake: Arc<Intake>,
+    rest: Router,
+}
+
+impl Front {
+    /// A path that neither knows is a 404 that says where events go.
+    pub fn new(intake: Intake, rest: Router) -> Self {
+        Self {
+            intake: Arc::new(intake),
+            rest: rest.fallback(unknown_path),
+        }
     }
 }
 
-/// The fallback of a whole listener.
-pub async fn unknown_path(request: Request) -> Response {
+impl Answer for Front {
+    async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response {
+        match pbx_of(request.uri().path()).map(str::to_owned) {
+            Some(name) => events(&self.intake, peer, &name, request).await,
+            None => self.rest.answer(peer, request).await,
+        }
+    }
+}
+
+/// The phone system in `/v1/pbx/{name}/events`.
+fn pbx_of(path: &str) -> Option<&str> {
+    let name = path.strip_prefix("/v1/pbx/")?.strip_suffix("/events")?;
+    (!name.is_empty() && !name.contains('/')).then_some(name)
+}
+
+async fn unknown_path(request: Request) -> Response {
     let problem = Problem::new(
         StatusCode::NOT_FOUND,
         "unknown-path",
@@ -148,36 +172,29 @@ pub async fn unknown_path(request: Request) -> Response {
     refuse(problem, &head.headers, body).await
 }
 
-async fn events(
-    State(intake): State<Arc<Intake>>,
-    Extension(peer): Extension<Peer>,
-    path: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Response {
+async fn events(intake: &Intake, peer: Peer, name: &str, request: Request<Incoming>) -> Response {
     let (head, body) = request.into_parts();
-    let name = path.map(|Path(name)| name).unwrap_or_default();
     let (Some((name, door)), Some(counts)) = (
-        intake.doors.get_key_value(&name),
-        intake.stats.pbxs.get(&name),
+        intake.doors.get_key_value(name),
+        intake.stats.pbxs.get(name),
     ) else {
         intake.stats.unknown.fetch_add(1, Relaxed);
         return refuse(unknown_pbx(), &head.headers, body).await;
     };
-    let query = match check_head(door, peer, &head, intake.limits.body_bytes) {
-        Ok(query) => query,
+    let checked = check_head(door, peer, &head, intake.limits.body_bytes)
+        .and_then(|query| Ok((query, hold(intake, &head.headers)?)));
+    let (query, _held) = match checked {
+        Ok(checked) => checked,
         Err(problem) => {
             count(counts, &problem);
             return refuse(problem, &head.headers, body).await;
         }
     };
-    let _held = match hold(&intake, &head.headers) {
-        Ok(held) => held,
-        Err(problem) => {
-            count(counts, &problem);
-            return refuse(problem, &head.headers, body).await;
-        }
+    let taken = match read_event(intake, name, door, head, query, body).await {
+        Ok(posted) => append(intake, posted).await,
+        Err(problem) => Err(problem),
     };
-    match take(&intake, name, door, &head.headers, query, body).await {
+    match taken {
         Ok(accepted) => {
             let counter = if accepted.repeat {
                 &counts.repeated
@@ -253,16 +270,18 @@ fn check_head(
     }
 }
 
-/// Reads the body, checks it, journals it.
-async fn take(
+/// Reads the body and checks it. Takes the head to let go of it here: as long as its headers are held, hyper cannot use
+/// the connection's buffer again and allocates another for the next request.
+async fn read_event(
     intake: &Intake,
     name: &str,
     door: &Door,
-    headers: &HeaderMap,
+    head: request::Parts,
     query: Option<String>,
-    body: Body,
-) -> Result<Accepted, Problem> {
+    body: Incoming,
+) -> Result<Posted, Problem> {
     let body = read(body, &intake.limits).await?;
+    let headers = &head.headers;
     door.proof.check_body(headers, &body).map_err(unproven)?;
     let content_type = headers
         .get(CONTENT_TYPE)
@@ -276,20 +295,21 @@ async fn take(
         received,
     };
     decode::admit(door.dialect, &raw).map_err(malformed)?;
-    let bytes = body.len();
-    let posted = Posted {
+    Ok(Posted {
         pbx: name.to_owned(),
         received,
         content_type: content_type.map(str::to_owned),
         query,
         body,
-    };
-    let accepted = intake
-        .journal
-        .append(posted)
-        .await
-        .map_err(|fault| unavailable(&fault))?;
-    tracing::info!(pbx = name, event = %accepted.id, bytes, repeat = accepted.repeat, "event taken");
+    })
+}
+
+/// On disk when it answers.
+async fn append(intake: &Intake, posted: Posted) -> Result<Accepted, Problem> {
+    let (pbx, bytes) = (posted.pbx.clone(), posted.body.len());
+    let accepted = intake.journal.append(posted).await;
+    let accepted = accepted.map_err(|fault| unavailable(&fault))?;
+    tracing::info!(pbx, event = %accepted.id, bytes, repeat = accepted.repeat, "event taken");
     Ok(accepted)
 }
 

@@ -6,12 +6,13 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
@@ -85,6 +86,25 @@ impl<L: Listener + Sync> Listener for Arc<L> {
     }
 }
 
+/// What answers a listener's requests.
+pub trait Answer: Clone + Send + 'static {
+    fn answer(
+        &self,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send;
+}
+
+impl Answer for Router {
+    async fn answer(&self, peer: Peer, mut request: Request<Incoming>) -> Response<Body> {
+        request.extensions_mut().insert(peer);
+        match self.clone().call(request.map(Body::new)).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
 /// A request's handler panicked: a fault of ours, after which the process must start anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a request handler panicked")]
@@ -94,9 +114,9 @@ pub struct Panicked;
 ///
 /// # Errors
 /// `Panicked`; everything else a connection can do ends that connection alone.
-pub async fn serve<L: Listener>(
+pub async fn serve<L: Listener, A: Answer>(
     listener: L,
-    router: Router,
+    answer: A,
     limits: ServeLimits,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Panicked> {
@@ -110,7 +130,7 @@ pub async fn serve<L: Listener>(
             (place, accepted) = accept(&listener, &places, &open) => match (place, accepted) {
                 (Some(place), Ok((stream, peer))) => {
                     let connection = open.enter(place);
-                    tasks.spawn(drive(stream, peer, connection, router.clone(), limits, stop.clone()));
+                    tasks.spawn(drive(stream, peer, connection, answer.clone(), limits, stop.clone()));
                 }
                 (None, _) | (_, Err(_)) => time::sleep(ACCEPT_PAUSE).await,
             },
@@ -167,26 +187,24 @@ async fn accept<L: Listener>(
 }
 
 /// One connection's life. Ends by itself, by a limit, by eviction, or at the stop.
-async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, A: Answer>(
     stream: S,
     peer: Peer,
     place: Place,
-    router: Router,
+    answer: A,
     limits: ServeLimits,
     mut stop: watch::Receiver<bool>,
 ) {
     let place = Arc::new(place);
     let service = service_fn({
         let place = Arc::clone(&place);
-        move |mut request: Request<Incoming>| {
-            place.begin();
-            request.extensions_mut().insert(peer);
-            let answer = router.clone().call(request.map(Body::new));
-            let place = Arc::clone(&place);
+        move |request: Request<Incoming>| {
+            let (place, answer) = (Arc::clone(&place), answer.clone());
             async move {
-                let answer = answer.await;
+                place.begin();
+                let response = answer.answer(peer, request).await;
                 place.end();
-                answer
+                Ok::<_, Infallible>(response)
             }
         }
     });
@@ -196,6 +214,9 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .header_read_timeout(limits.idle_timeout.max(limits.header_timeout))
         .max_headers(HEADERS_MAX)
         .max_header_size(HEAD_BYTES_MAX)
+        // A peer that has sent all and closed its half still gets its answer; and hyper doesn't look for the end of the
+        // connection while a request runs, which would cost each one a new read buffer.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     let mut first = pin!(time::sleep(limits.header_timeout));
