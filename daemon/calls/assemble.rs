@@ -114,6 +114,23 @@ pub fn family<'a>(
         .map(|(key, _)| key)
 }
 
+/// The facts of each call: legs that name another leg as their family are of that one's call.
+pub fn gather(facts: Vec<LegFacts>) -> BTreeMap<CallKey, Vec<LegFacts>> {
+    let mut calls: BTreeMap<CallKey, Vec<LegFacts>> = BTreeMap::new();
+    for fact in facts {
+        calls.entry(fact.key.clone()).or_default().push(fact);
+    }
+    for orphan in calls.keys().cloned().collect::<Vec<_>>() {
+        let known = calls.iter().map(|(key, facts)| (key, facts.as_slice()));
+        let Some(home) = family(&orphan, known).cloned() else {
+            continue;
+        };
+        let facts = calls.remove(&orphan).unwrap_or_default();
+        calls.entry(home).or_default().extend(facts);
+    }
+    calls
+}
+
 fn merged(facts: &[LegFacts]) -> BTreeMap<&str, LegFacts> {
     // A record may know a leg by its channel's name alone; what knows its id too says which leg that is.
     let mut named: BTreeMap<&str, &str> = BTreeMap::new();
@@ -147,7 +164,7 @@ fn state(legs: &BTreeMap<&str, LegFacts>) -> State {
         OpenWhy::NoRoot
     } else if legs
         .values()
-        .any(|leg| leg.started.is_some() && leg.ended.is_none())
+        .any(|leg| (leg.live || leg.started.is_some()) && leg.ended.is_none())
     {
         OpenWhy::LegLive
     } else if legs
@@ -201,10 +218,6 @@ fn build(
         raw: String::new(),
         name: None,
     });
-    let other = match direction {
-        Direction::Out => parties::outside(other),
-        Direction::In | Direction::Internal => other,
-    };
     let placed = match direction {
         Direction::In => None,
         Direction::Out | Direction::Internal => {
@@ -383,7 +396,8 @@ fn timeline(legs: &BTreeMap<&str, LegFacts>, doubts: &mut Vec<String>) -> Vec<Le
         .values()
         .any(|leg| !(leg.stays.is_empty() && leg.joins.is_empty()));
     let seen = |leg: &&LegFacts| {
-        let timed = began(leg).or(leg.answered).or(leg.ended).is_some() || leg.cause.is_some();
+        let ended = leg.ended.or(leg.until);
+        let timed = began(leg).or(leg.answered).or(ended).is_some() || leg.cause.is_some();
         timed || (leg.role.is_some() && !exact)
     };
     let mut sorted: Vec<&LegFacts> = legs.values().filter(seen).collect();
@@ -404,7 +418,7 @@ fn timeline(legs: &BTreeMap<&str, LegFacts>, doubts: &mut Vec<String>) -> Vec<Le
             .unwrap_or_default(),
         started: began(facts),
         answered: facts.answered,
-        ended: facts.ended,
+        ended: facts.ended.or(facts.until),
         cause: facts.cause.clone(),
     };
     sorted.into_iter().map(leg).collect()

@@ -140,7 +140,7 @@ pub fn decode_recording(
 ) -> Result<Decoded, NoDecoder> {
     let posts = split(dialect, source, recording)?;
     let mut decoded = Decoded::default();
-    let mut facts: BTreeMap<CallKey, Vec<LegFacts>> = BTreeMap::new();
+    let mut facts: Vec<LegFacts> = Vec::new();
     let mut texts: BTreeMap<CallKey, Text> = BTreeMap::new();
     for (index, post) in posts.iter().enumerate() {
         let raw = RawEvent {
@@ -160,9 +160,7 @@ pub fn decode_recording(
             Ok(events) => {
                 for event in events {
                     match event {
-                        PhoneEvent::Leg(leg) => {
-                            facts.entry(leg.key.clone()).or_default().push(*leg);
-                        }
+                        PhoneEvent::Leg(leg) => facts.push(*leg),
                         PhoneEvent::Text(text) => {
                             texts.entry(text.key.clone()).or_insert(text);
                         }
@@ -171,10 +169,9 @@ pub fn decode_recording(
             }
         }
     }
-    adopt(&mut facts);
     // The end of a recording is the end of the story: what is open then is shown as far as it is known.
     let end = Timestamp::MAX;
-    for (key, facts) in &facts {
+    for (key, facts) in &assemble::gather(facts) {
         let open = match assemble::assemble(key, facts, end).state {
             State::Complete(_) => None,
             State::Open { why } => Some(why),
@@ -203,18 +200,6 @@ fn split(dialect: Dialect, source: Source, recording: &[u8]) -> Result<Vec<Post>
     };
     let dialect = word(dialect);
     Err(NoDecoder { dialect, by })
-}
-
-/// Puts legs that name another leg as their family into that one's call.
-fn adopt(calls: &mut BTreeMap<CallKey, Vec<LegFacts>>) {
-    for orphan in calls.keys().cloned().collect::<Vec<_>>() {
-        let known = calls.iter().map(|(key, facts)| (key, facts.as_slice()));
-        let Some(family) = assemble::family(&orphan, known).cloned() else {
-            continue;
-        };
-        let facts = calls.remove(&orphan).unwrap_or_default();
-        calls.entry(family).or_default().extend(facts);
-    }
 }
 
 impl Decoded {

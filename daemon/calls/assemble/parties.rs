@@ -4,7 +4,7 @@ use super::root;
 use crate::calls::decode::LegFacts;
 use crate::calls::decode::facts::{Glimpse, Line, weight};
 use crate::terms::call::Direction;
-use crate::terms::party::{self, Contact, Extension, Party};
+use crate::terms::party::{Contact, Extension, Party};
 use std::collections::BTreeMap;
 
 /// The parties of a call.
@@ -83,10 +83,7 @@ fn direction(
         legs.values()
             .any(|leg| leg.line == Some(Line::Trunk) || number(leg))
     };
-    let trunk = || legs.values().any(|leg| leg.line == Some(Line::Trunk));
     match dialled.map(|dialled| (&dialled.party, dialled.raw.as_str())) {
-        // 112 lies within 100-199, but what left by a trunk was no call to a phone of ours.
-        Some((Party::Extension(_), raw)) if party::is_emergency(raw) && trunk() => Direction::Out,
         Some((Party::Extension(_), _)) => Direction::Internal,
         Some((Party::Number(_), _)) => Direction::Out,
         // Feature codes, and words such as `conference`, stay inside unless a leg leaves the house.
@@ -100,14 +97,6 @@ fn direction(
             }
         }
     }
-}
-
-/// The other party of an outgoing call is no phone of ours, be its digits those of one.
-pub fn outside(mut contact: Contact) -> Contact {
-    if let Party::Extension(Extension(digits)) = contact.party {
-        contact.party = Party::Short(digits);
-    }
-    contact
 }
 
 /// The extension, if it is one of our phones.

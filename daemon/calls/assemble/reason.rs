@@ -108,6 +108,7 @@ fn of_cause(legs: &BTreeMap<&str, LegFacts>, at: Timestamp) -> Option<Reason> {
     let first = root(legs).map(|root| &root.leg);
     let near = |leg: &&LegFacts| {
         leg.ended
+            .or(leg.until)
             .is_some_and(|ended| ended.duration_since(at).abs() <= SAME_MOMENT)
     };
     let attempts = legs.values().filter(|leg| Some(&leg.leg) != first);

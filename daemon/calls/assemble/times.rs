@@ -46,7 +46,10 @@ impl Times {
                 .flatten()
                 .max()
         };
-        let known = legs.values().filter_map(|leg| leg.ended).max();
+        let known = legs
+            .values()
+            .filter_map(|leg| leg.ended.max(leg.until))
+            .max();
         let mut ended = known
             .max(until)
             .or_else(|| legs.values().filter_map(last).max())

@@ -120,6 +120,10 @@ pub struct LegFacts {
     /// Where no leg has stays, these decide; where no leg has either, `bridged` does.
     pub joins: BTreeSet<Join>,
     pub ended: Option<Timestamp>,
+    /// The latest time that records written afterwards state of the leg; it may have gone on.
+    pub until: Option<Timestamp>,
+    /// The source tells of the leg as it goes: without `ended` it goes on.
+    pub live: bool,
     /// How it ended, in the phone system's word.
     pub cause: Option<String>,
     /// The same as ITU-T Q.850 numbers it.
@@ -177,6 +181,8 @@ impl LegFacts {
             stays: BTreeSet::new(),
             joins: BTreeSet::new(),
             ended: None,
+            until: None,
+            live: false,
             cause: None,
             cause_code: None,
             hung_up: None,
@@ -217,6 +223,8 @@ impl LegFacts {
         earlier(&mut self.born, other.born);
         earlier(&mut self.answered, other.answered);
         self.ended = self.ended.max(other.ended);
+        self.until = self.until.max(other.until);
+        self.live |= other.live;
         for (start, end) in &other.bridged {
             let known = self.bridged.entry(*start).or_default();
             *known = (*known).max(*end);

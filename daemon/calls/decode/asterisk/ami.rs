@@ -298,6 +298,7 @@ impl Names {
             caller_name: &self.caller_name,
             context: &self.context,
             exten: &self.exten,
+            live: true,
         }
     }
 

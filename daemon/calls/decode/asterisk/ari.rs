@@ -136,6 +136,7 @@ impl Shown {
             caller_name: &self.caller_name,
             context: &self.context,
             exten: &self.exten,
+            live: true,
         }
     }
 

@@ -200,7 +200,7 @@ pub fn decode(row: &Fields, site: &Site) -> Result<Vec<LegFacts>, NotUnderstood>
     };
     let span = span(row, leg.born, site)?;
     leg.born = leg.born.or(Some(span.start));
-    leg.ended = Some(span.end);
+    leg.until = Some(span.end);
     let disposition = row.text("disposition");
     leg.cause = said(disposition).map(str::to_owned);
     let answered = disposition == "ANSWERED";
@@ -240,7 +240,7 @@ pub fn decode(row: &Fields, site: &Site) -> Result<Vec<LegFacts>, NotUnderstood>
         other.party = Some(channel::phone(&name, site));
     }
     other.channel = Some(name);
-    other.ended = Some(span.end);
+    other.until = Some(span.end);
     other.cause.clone_from(&leg.cause);
     Ok(vec![leg, other])
 }

@@ -1,6 +1,6 @@
 //! Channel event logging: lines of `cel_custom`'s CSV files, or of the database's table with a line of names before them.
 //!
-//! One line is one thing that happened to one channel. LINKEDID_END means that the last channel of the call is gone.
+//! One line is one thing that happened to one channel.
 
 use super::channel::{self, Channel, said};
 use super::csv;
@@ -112,6 +112,7 @@ pub fn decode(line: &Fields, site: &Site) -> Result<Vec<LegFacts>, NotUnderstood
         caller_name: line.first(&["cidname", "cid_name"]).unwrap_or_default(),
         context: line.text("context"),
         exten: line.text("exten"),
+        live: true,
     };
     let Some(mut leg) = channel.leg(site) else {
         return Ok(Vec::new());
@@ -140,7 +141,6 @@ pub fn decode(line: &Fields, site: &Site) -> Result<Vec<LegFacts>, NotUnderstood
         }
         "HANGUP" => hangup(&mut leg, &channel, at, &more),
         "CHAN_END" => leg.ended = Some(at),
-        "LINKEDID_END" => leg.over = true,
         "BLINDTRANSFER" => {
             let to = more("extension").unwrap_or_default();
             transfer(&mut leg, at, TransferKind::Blind, to);
@@ -157,7 +157,8 @@ pub fn decode(line: &Fields, site: &Site) -> Result<Vec<LegFacts>, NotUnderstood
                 .map(|id| LegFacts::new(leg.key.clone(), id))
                 .collect();
         }
-        // DTMF, sounds and applications' ends say nothing of who talked.
+        // DTMF, sounds and applications' ends say nothing of who talked. LINKEDID_END says no more than the channels'
+        // ends do, and it comes for a call that became part of another while that goes on.
         _ => return Ok(Vec::new()),
     }
     others.push(leg);

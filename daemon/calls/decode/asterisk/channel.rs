@@ -4,7 +4,7 @@
 use crate::calls::decode::facts::{Glimpse, LegFacts, Line, Role, Stay};
 use crate::calls::decode::{Site, vendor_id};
 use crate::terms::ids::{CallKey, Kind};
-use crate::terms::party::{self, Contact, Extension, Party};
+use crate::terms::party::{self, Contact, Extension, ExtensionRange, Party};
 use jiff::{SignedDuration, Timestamp};
 
 /// Technologies of channels that lead nowhere outside: links and tools of Asterisk itself.
@@ -49,6 +49,8 @@ pub struct Channel<'a> {
     pub caller_name: &'a str,
     pub context: &'a str,
     pub exten: &'a str,
+    /// The source tells of the channel as it goes.
+    pub live: bool,
 }
 
 impl Channel<'_> {
@@ -66,6 +68,7 @@ impl Channel<'_> {
         };
         let mut leg = LegFacts::new(key(&linked, site), id);
         leg.role = Some(role);
+        leg.live = self.live;
         leg.born = born(self.id);
         leg.line = line(self.name, site);
         leg.channel = said(self.name).map(|_| plain_name(self.name).to_owned());
@@ -248,6 +251,15 @@ pub fn dialled(exten: &str, site: &Site) -> Option<Contact> {
     let digits = exten.bytes().any(|byte| byte.is_ascii_digit());
     let dial = |c: char| c.is_ascii_digit() || matches!(c, '+' | '*' | '#');
     let shaped = digits && exten.chars().all(dial);
+    // 112 lies within 100-199, but nobody who dials it wants a phone of ours, unless it is listed by itself.
+    let listed = |range: &ExtensionRange| range.first == exten && range.last == exten;
+    if party::is_emergency(exten) && !site.extensions.0.iter().any(listed) {
+        return Some(Contact {
+            party: Party::Short(exten.to_owned()),
+            raw: exten.to_owned(),
+            name: None,
+        });
+    }
     (shaped || site.extensions.contains(exten)).then(|| contact(exten, "", site))
 }
 
