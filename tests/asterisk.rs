@@ -1,17 +1,18 @@
 //! Asterisk's recordings through `tieline decode`'s core: every source of every scenario gives the call that was really made
 //! (expected.json, worked out by hand), as far as that source can know it, in any order and over any restart.
 
-use crate::support::{Config, World, logs, seed};
+mod bodies;
+mod pbx;
+mod scenarios;
+
+use crate::support::seed;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tieline::calls::assemble::{self, Done, State};
-use tieline::calls::decode::{
-    self, LegFacts, Malformed, NotUnderstood, PhoneEvent, RawEvent, Site,
-};
+use tieline::calls::decode::{self, LegFacts, PhoneEvent, RawEvent, Site};
 use tieline::cli::decode::{Decoded, Source, decode_recording};
 use tieline::cli::recording::{Post, posts};
 use tieline::cli::show::decoded_json;

@@ -213,11 +213,12 @@ fn build(
         Direction::Out => (dialled, shown),
         Direction::Internal => (dialled, None),
     };
-    let other = other.cloned().unwrap_or(Contact {
+    let nobody = || Contact {
         party: Party::Anonymous,
         raw: String::new(),
         name: None,
-    });
+    };
+    let other = other.map_or_else(nobody, |other| parties::other(other, legs));
     let placed = match direction {
         Direction::In => None,
         Direction::Out | Direction::Internal => {

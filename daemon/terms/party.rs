@@ -152,7 +152,7 @@ fn classify(raw: &str, plan: &NumberPlan, extensions: &Extensions) -> Party {
     if tel.chars().any(char::is_alphabetic) {
         return Party::Invalid;
     }
-    match plan.parse(bare) {
+    match plan.parse_signalled(bare) {
         Ok(number) => Party::Number(number),
         Err(_) => Party::Invalid,
     }

@@ -25,11 +25,16 @@ impl<'a> Parties<'a> {
         let stated = root(legs)
             .and_then(|leg| leg.direction)
             .or_else(|| legs.values().filter_map(|leg| leg.direction).max());
+        let direction = stated.unwrap_or_else(|| direction(caller, dialled, legs));
+        let dialled = match direction {
+            Direction::Out => reached(dialled, legs),
+            Direction::In | Direction::Internal => dialled,
+        };
         Self {
             caller,
             dialled,
             shown: root_first(legs, |leg| leg.shown.as_ref()),
-            direction: stated.unwrap_or_else(|| direction(caller, dialled, legs)),
+            direction,
         }
     }
 }
@@ -54,6 +59,30 @@ fn glimpsed<'a>(
     root(legs).and_then(of).map(|glimpse| &glimpse.contact)
 }
 
+/// Whom an outgoing call reached: what was dialled may have a digit in front that only leads out of the house.
+fn reached<'a>(
+    dialled: Option<&'a Contact>,
+    legs: &'a BTreeMap<&str, LegFacts>,
+) -> Option<&'a Contact> {
+    let known = |contact: &Contact| match contact.party {
+        Party::Number(_) | Party::Short(_) => true,
+        Party::Extension(_) | Party::Anonymous | Party::Invalid => false,
+    };
+    let called = || {
+        let trunks = legs.values().filter(|leg| {
+            let number = leg.party.as_ref().and_then(Contact::number);
+            leg.line == Some(Line::Trunk) && number.is_some()
+        });
+        trunks
+            .min_by_key(|leg| (leg.started.is_none(), leg.started, leg.born, &leg.leg))
+            .and_then(|leg| leg.party.as_ref())
+    };
+    dialled
+        .filter(|dialled| known(dialled))
+        .or_else(called)
+        .or(dialled)
+}
+
 /// A program began the call with a link: the first phone that it reached is who calls.
 fn program<'a>(legs: &'a BTreeMap<&str, LegFacts>) -> Option<&'a Contact> {
     root(legs).filter(|root| root.line == Some(Line::Machine))?;
@@ -71,7 +100,7 @@ fn direction(
     dialled: Option<&Contact>,
     legs: &BTreeMap<&str, LegFacts>,
 ) -> Direction {
-    if caller.and_then(extension).is_none() {
+    if caller.and_then(extension).is_none() || from_trunk(legs) {
         return Direction::In;
     }
     let reaches_out = || {
@@ -97,6 +126,22 @@ fn direction(
             }
         }
     }
+}
+
+/// Whether the call began with a line to the outside.
+fn from_trunk(legs: &BTreeMap<&str, LegFacts>) -> bool {
+    root(legs).is_some_and(|root| root.line == Some(Line::Trunk))
+}
+
+/// Who is on the other side. What came in by a trunk is no phone of ours, be its digits those of one.
+pub fn other(contact: &Contact, legs: &BTreeMap<&str, LegFacts>) -> Contact {
+    let mut contact = contact.clone();
+    if let Party::Extension(Extension(digits)) = &contact.party
+        && from_trunk(legs)
+    {
+        contact.party = Party::Short(digits.clone());
+    }
+    contact
 }
 
 /// The extension, if it is one of our phones.

@@ -7,7 +7,7 @@ use crate::terms::call::Reason;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
-/// An attempt's outcome and the end of its leg are told within this time of each other.
+/// Legs of one attempt, such as a ring group's, end within this time of each other.
 const SAME_MOMENT: SignedDuration = SignedDuration::from_secs(1);
 
 /// What a leg states of the whole call comes first, then the outcomes of attempts. None: no source can tell.
@@ -47,7 +47,7 @@ fn of_outcomes(legs: &BTreeMap<&str, LegFacts>) -> Option<Reason> {
     if let Some(queue) = of_queue(legs, &outcomes, hung_up) {
         return Some(queue);
     }
-    while let Some((at, end, is_root)) = outcomes.pop() {
+    while let Some((_, end, is_root)) = outcomes.pop() {
         match end {
             // Of an attempt alone, it says that the caller gave up only if the caller did.
             Outcome::Cancelled if is_root || hung_up.is_some() => {
@@ -55,11 +55,11 @@ fn of_outcomes(legs: &BTreeMap<&str, LegFacts>) -> Option<Reason> {
             }
             Outcome::Cancelled => {}
             Outcome::Busy => return Some(Reason::Busy),
-            Outcome::NoAnswer => return of_cause(legs, at).or(Some(Reason::NoAnswer)),
+            Outcome::NoAnswer => return of_last_attempt(legs).or(Some(Reason::NoAnswer)),
             Outcome::Failed => {
                 let own = root(legs).and_then(|leg| leg.cause_code);
                 let own = || own.and_then(of_code);
-                return of_cause(legs, at).or_else(own).or(Some(Reason::Failed));
+                return of_last_attempt(legs).or_else(own).or(Some(Reason::Failed));
             }
             Outcome::LeftQueue | Outcome::QueueTimeout => return Some(Reason::QueueTimeout),
             Outcome::Unknown => return None,
@@ -103,18 +103,15 @@ fn of_queue(
     root.cleared.then_some(Reason::QueueTimeout)
 }
 
-/// The cause of the attempt that ended in this moment, if it says more than that nobody answered.
-fn of_cause(legs: &BTreeMap<&str, LegFacts>, at: Timestamp) -> Option<Reason> {
+/// The cause of the last attempt, if it says more than that nobody answered.
+fn of_last_attempt(legs: &BTreeMap<&str, LegFacts>) -> Option<Reason> {
     let first = root(legs).map(|root| &root.leg);
-    let near = |leg: &&LegFacts| {
-        leg.ended
-            .or(leg.until)
-            .is_some_and(|ended| ended.duration_since(at).abs() <= SAME_MOMENT)
-    };
-    let attempts = legs.values().filter(|leg| Some(&leg.leg) != first);
-    attempts
-        .filter(near)
-        .filter_map(|leg| Some((leg.ended, of_code(leg.cause_code?)?)))
+    let ended = |leg: &LegFacts| leg.ended.or(leg.until);
+    let attempts = || legs.values().filter(|leg| Some(&leg.leg) != first);
+    let last = attempts().filter_map(ended).max()?;
+    attempts()
+        .filter(|leg| ended(leg).is_some_and(|at| last.duration_since(at) <= SAME_MOMENT))
+        .filter_map(|leg| Some((ended(leg), of_code(leg.cause_code?)?)))
         .max()
         .map(|(_, reason)| reason)
 }

@@ -104,7 +104,9 @@ impl Times {
 /// When a leg began: as its beginning was seen, unless its id knows better.
 pub fn began(leg: &LegFacts) -> Option<Timestamp> {
     match (leg.started, leg.born) {
-        (Some(started), Some(born)) if started.duration_since(born) >= BIRTH_SLACK => Some(born),
+        (Some(started), Some(born)) if started.duration_since(born).abs() >= BIRTH_SLACK => {
+            Some(born)
+        }
         (started, born) => started.or(born),
     }
 }

@@ -47,7 +47,10 @@ pub fn admit(raw: &RawEvent<'_>) -> Result<(), Malformed> {
 /// See [`super::decode`].
 pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnderstood> {
     match sniff(raw.body)? {
-        Source::Ami(text) => ami::decode(&ami::read(text), raw.received, site).map(legs),
+        Source::Ami(text) => each(&ami::read(text)?, |event| {
+            ami::decode(event, raw.received, site)
+        })
+        .map(legs),
         Source::Cel(text) => {
             csv::check(text)?;
             each(&cel::read(text)?, |line| cel::decode(line, site)).map(legs)

@@ -1,11 +1,11 @@
-//! Manager events (AMI): `Key: Value` lines, one event a body, as they come from TCP 5038 with `timestampevents=yes`.
+//! Manager events (AMI): `Key: Value` lines and an empty one, as they come from TCP 5038 with `timestampevents=yes`.
 //!
 //! The channel that an event is about has plain keys, the one that it calls has `Dest…`, a transfer's have names of their
 //! own. Names and values of variables are escaped as C does. `<unknown>` is no number.
 
 use super::cdr;
 use super::channel::{self, Channel, said, unescaped};
-use super::fields::Fields;
+use super::fields::{Fields, RECORDS_MAX};
 use super::status;
 use crate::calls::decode::facts::{Glimpse, LegFacts, Line, Outcome, Role, TransferFact};
 use crate::calls::decode::{NotUnderstood, Site, vendor_id};
@@ -20,15 +20,35 @@ pub fn is_event(text: &str) -> bool {
     text.starts_with("Event:")
 }
 
-/// The event's keys, in lower case.
-pub fn read(text: &str) -> Fields {
+/// The events of a body: usually one; a listener may put those of one moment together.
+pub fn read(text: &str) -> Result<Vec<Fields>, NotUnderstood> {
+    let mut events = Vec::new();
+    let mut event = String::new();
+    for line in text.lines().chain([""]) {
+        if !line.trim().is_empty() {
+            event.push_str(line);
+            event.push('\n');
+            continue;
+        }
+        if is_event(&event) {
+            events.push(keys(&event));
+        }
+        if events.len() > RECORDS_MAX {
+            return Err(NotUnderstood::TooManyRecords);
+        }
+        event.clear();
+    }
+    Ok(events)
+}
+
+/// An event's keys, in lower case.
+fn keys(text: &str) -> Fields {
     let pair = |line: &str| {
         let (key, value) = line.split_once(':')?;
         let value = value.strip_prefix(' ').unwrap_or(value);
         Some((key.to_owned(), value.to_owned()))
     };
-    let lines = text.lines().map(|line| line.trim_end_matches('\r'));
-    lines.take(LINES_MAX).filter_map(pair).collect()
+    text.lines().take(LINES_MAX).filter_map(pair).collect()
 }
 
 /// What an event states; nothing for the many that say nothing of who talked.
@@ -87,7 +107,8 @@ pub fn decode(
         }),
         "BlindTransfer" => event.blind_transfer(),
         "AttendedTransfer" => event.attended_transfer(),
-        "Pickup" => event.pickup(),
+        "Pickup" => event.taken("target", "linkedid"),
+        "UnParkedCall" => event.taken("parkee", "retrieverlinkedid"),
         "OriginateResponse" => event.originated(),
         _ => Vec::new(),
     };
@@ -170,6 +191,10 @@ impl Event<'_> {
             return Vec::new();
         };
         let mut legs = Vec::new();
+        if called.line != Some(Line::Trunk) && source.is_some() {
+            // That a phone of ours is called is told by its channel; a queue calls so often that it would add up.
+            return legs;
+        }
         if called.line == Some(Line::Trunk) {
             let number = channel::of_dial_string(self.fields.text("dialstring"));
             let number = number.or(said(self.fields.text("destcalleridnum")));
@@ -233,18 +258,23 @@ impl Event<'_> {
         second.into_iter().chain([leg]).collect()
     }
 
-    /// Somebody takes a call that rings elsewhere: what that phone dialled for it is part of the call.
-    fn pickup(&self) -> Vec<LegFacts> {
-        let Some((_, leg)) = self.leg("target") else {
+    /// Somebody takes a call that rings elsewhere or is parked: what that phone dialled for it is part of the call.
+    fn taken(&self, whose: &str, by: &str) -> Vec<LegFacts> {
+        let Some((_, leg)) = self.leg(whose) else {
             return Vec::new();
         };
-        let picker = self.family(&leg, "linkedid");
-        picker.into_iter().chain([leg]).collect()
+        let taker = self.family(&leg, by);
+        taker.into_iter().chain([leg]).collect()
     }
 
     /// Says that another call, of this id, is part of the leg's.
     fn family(&self, leg: &LegFacts, name: &str) -> Option<LegFacts> {
         let id = vendor_id(self.fields.text(name)).filter(|id| *id != leg.key.id)?;
+        // As Asterisk itself, which goes on under the older id.
+        if channel::age(&id) < channel::age(&leg.key.id) {
+            let key = channel::key(&id, self.site);
+            return Some(LegFacts::new(key, leg.key.id.clone()));
+        }
         Some(LegFacts::new(leg.key.clone(), id))
     }
 

@@ -193,11 +193,14 @@ pub fn decode(row: &Fields, site: &Site) -> Result<Vec<LegFacts>, NotUnderstood>
         id,
         linked,
         name: row.text("channel"),
+        number: row.text("src"),
+        context: row.text("dcontext"),
         ..Channel::default()
     };
     let Some(mut leg) = a.leg(site) else {
         return Ok(Vec::new());
     };
+    a.by_caller_id(&mut leg, site);
     let span = span(row, leg.born, site)?;
     leg.born = leg.born.or(Some(span.start));
     leg.until = Some(span.end);

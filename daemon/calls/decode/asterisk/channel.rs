@@ -83,15 +83,7 @@ impl Channel<'_> {
     pub fn created(&self, at: Timestamp, called: Option<bool>, site: &Site) -> Option<LegFacts> {
         let mut leg = self.leg(site)?;
         leg.started = Some(at);
-        let ours = || contact(self.number, "", site);
-        let outside = OUTSIDE_CONTEXTS
-            .iter()
-            .any(|word| self.context.to_ascii_lowercase().contains(word));
-        if leg.line == Some(Line::Trunk) && !outside && is_extension(&ours()) {
-            // A phone whose login says nothing (`PJSIP/alice`) has its extension as caller id.
-            leg.line = Some(Line::Phone);
-            leg.party = Some(ours());
-        }
+        self.by_caller_id(&mut leg, site);
         if leg.role != Some(Role::Root) {
             return Some(leg);
         }
@@ -110,6 +102,18 @@ impl Channel<'_> {
             Some(Line::Trunk | Line::Machine) | None => {}
         }
         Some(leg)
+    }
+
+    /// A phone whose login says nothing (`PJSIP/alice`) has its extension as caller id, in a context for our own.
+    pub fn by_caller_id(&self, leg: &mut LegFacts, site: &Site) {
+        let context = self.context.to_ascii_lowercase();
+        let outside = OUTSIDE_CONTEXTS.iter().any(|word| context.contains(word));
+        let ours = contact(self.number, "", site);
+        if leg.line == Some(Line::Trunk) && !(outside || context.is_empty()) && is_extension(&ours)
+        {
+            leg.line = Some(Line::Phone);
+            leg.party = Some(ours);
+        }
     }
 
     /// What the channel shows in passing, for the case that its beginning was missed, and for a phone that a program
@@ -189,6 +193,9 @@ pub fn epoch(text: &str) -> Option<Timestamp> {
 /// Local time without a zone (`2026-11-20 13:07:23`). When clocks go back an hour comes twice: it is the first that isn't
 /// before `not_before`, the second in which the leg was made.
 pub fn local(text: &str, not_before: Option<Timestamp>, site: &Site) -> Option<Timestamp> {
+    if let Ok(with_offset) = text.trim().parse() {
+        return Some(with_offset);
+    }
     let civil: jiff::civil::DateTime = text.trim().parse().ok()?;
     let ambiguous = site.time_zone.to_ambiguous_timestamp(civil);
     let first = ambiguous.compatible().ok()?;
