@@ -328,6 +328,22 @@ fn every_source_tells_what_it_can_know() {
     }
 }
 
+#[test]
+fn manager_events_of_the_classes_call_and_agent_suffice() {
+    for mut recording in recordings() {
+        if recording.kind != Kind::Ami {
+            continue;
+        }
+        let mut kept = events(recording.kind, &recording.bytes);
+        kept.retain(|event| {
+            let text = String::from_utf8_lossy(event);
+            text.contains("Privilege: call,all") || text.contains("Privilege: agent,all")
+        });
+        recording.bytes = kept.concat();
+        assert_expected(&recording, &read(Kind::Ami, &recording.bytes));
+    }
+}
+
 /// What each event states, in the recording's order; events that state nothing are left out.
 fn stated(recording: &Recording) -> Vec<Vec<LegFacts>> {
     let mut all = Vec::new();

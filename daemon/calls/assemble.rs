@@ -12,7 +12,7 @@ mod times;
 use super::decode::facts::{LegFacts, Role, TransferFact};
 use crate::terms::call::{Call, CallType, Direction, Leg, Transfer, TransferKind};
 use crate::terms::ids::CallKey;
-use crate::terms::party::{Contact, Extension, Party};
+use crate::terms::party::{Contact, Extension};
 use jiff::{SignedDuration, Timestamp};
 use parties::{Parties, extension};
 use std::collections::{BTreeMap, BTreeSet};
@@ -213,12 +213,6 @@ fn build(
         Direction::Out => (dialled, shown),
         Direction::Internal => (dialled, None),
     };
-    let nobody = || Contact {
-        party: Party::Anonymous,
-        raw: String::new(),
-        name: None,
-    };
-    let other = other.map_or_else(nobody, |other| parties::other(other, legs));
     let placed = match direction {
         Direction::In => None,
         Direction::Out | Direction::Internal => {
@@ -242,7 +236,7 @@ fn build(
             reason::reason(legs)
         },
         direction,
-        other,
+        other: parties::other(other, legs),
         connected: ours.and_then(Contact::number).cloned(),
         connected_raw: ours
             .map(|ours| ours.raw.clone())

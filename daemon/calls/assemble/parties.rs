@@ -134,8 +134,12 @@ fn from_trunk(legs: &BTreeMap<&str, LegFacts>) -> bool {
 }
 
 /// Who is on the other side. What came in by a trunk is no phone of ours, be its digits those of one.
-pub fn other(contact: &Contact, legs: &BTreeMap<&str, LegFacts>) -> Contact {
-    let mut contact = contact.clone();
+pub fn other(contact: Option<&Contact>, legs: &BTreeMap<&str, LegFacts>) -> Contact {
+    let mut contact = contact.cloned().unwrap_or(Contact {
+        party: Party::Anonymous,
+        raw: String::new(),
+        name: None,
+    });
     if let Party::Extension(Extension(digits)) = &contact.party
         && from_trunk(legs)
     {

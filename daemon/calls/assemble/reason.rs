@@ -94,9 +94,7 @@ fn of_queue(
         });
     }
     let root = root(legs)?;
-    if root.queue.is_none() {
-        return None;
-    }
+    root.queue.as_ref()?;
     if hung_up.is_some() {
         return Some(Reason::CallerGaveUp);
     }

@@ -37,15 +37,20 @@ pub fn decode(
 ) -> Result<Vec<LegFacts>, NotUnderstood> {
     let id = post.first(&["uniqueid", "linkedid"]);
     let id = id.ok_or(NotUnderstood::Missing("uniqueid"))?;
+    // Our own phones' contexts are no outside ones, whatever the dial plan calls the direction.
+    let context = post.first(&["context", "dcontext", "direction"]);
     let channel = Channel {
         id,
         linked: post.get("linkedid").unwrap_or(id),
         name: post.text("channel"),
+        number: post.text("src"),
+        context: context.unwrap_or_default(),
         ..Channel::default()
     };
     let Some(mut leg) = channel.leg(site) else {
         return Ok(Vec::new());
     };
+    channel.by_caller_id(&mut leg, site);
     let until = until(post, leg.born, raw, site);
     // The post came within the same second: its fraction is the better end.
     let received = Some(raw.received).filter(|at| at.as_second() == until.as_second());
