@@ -71,7 +71,7 @@ fn what_is_not_whole_is_refused() {
     assert_eq!(admit(b""), Err(Malformed::Empty));
     assert_eq!(admit(b"\r\n"), Err(Malformed::Empty));
     assert_eq!(admit(b"hello"), Err(Malformed::Unknown));
-    assert_eq!(admit(b"Event: a\xff"), Err(Malformed::NotUtf8 { at: 8 }));
+    assert_eq!(admit(b"uniqueid=\xff"), Err(Malformed::NotUtf8 { at: 9 }));
     assert_eq!(admit(b"uniqueid=%4"), Err(Malformed::Form));
     assert_eq!(
         admit("[".repeat(100_000).as_bytes()),
@@ -188,6 +188,15 @@ fn names_keep_their_quotes_and_lines() {
     let ami = EVENT.replace("Name: Max", r#"Name: O\'Neil \\\"Q\\\"\nÜnal"#);
     let caller = legs(ami.as_bytes())[0].caller.clone().unwrap();
     assert_eq!(caller.name.as_deref(), Some("O'Neil \\\"Q\\\"\nÜnal"));
+    // Latin-1: the name suffers, the call doesn't.
+    let latin = EVENT.replace("Name: Max", "Name: ?nal").into_bytes();
+    let latin: Vec<u8> = latin
+        .into_iter()
+        .map(|byte| if byte == b'?' { 0xdc } else { byte })
+        .collect();
+    assert_eq!(admit(&latin), Ok(()));
+    let caller = legs(&latin)[0].caller.clone().unwrap();
+    assert_eq!(caller.name.as_deref(), Some("\u{fffd}nal"));
     let row = ROW.replace(r#"""Max"""#, r#"""Eve \""x\"" Smith, Jr."""#);
     let glimpse = legs(row.as_bytes())[0].caller_seen.clone().unwrap();
     assert_eq!(
@@ -268,6 +277,8 @@ fn a_call_of_a_hundred_legs_is_one_call() {
         (decoded.calls[0].call.legs.len(), decoded.calls[0].open),
         (101, None)
     );
+    let marked = format!("\u{feff}\r\n{stream}");
+    assert_eq!(legs(marked.as_bytes()).len(), 202);
     // The same in one body, as a listener may put them together.
     assert_eq!(legs(stream.as_bytes()).len(), 202);
 }

@@ -19,12 +19,13 @@ use super::facts::LegFacts;
 use super::{Malformed, NotUnderstood, PhoneEvent, RawEvent, Site};
 use fields::Fields;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// A body by what it looks like.
 enum Source<'a> {
-    Ami(&'a str),
-    Cel(&'a str),
-    Cdr(&'a str),
+    Ami(Cow<'a, str>),
+    Cel(Cow<'a, str>),
+    Cdr(Cow<'a, str>),
     Named(Payload<'a>),
 }
 
@@ -32,7 +33,7 @@ enum Source<'a> {
 pub fn admit(raw: &RawEvent<'_>) -> Result<(), Malformed> {
     match sniff(raw.body)? {
         Source::Ami(_) => Ok(()),
-        Source::Cel(text) | Source::Cdr(text) => csv::check(text),
+        Source::Cel(text) | Source::Cdr(text) => csv::check(&text),
         // A dial plan never learns that its post was refused: what it glued together is taken, so that somebody sees why
         // it can't be read.
         Source::Named(Payload::Json(json)) => match body::check_json(&json) {
@@ -47,17 +48,17 @@ pub fn admit(raw: &RawEvent<'_>) -> Result<(), Malformed> {
 /// See [`super::decode`].
 pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnderstood> {
     match sniff(raw.body)? {
-        Source::Ami(text) => each(&ami::read(text)?, |event| {
+        Source::Ami(text) => each(&ami::read(start(&text))?, |event| {
             ami::decode(event, raw.received, site)
         })
         .map(legs),
         Source::Cel(text) => {
-            csv::check(text)?;
-            each(&cel::read(text)?, |line| cel::decode(line, site)).map(legs)
+            csv::check(&text)?;
+            each(&cel::read(start(&text))?, |line| cel::decode(line, site)).map(legs)
         }
         Source::Cdr(text) => {
-            csv::check(text)?;
-            each(&cdr::read(text)?, |row| cdr::decode(row, site)).map(legs)
+            csv::check(&text)?;
+            each(&cdr::read(start(&text))?, |row| cdr::decode(row, site)).map(legs)
         }
         Source::Named(payload) => named(&payload, raw, site),
     }
@@ -109,26 +110,29 @@ fn legs(legs: Vec<LegFacts>) -> Vec<PhoneEvent> {
         .collect()
 }
 
+/// The text without what editors and scripts put in front.
+fn start(text: &str) -> &str {
+    text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
+}
+
+/// What a body is. Names come as the callers' phones wrote them, and Asterisk passes their bytes on: in events and
+/// records, those that are no UTF-8 become U+FFFD, for a name must not cost a call.
 fn sniff(body: &[u8]) -> Result<Source<'_>, Malformed> {
-    let text = std::str::from_utf8(body).map_err(|fault| Malformed::NotUtf8 {
-        at: fault.valid_up_to(),
-    })?;
-    let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    let lossy = String::from_utf8_lossy(body);
+    let text = start(&lossy);
     if ami::is_event(text) {
-        return Ok(Source::Ami(text));
+        return Ok(Source::Ami(lossy));
     }
     if !text.starts_with(['{', '[', '<'])
         && let Some(first) = csv::first(text)
     {
         if cel::is_head(&first) || cel::is_record(&first) {
-            return Ok(Source::Cel(text));
-        }
-        if cdr::is_head(&first) || cdr::is_record(&first) {
-            return Ok(Source::Cdr(text));
+            return Ok(Source::Cel(lossy));
         }
         // Quotes and commas, but no columns that anybody knows: said when it is decoded.
-        if first.len() > 2 && text.starts_with('"') {
-            return Ok(Source::Cdr(text));
+        let unknown = first.len() > 2 && text.starts_with('"');
+        if cdr::is_head(&first) || cdr::is_record(&first) || unknown {
+            return Ok(Source::Cdr(lossy));
         }
     }
     body::sniff(body).map(Source::Named)
