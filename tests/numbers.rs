@@ -175,6 +175,28 @@ fn a_signalled_number_may_be_a_sip_address_and_has_no_letters() {
 }
 
 #[test]
+fn a_trunk_may_leave_out_the_plus() {
+    for (region, area, raw, expected) in [
+        ("DE", Some("211"), "491711234567", Some("+491711234567")),
+        ("DE", None, "4921155500100", Some("+4921155500100")),
+        // Within the region with a zero in front, and of another one with its plus alone.
+        ("DE", None, "0491711234567", Some("+49491711234567")),
+        ("US", None, "13125551234", Some("+13125551234")),
+        ("CN", None, "15012345678", Some("+8615012345678")),
+        ("CN", None, "8615012345678", Some("+8615012345678")),
+        ("BR", None, "55991234567", Some("+5555991234567")),
+        ("BR", None, "5511987654321", Some("+5511987654321")),
+    ] {
+        let number = plan(region, area).parse_signalled(raw).ok();
+        assert_eq!(
+            number.as_ref().map(E164::as_str),
+            expected,
+            "{region} {raw}"
+        );
+    }
+}
+
+#[test]
 fn the_area_code_completes_local_numbers_only() {
     let table = [
         ("DE", "211", "5550123", Some("+492115550123")),

@@ -417,7 +417,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "[[pbx]]\nname = \"b\"\ndialect = \"3cx\"\nauth = { kind = \"none\" }",
-        "tieline.toml:14: pbx.b.dialect: \"3cx\" is not one of \"tieline\", \"freeswitch\"",
+        "tieline.toml:14: pbx.b.dialect: \"3cx\" is not one of \"tieline\", \"freeswitch\", \"asterisk\"",
     ),
     (
         "[[pbx]]\nname = \"b\"\ndialect = \"tieline\"",

@@ -4,15 +4,19 @@
 //! Answered means that a person was bridged: a queue, an IVR or a mailbox picking up isn't. Wait runs to the first such
 //! bridge, or to the end without one; talk is the time bridged in total, without the ringing after a transfer.
 
+mod parties;
+mod reason;
+mod talk;
 mod times;
 
-use super::decode::facts::{LegFacts, Role, TransferFact, weight};
-use crate::terms::call::{Call, CallType, Direction, Leg, Reason, Transfer};
+use super::decode::facts::{LegFacts, Role, TransferFact};
+use crate::terms::call::{Call, CallType, Direction, Leg, Transfer, TransferKind};
 use crate::terms::ids::CallKey;
-use crate::terms::party::{Contact, Extension, Party};
+use crate::terms::party::{Contact, Extension};
 use jiff::{SignedDuration, Timestamp};
+use parties::{Parties, extension};
 use std::collections::{BTreeMap, BTreeSet};
-use times::Times;
+use times::{Times, began};
 
 /// A call that is open for longer is closed with what is known: its end was lost. No person talks for a day.
 pub const CALL_AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
@@ -20,6 +24,9 @@ pub const CALL_AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// A leg that starts this long after a call's end is another call with the same id: phone systems count ids from 1 again
 /// after a restart, and none posts a leg of one call an hour late with a start after the end.
 pub const REUSE_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+/// Two reports of one hand-over, one of them in whole seconds, are this far apart at most.
+const SAME_MOMENT: SignedDuration = SignedDuration::from_secs(1);
 
 /// Most legs kept in a call, for its timeline: a ring group of every phone, several times over.
 pub const LEGS_KEPT_MAX: usize = 200;
@@ -107,12 +114,41 @@ pub fn family<'a>(
         .map(|(key, _)| key)
 }
 
+/// The facts of each call: legs that name another leg as their family are of that one's call.
+pub fn gather(facts: Vec<LegFacts>) -> BTreeMap<CallKey, Vec<LegFacts>> {
+    let mut calls: BTreeMap<CallKey, Vec<LegFacts>> = BTreeMap::new();
+    for fact in facts {
+        calls.entry(fact.key.clone()).or_default().push(fact);
+    }
+    for orphan in calls.keys().cloned().collect::<Vec<_>>() {
+        let known = calls.iter().map(|(key, facts)| (key, facts.as_slice()));
+        let Some(home) = family(&orphan, known).cloned() else {
+            continue;
+        };
+        let facts = calls.remove(&orphan).unwrap_or_default();
+        calls.entry(home).or_default().extend(facts);
+    }
+    calls
+}
+
 fn merged(facts: &[LegFacts]) -> BTreeMap<&str, LegFacts> {
+    // A record may know a leg by its channel's name alone; what knows its id too says which leg that is.
+    let mut named: BTreeMap<&str, &str> = BTreeMap::new();
+    for fact in facts {
+        if let Some(channel) = fact.channel.as_deref().filter(|name| *name != fact.leg) {
+            let known = named.entry(channel).or_insert(&fact.leg);
+            *known = (*known).min(&fact.leg);
+        }
+    }
     let mut legs: BTreeMap<&str, LegFacts> = BTreeMap::new();
     for fact in facts {
-        legs.entry(&fact.leg)
-            .and_modify(|known| known.merge(fact))
-            .or_insert_with(|| fact.clone());
+        let leg = fact.leg.as_str();
+        let id = named.get(leg).copied().unwrap_or(leg);
+        let mut fact = fact.clone();
+        id.clone_into(&mut fact.leg);
+        legs.entry(id)
+            .and_modify(|known| known.merge(&fact))
+            .or_insert(fact);
     }
     legs
 }
@@ -128,7 +164,7 @@ fn state(legs: &BTreeMap<&str, LegFacts>) -> State {
         OpenWhy::NoRoot
     } else if legs
         .values()
-        .any(|leg| leg.started.is_some() && leg.ended.is_none())
+        .any(|leg| (leg.live || leg.started.is_some()) && leg.ended.is_none())
     {
         OpenWhy::LegLive
     } else if legs
@@ -146,7 +182,7 @@ fn state(legs: &BTreeMap<&str, LegFacts>) -> State {
 /// The leg that the call began with; should there be several, the first.
 fn root<'a>(legs: &'a BTreeMap<&str, LegFacts>) -> Option<&'a LegFacts> {
     let roots = legs.values().filter(|leg| leg.role == Some(Role::Root));
-    roots.min_by_key(|leg| (leg.started.is_none(), leg.started, &leg.leg))
+    roots.min_by_key(|leg| (began(leg).is_none(), began(leg), &leg.leg))
 }
 
 /// One thing said of the whole call: by the root leg, else the greatest that any other says.
@@ -159,38 +195,24 @@ fn of_call<'a, T: Ord>(
         .or_else(|| legs.values().filter_map(of).max())
 }
 
-fn contact_of<'a>(
-    legs: &'a BTreeMap<&str, LegFacts>,
-    of: impl Fn(&'a LegFacts) -> Option<&'a Contact>,
-) -> Option<&'a Contact> {
-    root(legs).and_then(&of).or_else(|| {
-        legs.values()
-            .filter_map(of)
-            .max_by_key(|contact| weight(contact))
-    })
-}
-
 fn build(
     key: &CallKey,
     legs: &BTreeMap<&str, LegFacts>,
     until: Option<Timestamp>,
     mut doubts: Vec<String>,
 ) -> Option<Call> {
-    let times = Times::of(legs, until, &mut doubts)?;
-    let caller = contact_of(legs, |leg| leg.caller.as_ref());
-    let dialled = contact_of(legs, |leg| leg.dialled.as_ref());
-    let direction =
-        of_call(legs, |leg| leg.direction).unwrap_or_else(|| direction(caller, dialled, legs));
+    let Parties {
+        caller,
+        dialled,
+        shown,
+        direction,
+    } = Parties::of(legs);
+    let times = Times::of(legs, direction, until, &mut doubts)?;
     let (other, ours) = match direction {
         Direction::In => (caller, dialled),
-        Direction::Out => (dialled, contact_of(legs, |leg| leg.shown.as_ref())),
+        Direction::Out => (dialled, shown),
         Direction::Internal => (dialled, None),
     };
-    let other = other.cloned().unwrap_or(Contact {
-        party: Party::Anonymous,
-        raw: String::new(),
-        name: None,
-    });
     let placed = match direction {
         Direction::In => None,
         Direction::Out | Direction::Internal => {
@@ -199,7 +221,8 @@ fn build(
     };
     let talkers = talkers(legs, direction, placed, &times);
     let answered = times.answered();
-    let voicemail = legs.values().any(|leg| leg.voicemail);
+    let voicemail =
+        legs.values().any(|leg| leg.voicemail) && !legs.values().any(|leg| leg.no_message);
     let call_type = call_type(direction, answered.is_some(), voicemail);
     let mut tags: BTreeSet<&String> = BTreeSet::new();
     tags.extend(legs.values().flat_map(|leg| &leg.tags));
@@ -210,10 +233,10 @@ fn build(
         reason: if answered.is_some() {
             None
         } else {
-            Some(reason(legs))
+            reason::reason(legs)
         },
         direction,
-        other,
+        other: parties::other(other, legs),
         connected: ours.and_then(Contact::number).cloned(),
         connected_raw: ours
             .map(|ours| ours.raw.clone())
@@ -240,36 +263,6 @@ fn build(
     })
 }
 
-/// Our own phones see a call between themselves; else the side that is no phone of ours is the outside.
-fn direction(
-    caller: Option<&Contact>,
-    dialled: Option<&Contact>,
-    legs: &BTreeMap<&str, LegFacts>,
-) -> Direction {
-    if caller.and_then(extension).is_none() {
-        return Direction::In;
-    }
-    let reaches_out = || {
-        legs.values()
-            .filter_map(|leg| leg.party.as_ref())
-            .any(|party| party.number().is_some())
-    };
-    match dialled.map(|dialled| (&dialled.party, dialled.raw.as_str())) {
-        Some((Party::Extension(_), _)) => Direction::Internal,
-        Some((Party::Number(_), _)) => Direction::Out,
-        // Feature codes, and words such as `conference`, stay inside unless a leg leaves the house.
-        Some((Party::Short(_), raw)) if !raw.starts_with(['*', '#']) => Direction::Out,
-        Some((Party::Invalid, raw)) if !raw.contains(char::is_alphabetic) => Direction::Out,
-        Some((Party::Short(_) | Party::Invalid | Party::Anonymous, _)) | None => {
-            if reaches_out() {
-                Direction::Out
-            } else {
-                Direction::Internal
-            }
-        }
-    }
-}
-
 const fn call_type(direction: Direction, answered: bool, voicemail: bool) -> CallType {
     match (direction, answered) {
         (Direction::Internal, _) => CallType::Internal,
@@ -279,20 +272,6 @@ const fn call_type(direction: Direction, answered: bool, voicemail: bool) -> Cal
         (Direction::Out, true) => CallType::OutgoingAnswered,
         (Direction::Out, false) => CallType::OutgoingUnanswered,
     }
-}
-
-/// What the root leg says, else the last of the other legs that says anything.
-fn reason(legs: &BTreeMap<&str, LegFacts>) -> Reason {
-    let last = || {
-        let said = legs
-            .values()
-            .filter_map(|leg| leg.reason.map(|reason| (leg.started, reason)));
-        said.max().map(|(_, reason)| reason)
-    };
-    root(legs)
-        .and_then(|leg| leg.reason)
-        .or_else(last)
-        .unwrap_or(Reason::NoAnswer)
 }
 
 /// Our phones that talked, with the time from which they did, in order.
@@ -353,30 +332,71 @@ fn transfers(
     };
     let mut stated: Vec<&TransferFact> = legs.values().flat_map(|leg| &leg.transfers).collect();
     stated.retain(|transfer| transfer.at >= answered);
-    stated.sort();
-    // Two legs of one call may tell of the same hand-over, one of them in whole seconds.
+    stated.sort_by_key(|fact| (fact.at, fact.to.is_empty(), *fact));
+    // Two legs of one call, or two sources, may tell of the same hand-over, one of them in whole seconds.
     stated.dedup_by(|next, kept| {
         next.kind == kept.kind
-            && next.to == kept.to
-            && next.at.duration_since(kept.at) <= SignedDuration::from_secs(1)
+            && (next.to == kept.to || next.to.is_empty() || kept.to.is_empty())
+            && next.at.duration_since(kept.at) <= SAME_MOMENT
     });
-    let giver = |at: Timestamp| {
+    let before = |at: Timestamp| {
         let before = talkers.iter().take_while(|(start, _)| *start <= at).last();
-        before
-            .map(|(_, talker)| talker.0.clone())
-            .unwrap_or_default()
+        before.map(|(_, talker)| talker.0.clone())
     };
-    let transfer = |fact: &TransferFact| Transfer {
-        kind: fact.kind,
-        from: fact.from.clone().unwrap_or_else(|| giver(fact.at)),
-        to: fact.to.clone(),
+    let transfer = |fact: &TransferFact| {
+        let from = fact.from.clone().or_else(|| before(fact.at));
+        let from = from.unwrap_or_default();
+        let next = || {
+            let later = talkers.iter().find(|(start, talker)| {
+                fact.at.duration_since(*start) <= SAME_MOMENT && talker.0 != from
+            });
+            later.map(|(_, talker)| talker.0.clone())
+        };
+        let to = Some(fact.to.clone()).filter(|to| !to.is_empty());
+        Transfer {
+            kind: fact.kind,
+            to: to.or_else(next).unwrap_or_default(),
+            from,
+        }
     };
+    if stated.is_empty() {
+        return from_records(legs, talkers);
+    }
     stated.into_iter().map(transfer).collect()
 }
 
+/// Records written afterwards don't name hand-overs: that one of ours talked after another tells of one, not its kind.
+fn from_records(
+    legs: &BTreeMap<&str, LegFacts>,
+    talkers: &[(Timestamp, &Extension)],
+) -> Vec<Transfer> {
+    let only_records = legs.values().any(|leg| !leg.joins.is_empty())
+        && legs.values().all(|leg| leg.stays.is_empty());
+    if !only_records {
+        return Vec::new();
+    }
+    let hops = talkers.iter().zip(talkers.iter().skip(1));
+    hops.filter(|((_, from), (_, to))| from != to)
+        .map(|((_, from), (_, to))| Transfer {
+            kind: TransferKind::Unknown,
+            from: from.0.clone(),
+            to: to.0.clone(),
+        })
+        .collect()
+}
+
 fn timeline(legs: &BTreeMap<&str, LegFacts>, doubts: &mut Vec<String>) -> Vec<Leg> {
-    let mut sorted: Vec<&LegFacts> = legs.values().collect();
-    sorted.sort_by_key(|leg| (leg.started.is_none(), leg.started, &leg.leg));
+    // What only says that another call is part of this one, or names a phone that other sources saw, is no leg.
+    let exact = legs
+        .values()
+        .any(|leg| !(leg.stays.is_empty() && leg.joins.is_empty()));
+    let seen = |leg: &&LegFacts| {
+        let ended = leg.ended.or(leg.until);
+        let timed = began(leg).or(leg.answered).or(ended).is_some() || leg.cause.is_some();
+        timed || (leg.role.is_some() && !exact)
+    };
+    let mut sorted: Vec<&LegFacts> = legs.values().filter(seen).collect();
+    sorted.sort_by_key(|leg| (began(leg).is_none(), began(leg), &leg.leg));
     if sorted.len() > LEGS_KEPT_MAX {
         doubts.push(format!(
             "{} legs; the first {LEGS_KEPT_MAX} are kept",
@@ -391,17 +411,10 @@ fn timeline(legs: &BTreeMap<&str, LegFacts>, doubts: &mut Vec<String>) -> Vec<Le
             .as_ref()
             .map(|party| party.raw.clone())
             .unwrap_or_default(),
-        started: facts.started,
+        started: began(facts),
         answered: facts.answered,
-        ended: facts.ended,
+        ended: facts.ended.or(facts.until),
         cause: facts.cause.clone(),
     };
     sorted.into_iter().map(leg).collect()
-}
-
-fn extension(contact: &Contact) -> Option<&Extension> {
-    match &contact.party {
-        Party::Extension(extension) => Some(extension),
-        Party::Number(_) | Party::Short(_) | Party::Anonymous | Party::Invalid => None,
-    }
 }

@@ -335,6 +335,13 @@ impl Book {
                     },
                 );
             }
+            // What had come home to the orphan is of this call too.
+            for leg in std::mem::take(&mut orphan.legs) {
+                self.homes.insert(leg.clone(), record.key.clone());
+                if !record.legs.contains(&leg) {
+                    record.legs.push(leg);
+                }
+            }
             orphan.stage = Stage::Ended;
             self.due.remove(&name);
             turn.changes.records.insert(name, orphan);

@@ -1,8 +1,8 @@
 //! `tieline decode`: reads recordings of what a phone system sent and prints the calls and texts that come out, without
 //! a daemon, a configuration or Kustomer. The support tool; the tests use its core, [`decode_recording`].
 
-use super::recording::posts;
-use super::show;
+use super::recording::{Post, posts};
+use super::{show, streams};
 use crate::calls::assemble::{self, OpenWhy, State};
 use crate::calls::decode::{self, LegFacts, PhoneEvent, RawEvent, Site};
 use crate::settings::types::Dialect;
@@ -26,12 +26,13 @@ const EXIT_NO_DECODER: u8 = 2;
 /// Show the calls and texts in recordings of what a phone system sent.
 ///
 /// Reads raw posts (for each: a line `### <seconds since 1970>`, the request line, the headers, a blank line, the body),
-/// the files that FreeSWITCH leaves in its error folder, or files with one JSON object a line. Needs no daemon, no
-/// configuration and no Kustomer. Exit codes: 0 done, 1 a file can't be read, 2 wrong arguments or no decoder for the
+/// the files that FreeSWITCH leaves in its error folder, or files with one JSON object a line; of Asterisk also what came
+/// from AMI's port (ami), its CSV files (cdr, cel) and ARI's messages, one a line (ari). Needs no daemon, no configuration
+/// and no Kustomer. Exit codes: 0 done, 1 a file can't be read, 2 wrong arguments or no decoder for the
 /// source.
 #[derive(Args, Clone, Debug)]
 pub struct DecodeArgs {
-    /// The phone system's dialect: freeswitch or tieline, as in `[[pbx]] dialect`
+    /// The phone system's dialect: freeswitch, asterisk or tieline, as in `[[pbx]] dialect`
     #[arg(long, value_parser = dialect)]
     pub dialect: Dialect,
     /// How the events were received
@@ -67,6 +68,8 @@ pub enum Source {
     Cdr,
     /// Asterisk channel event logging
     Cel,
+    /// Asterisk REST interface's messages
+    Ari,
     /// FreeSWITCH event socket
     Esl,
 }
@@ -97,7 +100,8 @@ pub struct Undecoded {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this version has no decoder for {dialect} by {by}; it reads freeswitch and tieline by http"
+    "this version has no decoder for {dialect} by {by}; it reads freeswitch and tieline by http, and asterisk by http, ami, \
+     cdr, cel and ari"
 )]
 pub struct NoDecoder {
     dialect: &'static str,
@@ -134,23 +138,11 @@ pub fn decode_recording(
     recording: &[u8],
     site: &Site,
 ) -> Result<Decoded, NoDecoder> {
-    let by = match source {
-        Source::Http => None,
-        Source::Ami => Some("ami"),
-        Source::Cdr => Some("cdr"),
-        Source::Cel => Some("cel"),
-        Source::Esl => Some("esl"),
-    };
-    if let Some(by) = by {
-        return Err(NoDecoder {
-            dialect: word(dialect),
-            by,
-        });
-    }
+    let posts = split(dialect, source, recording)?;
     let mut decoded = Decoded::default();
-    let mut facts: BTreeMap<CallKey, Vec<LegFacts>> = BTreeMap::new();
+    let mut facts: Vec<LegFacts> = Vec::new();
     let mut texts: BTreeMap<CallKey, Text> = BTreeMap::new();
-    for (index, post) in posts(recording).iter().enumerate() {
+    for (index, post) in posts.iter().enumerate() {
         let raw = RawEvent {
             content_type: post.content_type.as_deref(),
             query: post.query.as_deref(),
@@ -168,9 +160,7 @@ pub fn decode_recording(
             Ok(events) => {
                 for event in events {
                     match event {
-                        PhoneEvent::Leg(leg) => {
-                            facts.entry(leg.key.clone()).or_default().push(*leg);
-                        }
+                        PhoneEvent::Leg(leg) => facts.push(*leg),
                         PhoneEvent::Text(text) => {
                             texts.entry(text.key.clone()).or_insert(text);
                         }
@@ -179,10 +169,9 @@ pub fn decode_recording(
             }
         }
     }
-    adopt(&mut facts);
     // The end of a recording is the end of the story: what is open then is shown as far as it is known.
     let end = Timestamp::MAX;
-    for (key, facts) in &facts {
+    for (key, facts) in &assemble::gather(facts) {
         let open = match assemble::assemble(key, facts, end).state {
             State::Complete(_) => None,
             State::Open { why } => Some(why),
@@ -196,16 +185,21 @@ pub fn decode_recording(
     Ok(decoded)
 }
 
-/// Puts legs that name another leg as their family into that one's call.
-fn adopt(calls: &mut BTreeMap<CallKey, Vec<LegFacts>>) {
-    for orphan in calls.keys().cloned().collect::<Vec<_>>() {
-        let known = calls.iter().map(|(key, facts)| (key, facts.as_slice()));
-        let Some(family) = assemble::family(&orphan, known).cloned() else {
-            continue;
-        };
-        let facts = calls.remove(&orphan).unwrap_or_default();
-        calls.entry(family).or_default().extend(facts);
-    }
+/// The events of a recording, as they would have come.
+fn split(dialect: Dialect, source: Source, recording: &[u8]) -> Result<Vec<Post>, NoDecoder> {
+    let by = match (dialect, source) {
+        (_, Source::Http) => return Ok(posts(recording)),
+        (Dialect::Asterisk, Source::Ami) => return Ok(streams::manager_events(recording)),
+        (Dialect::Asterisk, Source::Cdr | Source::Cel) => return Ok(streams::records(recording)),
+        (Dialect::Asterisk, Source::Ari) => return Ok(streams::lines(recording)),
+        (_, Source::Ami) => "ami",
+        (_, Source::Cdr) => "cdr",
+        (_, Source::Cel) => "cel",
+        (_, Source::Ari) => "ari",
+        (_, Source::Esl) => "esl",
+    };
+    let dialect = word(dialect);
+    Err(NoDecoder { dialect, by })
 }
 
 impl Decoded {
@@ -260,16 +254,17 @@ fn extensions(written: &str) -> anyhow::Result<ExtensionRange> {
 }
 
 fn dialect(written: &str) -> anyhow::Result<Dialect> {
-    let known = [Dialect::Freeswitch, Dialect::Tieline];
+    let known = [Dialect::Freeswitch, Dialect::Asterisk, Dialect::Tieline];
     known
         .into_iter()
         .find(|dialect| word(*dialect) == written)
-        .ok_or_else(|| anyhow!("this version knows freeswitch and tieline"))
+        .ok_or_else(|| anyhow!("this version knows freeswitch, asterisk and tieline"))
 }
 
 const fn word(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Tieline => "tieline",
         Dialect::Freeswitch => "freeswitch",
+        Dialect::Asterisk => "asterisk",
     }
 }

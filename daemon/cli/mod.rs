@@ -16,6 +16,7 @@ pub mod run;
 pub mod sandbox;
 pub mod show;
 pub mod status;
+mod streams;
 mod table;
 
 use crate::settings::fault::Faults;

@@ -46,6 +46,7 @@ fn pbx(pbx: &PbxSettings) -> String {
     let dialect = match pbx.dialect {
         Dialect::Tieline => "tieline",
         Dialect::Freeswitch => "freeswitch",
+        Dialect::Asterisk => "asterisk",
     };
     let proof = match &pbx.auth {
         Auth::Basic { .. } => "user and password",

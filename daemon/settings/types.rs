@@ -90,6 +90,7 @@ pub struct PbxSettings {
 pub enum Dialect {
     Tieline,
     Freeswitch,
+    Asterisk,
 }
 
 /// How a phone system proves itself. Secrets stay in files until the listener is built.

@@ -110,6 +110,8 @@ impl Reason {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TransferKind {
+    /// The source tells that there was one, not which.
+    Unknown,
     Blind,
     Attended,
 }
@@ -118,6 +120,7 @@ impl TransferKind {
     /// The word for it in notes and tables.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Unknown => "unknown",
             Self::Blind => "blind",
             Self::Attended => "attended",
         }

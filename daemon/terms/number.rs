@@ -30,6 +30,10 @@ pub const LOCAL_DIGITS_MIN: usize = 5;
 /// See [`LOCAL_DIGITS_MIN`].
 pub const LOCAL_DIGITS_MAX: usize = 8;
 
+/// Fewest digits of a number in international form that may come without its plus; a shorter one may as well be a
+/// national number.
+pub const INTERNATIONAL_DIGITS_MIN: usize = 11;
+
 /// A valid phone number in international form: a plus, the calling code, the national number (`+4930123456`).
 ///
 /// Made by [`NumberPlan::parse`]. `FromStr` and serde re-read what was stored and check its shape alone, so that a
@@ -99,6 +103,8 @@ impl From<E164> for String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumberPlan {
     region: Region,
+    /// The region's, in digits.
+    calling_code: String,
     /// Plus, calling code and area code: what a local number lacks.
     local_prefix: Option<String>,
 }
@@ -130,6 +136,7 @@ impl NumberPlan {
         };
         Ok(Self {
             region: known,
+            calling_code: calling_code.to_string(),
             local_prefix,
         })
     }
@@ -147,6 +154,7 @@ impl NumberPlan {
 
     /// The number that a phone system signalled: as [`NumberPlan::parse`], but `sip:` and `sips:` URIs stand for their
     /// user part, and letters are refused: a phone system writes a name or a login where Google would dial a keypad.
+    /// Trunks leave the plus out (`491711234567`): long digits that begin with the region's calling code are read so.
     pub fn parse_signalled(&self, raw: &str) -> Result<E164, NumberFault> {
         let trimmed = raw.trim();
         let number = match without_scheme(trimmed, &["sip:", "sips:"]) {
@@ -158,7 +166,22 @@ impl NumberPlan {
         if without_parameters.chars().any(char::is_alphabetic) {
             return Err(NumberFault::Letters);
         }
-        self.parse(number)
+        self.without_plus(number)
+            .map_or_else(|| self.parse(number), Ok)
+    }
+
+    /// The number that a trunk sent in international form without its plus. Nobody dials so many digits within the
+    /// region without a zero in front.
+    fn without_plus(&self, raw: &str) -> Option<E164> {
+        let digits = raw.trim();
+        let shaped = digits.len() >= INTERNATIONAL_DIGITS_MIN
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && digits.starts_with(&self.calling_code);
+        if shaped {
+            self.verdict(&format!("+{digits}")).ok()
+        } else {
+            None
+        }
     }
 
     /// Google's verdict alone, without the area code.

@@ -112,7 +112,7 @@ impl ExtensionRange {
 
 /// With no list of extensions, only numbers that are an emergency call in most countries are taken as such; 101..104
 /// are police and fire in some and the commonest extensions everywhere, so those need the list to be told apart.
-fn is_emergency(raw: &str) -> bool {
+pub fn is_emergency(raw: &str) -> bool {
     matches!(raw, "000" | "110" | "112" | "911" | "999" | "988" | "08")
 }
 
@@ -152,7 +152,7 @@ fn classify(raw: &str, plan: &NumberPlan, extensions: &Extensions) -> Party {
     if tel.chars().any(char::is_alphabetic) {
         return Party::Invalid;
     }
-    match plan.parse(bare) {
+    match plan.parse_signalled(bare) {
         Ok(number) => Party::Number(number),
         Err(_) => Party::Invalid,
     }

@@ -1,9 +1,13 @@
 //! When a call started, was answered and ended, and how long was talked, out of the facts of its legs.
 
-use super::root;
+use super::{root, talk};
 use crate::calls::decode::LegFacts;
+use crate::terms::call::Direction;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
+
+/// A start this much after the second in the leg's id is the start of something later: of a record, of a handler.
+const BIRTH_SLACK: SignedDuration = SignedDuration::from_secs(1);
 
 /// When things happened, repaired where they contradict each other.
 pub struct Times {
@@ -17,12 +21,13 @@ impl Times {
     /// None while nothing tells when the call started. `until` is the earliest end; what was repaired goes to `doubts`.
     pub fn of(
         legs: &BTreeMap<&str, LegFacts>,
+        direction: Direction,
         until: Option<Timestamp>,
         doubts: &mut Vec<String>,
     ) -> Option<Self> {
-        let began = |leg: &LegFacts| {
+        let first = |leg: &LegFacts| {
             [
-                leg.started,
+                began(leg),
                 leg.answered,
                 leg.bridged.keys().next().copied(),
                 leg.ended,
@@ -32,8 +37,8 @@ impl Times {
             .min()
         };
         let started = root(legs)
-            .and_then(|leg| leg.started)
-            .or_else(|| legs.values().filter_map(began).min())?;
+            .and_then(began)
+            .or_else(|| legs.values().filter_map(first).min())?;
         let last = |leg: &LegFacts| {
             leg.bridged
                 .iter()
@@ -41,7 +46,10 @@ impl Times {
                 .flatten()
                 .max()
         };
-        let known = legs.values().filter_map(|leg| leg.ended).max();
+        let known = legs
+            .values()
+            .filter_map(|leg| leg.ended.max(leg.until))
+            .max();
         let mut ended = known
             .max(until)
             .or_else(|| legs.values().filter_map(last).max())
@@ -50,23 +58,14 @@ impl Times {
             doubts.push("ended before it started; the end was set to the start".to_owned());
             ended = started;
         }
-        let handed_over: Vec<Timestamp> = legs
-            .values()
-            .flat_map(|leg| &leg.transfers)
-            .map(|transfer| transfer.at)
-            .collect();
+        let stretches =
+            talk::stretches(legs, direction, ended).unwrap_or_else(|| stated(legs, ended));
         let mut bridges = Vec::new();
         let mut outside = false;
-        for leg in legs.values() {
-            for (start, end) in &leg.bridged {
-                let transfer = handed_over.iter().filter(|at| *at > start).min().copied();
-                let end = end
-                    .or(leg.ended.into_iter().chain(transfer).min())
-                    .unwrap_or(ended);
-                outside |= *start < started || *start > ended || end > ended || end < *start;
-                let start = (*start).clamp(started, ended);
-                bridges.push((start, end.clamp(start, ended), leg.leg.clone()));
-            }
+        for (start, end, leg) in stretches {
+            outside |= start < started || start > ended || end > ended || end < start;
+            let (start, end) = (start.clamp(started, ended), end.clamp(started, ended));
+            bridges.push((start, end, leg));
         }
         if outside {
             doubts.push(
@@ -100,4 +99,34 @@ impl Times {
         }
         talk
     }
+}
+
+/// When a leg began: as its beginning was seen, unless its id knows better.
+pub fn began(leg: &LegFacts) -> Option<Timestamp> {
+    match (leg.started, leg.born) {
+        (Some(started), Some(born)) if started.duration_since(born).abs() >= BIRTH_SLACK => {
+            Some(born)
+        }
+        (started, born) => started.or(born),
+    }
+}
+
+/// The stretches that the legs state themselves; one without an end lasts until the next hand-over.
+fn stated(legs: &BTreeMap<&str, LegFacts>, ended: Timestamp) -> Vec<talk::Stretch> {
+    let handed_over: Vec<Timestamp> = legs
+        .values()
+        .flat_map(|leg| &leg.transfers)
+        .map(|transfer| transfer.at)
+        .collect();
+    let mut stretches = Vec::new();
+    for leg in legs.values() {
+        for (start, end) in &leg.bridged {
+            let transfer = handed_over.iter().filter(|at| *at > start).min().copied();
+            let end = end
+                .or(leg.ended.into_iter().chain(transfer).min())
+                .unwrap_or(ended);
+            stretches.push((*start, end, leg.leg.clone()));
+        }
+    }
+    stretches
 }

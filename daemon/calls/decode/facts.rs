@@ -25,7 +25,59 @@ pub struct TransferFact {
     pub kind: TransferKind,
     /// Who gave the other party away; none: whoever talked then.
     pub from: Option<String>,
+    /// Who got the other party; empty: whoever talked next.
     pub to: String,
+}
+
+/// What is at the end of a leg, where the phone system names its lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Line {
+    /// Inside the phone system: a link between two legs, an announcer, a recorder. Nobody is on it.
+    Machine,
+    /// To the telephone network: somebody outside.
+    Trunk,
+    /// One of our phones.
+    Phone,
+}
+
+/// A leg came into a bridge or left it. Who was there at the same time talked together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stay {
+    pub at: Timestamp,
+    pub bridge: String,
+    pub came: bool,
+}
+
+/// This leg and another were joined, as a record written afterwards has it: less exact than stays.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Join {
+    /// The other leg, by its id or the name of its channel.
+    pub with: String,
+    pub from: Timestamp,
+    pub until: Timestamp,
+}
+
+/// How an attempt to reach somebody ended, in the words that phone systems have for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Nobody was reached, and the record can't tell why.
+    Unknown,
+    /// The attempt was taken back: the caller gave up, or somebody else took the call.
+    Cancelled,
+    /// Not reached, for a reason that only the cause of the leg's end tells.
+    Failed,
+    NoAnswer,
+    Busy,
+    /// The caller left a queue unanswered; whether by hanging up or by its time limit isn't said.
+    LeftQueue,
+    QueueTimeout,
+}
+
+/// A party as seen in passing, and when: the earliest is the truest, for transfers change what is seen later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glimpse {
+    pub at: Timestamp,
+    pub contact: Contact,
 }
 
 /// What is known of one leg. Everything but the ids may be missing.
@@ -44,23 +96,51 @@ pub struct LegFacts {
     pub dialled: Option<Contact>,
     /// The caller id sent to the other party: our number on outgoing calls.
     pub shown: Option<Contact>,
+    /// Who seemed to have placed the call; used where nothing states it.
+    pub caller_seen: Option<Glimpse>,
+    /// What seemed to be dialled; used where nothing states it.
+    pub dialled_seen: Option<Glimpse>,
     /// Who is on this leg.
     pub party: Option<Contact>,
+    pub line: Option<Line>,
+    /// The phone system's name of the channel, where that is another thing than the leg's id. Names that differ only
+    /// in `;1` and `;2` at their ends are the two ends of one link.
+    pub channel: Option<String>,
     /// Our phone that the call belongs to, where the system states it for the whole call.
     pub agent: Option<Extension>,
     pub started: Option<Timestamp>,
+    /// The second in which the leg was made, as its id has it: right where `started` is a later guess.
+    pub born: Option<Timestamp>,
     /// When the line was picked up, be it by a queue or a mailbox.
     pub answered: Option<Timestamp>,
     /// When this leg was joined with a person's: start, and end if stated.
     pub bridged: BTreeMap<Timestamp, Option<Timestamp>>,
+    /// Comings and goings in bridges. Where any leg has them, they decide who talked when.
+    pub stays: BTreeSet<Stay>,
+    /// Where no leg has stays, these decide; where no leg has either, `bridged` does.
+    pub joins: BTreeSet<Join>,
     pub ended: Option<Timestamp>,
+    /// The latest time that records written afterwards state of the leg; it may have gone on.
+    pub until: Option<Timestamp>,
+    /// The source tells of the leg as it goes: without `ended` it goes on.
+    pub live: bool,
     /// How it ended, in the phone system's word.
     pub cause: Option<String>,
+    /// The same as ITU-T Q.850 numbers it.
+    pub cause_code: Option<u16>,
+    /// When the party on this leg hung up itself.
+    pub hung_up: Option<Timestamp>,
+    /// The phone system ended the leg, not its party.
+    pub cleared: bool,
+    /// How the attempts made for this leg, or this leg as an attempt, ended.
+    pub outcomes: BTreeSet<(Timestamp, Outcome)>,
     /// Why nobody talked, if nobody did.
     pub reason: Option<Reason>,
     pub queue: Option<String>,
     pub transfers: BTreeSet<TransferFact>,
     pub voicemail: bool,
+    /// A mailbox took the call, but no message was left.
+    pub no_message: bool,
     pub voicemail_link: Option<String>,
     pub recording_announced: bool,
     pub recording: Option<String>,
@@ -88,17 +168,31 @@ impl LegFacts {
             caller: None,
             dialled: None,
             shown: None,
+            caller_seen: None,
+            dialled_seen: None,
             party: None,
+            line: None,
+            channel: None,
             agent: None,
             started: None,
+            born: None,
             answered: None,
             bridged: BTreeMap::new(),
+            stays: BTreeSet::new(),
+            joins: BTreeSet::new(),
             ended: None,
+            until: None,
+            live: false,
             cause: None,
+            cause_code: None,
+            hung_up: None,
+            cleared: false,
+            outcomes: BTreeSet::new(),
             reason: None,
             queue: None,
             transfers: BTreeSet::new(),
             voicemail: false,
+            no_message: false,
             voicemail_link: None,
             recording_announced: false,
             recording: None,
@@ -119,20 +213,34 @@ impl LegFacts {
         greater_contact(&mut self.caller, other.caller.as_ref());
         greater_contact(&mut self.dialled, other.dialled.as_ref());
         greater_contact(&mut self.shown, other.shown.as_ref());
+        earlier_glimpse(&mut self.caller_seen, other.caller_seen.as_ref());
+        earlier_glimpse(&mut self.dialled_seen, other.dialled_seen.as_ref());
         greater_contact(&mut self.party, other.party.as_ref());
+        self.line = self.line.max(other.line);
+        greater(&mut self.channel, other.channel.as_ref());
         greater(&mut self.agent, other.agent.as_ref());
         earlier(&mut self.started, other.started);
+        earlier(&mut self.born, other.born);
         earlier(&mut self.answered, other.answered);
         self.ended = self.ended.max(other.ended);
+        self.until = self.until.max(other.until);
+        self.live |= other.live;
         for (start, end) in &other.bridged {
             let known = self.bridged.entry(*start).or_default();
             *known = (*known).max(*end);
         }
+        self.stays.extend(other.stays.iter().cloned());
+        self.joins.extend(other.joins.iter().cloned());
         greater(&mut self.cause, other.cause.as_ref());
+        self.cause_code = self.cause_code.max(other.cause_code);
+        earlier(&mut self.hung_up, other.hung_up);
+        self.cleared |= other.cleared;
+        self.outcomes.extend(&other.outcomes);
         self.reason = self.reason.max(other.reason);
         greater(&mut self.queue, other.queue.as_ref());
         self.transfers.extend(other.transfers.iter().cloned());
         self.voicemail |= other.voicemail;
+        self.no_message |= other.no_message;
         greater(&mut self.voicemail_link, other.voicemail_link.as_ref());
         self.recording_announced |= other.recording_announced;
         greater(&mut self.recording, other.recording.as_ref());
@@ -154,6 +262,18 @@ fn greater<T: Clone + Ord>(known: &mut Option<T>, other: Option<&T>) {
 fn earlier(known: &mut Option<Timestamp>, other: Option<Timestamp>) {
     if let Some(other) = other {
         *known = Some(known.map_or(other, |known| known.min(other)));
+    }
+}
+
+fn earlier_glimpse(known: &mut Option<Glimpse>, other: Option<&Glimpse>) {
+    // Of two in the same moment the weightier, so that the order of arrival doesn't matter.
+    let first = |glimpse: &Glimpse, other: &Glimpse| {
+        (glimpse.at, weight(&other.contact)) < (other.at, weight(&glimpse.contact))
+    };
+    if let Some(other) = other
+        && known.as_ref().is_none_or(|known| first(other, known))
+    {
+        *known = Some(other.clone());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Raw payloads -> phone events. One file per phone system; pure. A new phone system is one file here, its fixtures,
 //! and one line in each `match` below. Called by intake (`admit`), by the line and by `tieline decode` (`decode`).
 
+mod asterisk;
 mod body;
 pub mod facts;
 mod freeswitch;
@@ -65,6 +66,8 @@ pub enum Malformed {
     Xml { at: usize },
     #[error("the body is not a whole form: a broken %XX or base64 text in it")]
     Form,
+    #[error("the body is not whole CSV: a quote in it isn't closed")]
+    Csv,
     #[error("the body nests deeper than {NESTING_MAX} levels")]
     TooDeep,
     #[error("the body is neither JSON, XML nor a form")]
@@ -86,6 +89,20 @@ pub enum NotUnderstood {
         "not a call record of FreeSWITCH: no variables in it; post mod_json_cdr, mod_xml_cdr or mod_format_cdr here"
     )]
     NotACdr,
+    #[error(
+        "not an event of Asterisk: post a hangup handler's form, a call detail record, a line of CEL, a manager event or a \
+         message of ARI (docs/phone-systems.md)"
+    )]
+    NotAsterisk,
+    #[error(
+        "the dial plan's JSON is none: its commas came as \\, and quotes in names end the text early; \
+         post a form with URIENCODE instead (docs/phone-systems.md)"
+    )]
+    GluedJson,
+    #[error("these columns are unknown; put a line with the columns' names before the records")]
+    CsvColumns,
+    #[error("more than 1000 records in one body; post them in parts")]
+    TooManyRecords,
     #[error("the body must be one JSON object with `event` and `id`")]
     NotAnObject,
     #[error("field `{0}` is missing; it must be sent")]
@@ -112,6 +129,7 @@ pub fn admit(dialect: Dialect, raw: &RawEvent<'_>) -> Result<(), Malformed> {
     match dialect {
         Dialect::Tieline => tieline::admit(raw),
         Dialect::Freeswitch => freeswitch::admit(raw),
+        Dialect::Asterisk => asterisk::admit(raw),
     }
 }
 
@@ -124,6 +142,7 @@ pub fn decode(
     match dialect {
         Dialect::Tieline => tieline::decode(raw, site),
         Dialect::Freeswitch => freeswitch::decode(raw, site),
+        Dialect::Asterisk => asterisk::decode(raw, site),
     }
 }
 

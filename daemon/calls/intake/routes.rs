@@ -373,6 +373,7 @@ fn malformed(fault: Malformed) -> Problem {
         Malformed::Json { .. } => (StatusCode::BAD_REQUEST, "not-json"),
         Malformed::Xml { .. } => (StatusCode::BAD_REQUEST, "not-xml"),
         Malformed::Form => (StatusCode::BAD_REQUEST, "not-a-form"),
+        Malformed::Csv => (StatusCode::BAD_REQUEST, "not-csv"),
         Malformed::TooDeep => (StatusCode::BAD_REQUEST, "too-deep"),
         Malformed::Unknown => (StatusCode::BAD_REQUEST, "unknown-body"),
     };

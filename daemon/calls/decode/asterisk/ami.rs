@@ -1,0 +1,341 @@
+//! Manager events (AMI): `Key: Value` lines and an empty one, as they come from TCP 5038 with `timestampevents=yes`.
+//!
+//! The channel that an event is about has plain keys, the one that it calls has `Dest…`, a transfer's have names of their
+//! own. Names and values of variables are escaped as C does. `<unknown>` is no number.
+
+use super::cdr;
+use super::channel::{self, Channel, said, unescaped};
+use super::fields::{Fields, RECORDS_MAX};
+use super::status;
+use crate::calls::decode::facts::{Glimpse, LegFacts, Line, Outcome, Role, TransferFact};
+use crate::calls::decode::{NotUnderstood, Site, vendor_id};
+use crate::terms::call::{Direction, TransferKind};
+use jiff::Timestamp;
+
+/// Most lines of one event that are read; the longest, an attended transfer, has about eighty.
+const LINES_MAX: usize = 500;
+
+/// Whether a body is a manager event.
+pub fn is_event(text: &str) -> bool {
+    text.starts_with("Event:")
+}
+
+/// The events of a body: usually one; a listener may put those of one moment together.
+pub fn read(text: &str) -> Result<Vec<Fields>, NotUnderstood> {
+    let mut events = Vec::new();
+    let mut event = String::new();
+    for line in text.lines().chain([""]) {
+        if !line.trim().is_empty() {
+            event.push_str(line);
+            event.push('\n');
+            continue;
+        }
+        if is_event(&event) {
+            events.push(keys(&event));
+        }
+        if events.len() > RECORDS_MAX {
+            return Err(NotUnderstood::TooManyRecords);
+        }
+        event.clear();
+    }
+    Ok(events)
+}
+
+/// An event's keys, in lower case.
+fn keys(text: &str) -> Fields {
+    let pair = |line: &str| {
+        let (key, value) = line.split_once(':')?;
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        Some((key.to_owned(), value.to_owned()))
+    };
+    text.lines().take(LINES_MAX).filter_map(pair).collect()
+}
+
+/// What an event states; nothing for the many that say nothing of who talked.
+pub fn decode(
+    event: &Fields,
+    received: Timestamp,
+    site: &Site,
+) -> Result<Vec<LegFacts>, NotUnderstood> {
+    let at = event.get("timestamp").and_then(channel::epoch);
+    let event = Event {
+        fields: event,
+        at: at.unwrap_or(received),
+        site,
+    };
+    let legs = match event.fields.text("event") {
+        "Cdr" => return cdr::decode(&cdr::of_ami(event.fields), site),
+        "Newchannel" => event.created(),
+        "Newstate" => event.about(|leg, event| {
+            let up = event.fields.text("channelstate") == "6";
+            leg.answered = up.then_some(event.at);
+            up
+        }),
+        "DialBegin" => event.dial(),
+        "DialEnd" => event.dial_end(),
+        "BridgeEnter" => event.about(|leg, event| event.stay(leg, true)),
+        "BridgeLeave" => event.about(|leg, event| event.stay(leg, false)),
+        "HangupRequest" => event.about(|leg, event| {
+            leg.hung_up = Some(event.at);
+            true
+        }),
+        "Hangup" => event.about(|leg, event| {
+            leg.ended = Some(event.at);
+            let (code, text) = (event.fields.text("cause"), event.fields.text("cause-txt"));
+            status::cause(leg, code, text);
+            true
+        }),
+        "QueueCallerJoin" | "AgentConnect" => event.about(|leg, event| event.queue(leg)),
+        "QueueCallerAbandon" => event.about(|leg, event| {
+            // Sent after a time-out too: whether the caller hung up before decides.
+            leg.outcomes.insert((event.at, Outcome::LeftQueue));
+            event.queue(leg)
+        }),
+        "MixMonitorStart" => event.about(|leg, _| {
+            leg.recording_announced = true;
+            true
+        }),
+        "MessageWaiting" => event.about(|leg, event| {
+            leg.voicemail = event.fields.number("new").is_some_and(|new| new > 0);
+            leg.voicemail
+        }),
+        "VarSet" => event.about(|leg, event| event.variable(leg)),
+        "Newexten" => event.about(|leg, event| {
+            let name = event.fields.text("application");
+            status::application(leg, name, event.fields.text("appdata"));
+            matches!(name, "VoiceMail" | "Queue" | "MixMonitor" | "Monitor")
+        }),
+        "BlindTransfer" => event.blind_transfer(),
+        "AttendedTransfer" => event.attended_transfer(),
+        "Pickup" => event.taken("target", "linkedid"),
+        "UnParkedCall" => event.taken("parkee", "retrieverlinkedid"),
+        "OriginateResponse" => event.originated(),
+        _ => Vec::new(),
+    };
+    Ok(legs)
+}
+
+struct Event<'a> {
+    fields: &'a Fields,
+    at: Timestamp,
+    site: &'a Site,
+}
+
+impl Event<'_> {
+    /// The channel whose keys begin with `prefix`, and its leg. None without ids, and for messages.
+    fn leg(&self, prefix: &str) -> Option<(Names, LegFacts)> {
+        let names = Names::of(self.fields, prefix);
+        let leg = names.channel().leg(self.site)?;
+        Some((names, leg))
+    }
+
+    /// Facts of the event's own channel, if `state` says that it states any.
+    fn about(&self, state: impl Fn(&mut LegFacts, &Self) -> bool) -> Vec<LegFacts> {
+        let leg = self.leg("").and_then(|(names, mut leg)| {
+            names.channel().glimpsed(&mut leg, self.at, self.site);
+            state(&mut leg, self).then_some(leg)
+        });
+        leg.into_iter().collect()
+    }
+
+    fn created(&self) -> Vec<LegFacts> {
+        let names = Names::of(self.fields, "");
+        // 0 is Down: Asterisk made it to call somebody. 4 is Ring: somebody calls.
+        let called = match self.fields.text("channelstate") {
+            "0" => Some(true),
+            "" => None,
+            _ => Some(false),
+        };
+        let leg = names.channel().created(self.at, called, self.site);
+        leg.into_iter().collect()
+    }
+
+    fn stay(&self, leg: &mut LegFacts, came: bool) -> bool {
+        let bridge = self.fields.text("bridgeuniqueid");
+        let technology = self.fields.text("bridgetechnology");
+        channel::stay(leg, self.at, bridge, technology, came);
+        true
+    }
+
+    fn queue(&self, leg: &mut LegFacts) -> bool {
+        leg.queue = self.fields.get("queue").map(str::to_owned);
+        true
+    }
+
+    fn variable(&self, leg: &mut LegFacts) -> bool {
+        let name = self.fields.text("variable").trim_start_matches('_');
+        let value = unescaped(self.fields.text("value"));
+        if name == "FROM_DID" && leg.role == Some(Role::Root) {
+            let contact = channel::dialled(&value, self.site);
+            let at = self.at;
+            leg.dialled_seen = contact.map(|contact| Glimpse { at, contact });
+            return leg.dialled_seen.is_some();
+        }
+        let known = [
+            "DIALSTATUS",
+            "QUEUESTATUS",
+            "VMSTATUS",
+            "MIXMONITOR_FILENAME",
+        ];
+        let told = known.contains(&name) && !value.is_empty();
+        if told {
+            status::variable(leg, self.at, name, &value);
+        }
+        told
+    }
+
+    /// One channel calls another; or Asterisk itself calls one, for a program.
+    fn dial(&self) -> Vec<LegFacts> {
+        let source = self.leg("");
+        let Some((_, mut called)) = self.leg("dest") else {
+            return Vec::new();
+        };
+        let mut legs = Vec::new();
+        if called.line != Some(Line::Trunk) && source.is_some() {
+            // That a phone of ours is called is told by its channel; a queue calls so often that it would add up.
+            return legs;
+        }
+        if called.line == Some(Line::Trunk) {
+            let number = channel::of_dial_string(self.fields.text("dialstring"));
+            let number = number.or(said(self.fields.text("destcalleridnum")));
+            let party = channel::contact(number.unwrap_or_default(), "", self.site);
+            if source.is_none() && called.role == Some(Role::Root) {
+                called.direction = Some(Direction::Out);
+                called.dialled = Some(party.clone());
+            }
+            called.party = Some(party);
+        }
+        if let Some((names, mut leg)) = source {
+            names.channel().glimpsed(&mut leg, self.at, self.site);
+            if called.line == Some(Line::Trunk) {
+                let shown = channel::contact(&names.number, "", self.site);
+                called.shown = Some(shown).filter(|shown| shown.number().is_some());
+            }
+            legs.push(leg);
+        }
+        legs.push(called);
+        legs
+    }
+
+    fn dial_end(&self) -> Vec<LegFacts> {
+        let outcome = status::of_dial(self.fields.text("dialstatus"));
+        let called = self.leg("dest").zip(outcome);
+        let legs = called.map(|((_, mut leg), outcome)| {
+            leg.outcomes.insert((self.at, outcome));
+            leg
+        });
+        legs.into_iter().collect()
+    }
+
+    fn blind_transfer(&self) -> Vec<LegFacts> {
+        let Some((names, mut leg)) = self.leg("transferer").filter(|_| self.succeeded()) else {
+            return Vec::new();
+        };
+        leg.transfers.insert(TransferFact {
+            at: self.at,
+            kind: TransferKind::Blind,
+            from: names.extension(self.site),
+            to: self.fields.text("extension").to_owned(),
+        });
+        vec![leg]
+    }
+
+    fn attended_transfer(&self) -> Vec<LegFacts> {
+        let Some((names, mut leg)) = self.leg("origtransferer").filter(|_| self.succeeded()) else {
+            return Vec::new();
+        };
+        let target = self.fields.first(&[
+            "transfertargetcalleridnum",
+            "secondtransfererconnectedlinenum",
+        ]);
+        leg.transfers.insert(TransferFact {
+            at: self.at,
+            kind: TransferKind::Attended,
+            from: names.extension(self.site),
+            to: target.and_then(said).unwrap_or_default().to_owned(),
+        });
+        let second = self.family(&leg, "secondtransfererlinkedid");
+        second.into_iter().chain([leg]).collect()
+    }
+
+    /// Somebody takes a call that rings elsewhere or is parked: what that phone dialled for it is part of the call.
+    fn taken(&self, whose: &str, by: &str) -> Vec<LegFacts> {
+        let Some((_, leg)) = self.leg(whose) else {
+            return Vec::new();
+        };
+        let taker = self.family(&leg, by);
+        taker.into_iter().chain([leg]).collect()
+    }
+
+    /// Says that another call, of this id, is part of the leg's.
+    fn family(&self, leg: &LegFacts, name: &str) -> Option<LegFacts> {
+        let id = vendor_id(self.fields.text(name)).filter(|id| *id != leg.key.id)?;
+        // As Asterisk itself, which goes on under the older id.
+        if channel::age(&id) < channel::age(&leg.key.id) {
+            let key = channel::key(&id, self.site);
+            return Some(LegFacts::new(key, leg.key.id.clone()));
+        }
+        Some(LegFacts::new(leg.key.clone(), id))
+    }
+
+    fn succeeded(&self) -> bool {
+        matches!(self.fields.text("result"), "Success" | "")
+    }
+
+    /// A program had a phone called, and says what it wanted dialled then. Has no linked id: the channel began the call.
+    fn originated(&self) -> Vec<LegFacts> {
+        let mut names = Names::of(self.fields, "");
+        names.linked.clone_from(&names.id);
+        let leg = names.channel().leg(self.site).map(|mut leg| {
+            names.channel().glimpsed(&mut leg, self.at, self.site);
+            leg
+        });
+        leg.into_iter().collect()
+    }
+}
+
+/// A channel's keys, unescaped.
+struct Names {
+    id: String,
+    linked: String,
+    name: String,
+    number: String,
+    caller_name: String,
+    context: String,
+    exten: String,
+}
+
+impl Names {
+    fn of(fields: &Fields, prefix: &str) -> Self {
+        let text = |key: &str| fields.text(&format!("{prefix}{key}")).to_owned();
+        Self {
+            id: text("uniqueid"),
+            linked: text("linkedid"),
+            name: text("channel"),
+            number: unescaped(&text("calleridnum")),
+            caller_name: unescaped(&text("calleridname")),
+            context: text("context"),
+            exten: text("exten"),
+        }
+    }
+
+    fn channel(&self) -> Channel<'_> {
+        Channel {
+            id: &self.id,
+            linked: &self.linked,
+            name: &self.name,
+            number: &self.number,
+            caller_name: &self.caller_name,
+            context: &self.context,
+            exten: &self.exten,
+            live: true,
+        }
+    }
+
+    /// Who is on it: the phone's extension, else the number.
+    fn extension(&self, site: &Site) -> Option<String> {
+        let phone = channel::phone(&self.name, site);
+        let ours = channel::extension(&phone).map(|extension| extension.0.clone());
+        ours.or_else(|| said(&self.number).map(str::to_owned))
+    }
+}

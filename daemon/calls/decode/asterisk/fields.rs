@@ -1,0 +1,144 @@
+//! Named values, whatever they came in: a form, a JSON object, a line of CSV with known columns, an AMI event.
+
+use crate::calls::decode::body::{self, Payload};
+use crate::calls::decode::{Malformed, NotUnderstood};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Most records taken from one body. A record file is posted in parts, so that what is wrong with one stays small.
+pub const RECORDS_MAX: usize = 1_000;
+
+/// Values by name; names are in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields(BTreeMap<String, String>);
+
+impl Fields {
+    /// The first of `names` that says anything.
+    pub fn first(&self, names: &[&str]) -> Option<&str> {
+        names.iter().find_map(|name| self.get(name))
+    }
+
+    /// A value that says something.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// As [`Fields::get`], empty if there is none.
+    pub fn text(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_default()
+    }
+
+    /// As sent, blanks and line ends included.
+    pub fn whole(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A whole number that isn't negative.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        let digits = self.get(name)?.split('.').next()?;
+        digits.parse().ok().filter(|number| *number >= 0)
+    }
+
+    /// Whether the name is there, be it empty.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    pub fn insert(&mut self, name: &str, value: String) {
+        self.0.insert(name.trim().to_ascii_lowercase(), value);
+    }
+}
+
+impl<N: AsRef<str>> FromIterator<(N, String)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (N, String)>>(pairs: I) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in pairs {
+            fields.insert(name.as_ref(), value);
+        }
+        fields
+    }
+}
+
+/// The objects of a form or JSON body.
+pub fn read(payload: &Payload<'_>) -> Result<Vec<Fields>, NotUnderstood> {
+    match payload {
+        Payload::Form(form) => Ok(vec![from_form(form)]),
+        Payload::Json(json) => from_json(json),
+        Payload::Xml(_) => Err(NotUnderstood::NotAsterisk),
+    }
+}
+
+fn from_json(json: &str) -> Result<Vec<Fields>, NotUnderstood> {
+    let value: Value = serde_json::from_str(json).map_err(|fault| broken(json, &fault))?;
+    let objects = match value {
+        Value::Array(items) => items,
+        object => vec![object],
+    };
+    if objects.len() > RECORDS_MAX {
+        return Err(NotUnderstood::TooManyRecords);
+    }
+    let fields = |object: Value| match object {
+        Value::Object(object) => Ok(object
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, scalar(&value)?)))
+            .collect()),
+        _ => Err(NotUnderstood::NotAsterisk),
+    };
+    objects.into_iter().map(fields).collect()
+}
+
+/// Text of a scalar; dial plans write everything as strings, databases don't.
+pub fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// What a dial plan that glues JSON together sends is no JSON, and nobody can tell what was meant.
+fn broken(json: &str, fault: &serde_json::Error) -> NotUnderstood {
+    if glued(json) {
+        NotUnderstood::GluedJson
+    } else {
+        body::json_fault(fault).into()
+    }
+}
+
+/// The mark of such a text: in a dial plan a comma is written `\,`, and the backslash arrives.
+pub fn glued(json: &str) -> bool {
+    json.contains("\"\\,")
+}
+
+/// A plus is a blank in a form, but dial plans that forget URIENCODE send numbers as they are.
+fn from_form(form: &str) -> Fields {
+    let value = |text: &str| {
+        let mut out = String::with_capacity(text.len());
+        let mut before = None;
+        let mut characters = text.chars().peekable();
+        while let Some(c) = characters.next() {
+            let digit = characters.peek().is_some_and(char::is_ascii_digit);
+            let opens = matches!(before, None | Some('<' | ':' | '"'));
+            out.push(if c == '+' && !(digit && opens) {
+                ' '
+            } else {
+                c
+            });
+            before = Some(c);
+        }
+        body::percent_decoded(&out)
+    };
+    form.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, text)| (value(name), value(text)))
+        .collect()
+}
+
+/// Whether a form is whole.
+pub fn check_form(form: &str) -> Result<(), Malformed> {
+    body::check_percent(form)
+}
