@@ -13,11 +13,16 @@ use super::work::{self, BulkNews, News, Outcome, Way};
 use crate::clock;
 use crate::kustomer::bulk::{BODY_BYTES_MAX, ITEMS_MAX, Item, Kind};
 use crate::kustomer::fault::{KustomerFault, Next};
+use crate::pace::Lane;
 use crate::store::StoreFault;
 use crate::terms::number::E164;
 use jiff::Timestamp;
 use std::collections::HashSet;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+
+/// Between two looks at a budget that is used up: little beside a window of a minute.
+const ROOM_EVERY: Duration = Duration::from_millis(100);
 
 /// Deliveries that move on together.
 pub(super) struct Group<'a> {
@@ -275,6 +280,13 @@ impl Group<'_> {
 
     /// Intents to disk, then the request, then its job's id to disk.
     async fn request(&mut self, create: Create, mut deliveries: Vec<Delivery>, items: &[Item]) {
+        if !self.room().await {
+            for delivery in deliveries {
+                let way = work::way_of(&delivery);
+                self.leave(delivery, clock::now(), None, way);
+            }
+            return;
+        }
         for (number, delivery) in deliveries.iter_mut().enumerate() {
             delivery.intend(create, Some(number));
         }
@@ -309,6 +321,22 @@ impl Group<'_> {
                 }
                 self.say(BulkNews::Unclear(fault.to_string()));
                 self.fail_all(deliveries, &fault);
+            }
+        }
+    }
+
+    /// Waits until the budget has room, so that no intent stands on disk for a request that waits itself: a daemon that
+    /// stops then would have to look for all of them. False: it stops.
+    async fn room(&mut self) -> bool {
+        loop {
+            let budget = self.courier.client.requests();
+            if budget.rest(Lane::Backlog) > 0 && budget.paused_for.is_none() {
+                return true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(ROOM_EVERY) => {}
+                // Stopped, or whoever could say so is gone.
+                _ = self.stop.changed() => return false,
             }
         }
     }

@@ -126,6 +126,10 @@ impl Dispatch {
         if !crew.is_busy_with(&key) {
             self.queue.order(key, clock::now());
         }
+        if self.hold.is_some() {
+            // New calls that have to wait are a backlog like the rest.
+            self.queue.overflow(0);
+        }
     }
 
     /// Starts what is due, as many as may run at once; one probe at a time while held.
@@ -323,7 +327,6 @@ impl Dispatch {
             tracing::warn!(integration = %self.courier.settings.name, why, "deliveries wait; nothing is lost");
         }
         self.hold = Some(hold);
-        // New calls that have to wait are a backlog like the rest.
         self.queue.overflow(0);
     }
 

@@ -19,6 +19,9 @@ const ASK_EVERY_MAX: Duration = Duration::from_secs(15);
 /// After so long the group gives its place to another; the job is asked again by the retry schedule.
 const ASK_FOR: Duration = Duration::from_secs(120);
 
+/// A job that isn't there so many times in a row is gone; once may only mean that it isn't everywhere yet.
+const ABSENT_MAX: u32 = 3;
+
 /// What a look at a job came to.
 enum Answer {
     /// It is over, and said this of its items.
@@ -64,11 +67,9 @@ impl Group<'_> {
     }
 
     async fn answer(&mut self, job: &str) -> Answer {
-        let mut wait = ASK_FIRST;
         let until = after(clock::now(), ASK_FOR);
-        if !std::mem::take(&mut self.begun) {
-            wait = Duration::ZERO;
-        }
+        let first = std::mem::take(&mut self.begun).then_some(ASK_FIRST);
+        let (mut wait, mut absent) = (first.unwrap_or_default(), 0);
         loop {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -77,28 +78,15 @@ impl Group<'_> {
             }
             wait = (wait * 2).clamp(ASK_FIRST, ASK_EVERY_MAX);
             let late = clock::now() >= until;
-            let fault = match self.look(job, late).await {
+            match self.look(job, late).await {
                 Ok(Some(answer)) => return answer,
-                Ok(None) => continue,
-                Err(fault) => fault,
-            };
-            let no_role = matches!(fault, KustomerFault::Unauthorized { status: 403, .. });
-            if no_role {
-                let role = "the key may not ask for bulk jobs (org.permission.bulk.read)";
-                return Answer::Silent(role.to_owned(), true);
-            }
-            match fault.next() {
-                // Kustomer doesn't know the job, or not this way of asking.
-                Next::Never => {
-                    return Answer::Silent(
-                        format!("Kustomer says nothing of its bulk job: {fault}"),
-                        false,
-                    );
+                Ok(None) => absent = 0,
+                Err(KustomerFault::NotFound) if !late && absent + 1 < ABSENT_MAX => absent += 1,
+                Err(fault) => {
+                    if let Some(answer) = no_answer(fault, late) {
+                        return answer;
+                    }
                 }
-                _ if late || fault.next() == Next::Pause || fault.unreachable() => {
-                    return Answer::Failed(fault);
-                }
-                Next::After(_) | Next::Backoff | Next::Pause => {}
             }
         }
     }
@@ -180,6 +168,25 @@ impl Group<'_> {
         {
             Ok(()) => self.members.extend(created),
             Err(fault) => self.lose(created, &fault),
+        }
+    }
+}
+
+/// What a failed look means; none: to be tried again.
+fn no_answer(fault: KustomerFault, late: bool) -> Option<Answer> {
+    if let KustomerFault::Unauthorized { status: 403, .. } = fault {
+        let why = "the key may not ask for bulk jobs (org.permission.bulk.read)";
+        return Some(Answer::Silent(why.to_owned(), true));
+    }
+    match fault.next() {
+        // Kustomer doesn't know the job, or not this way of asking.
+        Next::Never => {
+            let why = format!("Kustomer says nothing of its bulk job: {fault}");
+            Some(Answer::Silent(why, false))
+        }
+        Next::Pause => Some(Answer::Failed(fault)),
+        Next::After(_) | Next::Backoff => {
+            (late || fault.unreachable()).then_some(Answer::Failed(fault))
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Bulk is neither idempotent nor answered at once: 201 only says that a job was queued, the job tells per item what
 //! became of it, and a lost reply leaves nothing to ask for. Who calls this keeps what was intended, and looks.
 
-use super::client::{Client, PAGE_ROWS, segment};
+use super::client::{Client, PAGE_ROWS, one, segment};
 use super::conversations::{
     NewConversation, NewMessage, NewNote, conversation_body, message_body, note_body,
 };
@@ -124,7 +124,7 @@ impl Client {
     pub async fn bulk_job(&self, job: &str) -> Result<JobState, KustomerFault> {
         let path = format!("/v1/bulk/{}", segment(job));
         let reply = self.get("GET /v1/bulk/{id}", path).await?;
-        Ok(super::client::one(reply).map(|record| state(&record))?)
+        one(reply).map(|record| state(&record))
     }
 
     /// What a job says of its items, by their number; an item that isn't there wasn't mentioned. One request for each
