@@ -7,6 +7,7 @@ use crate::support::{
 use serde_json::{Value, json};
 use std::ops::Range;
 use std::time::Duration;
+use tieline::clock;
 use tieline::sandbox::{
     ApiKey, Counts, Fault, FaultKind, LimitOptions, Requests, SANDBOX_KEY, Sandbox, SandboxOptions,
 };
@@ -506,18 +507,22 @@ async fn killed_while_bulk_is_under_way_every_call_is_logged_once() {
         ..options()
     };
     let sandbox = back(options, faults).await;
+    let began = clock::monotonic();
     for _ in 0..KILLS {
         tokio::time::sleep(Duration::from_millis(chance.u64(5..700))).await;
         daemon.kill();
         daemon = world.place.start().await;
     }
-    let before = (sandbox.counts(), sandbox.requests().total);
+    let (killed, before) = (began.elapsed(), sandbox.requests().total);
+    let notes = sandbox.counts().notes;
     sandbox.clear_faults();
     let status = daemon.settled(calls).await;
     let requests = within_budget(&sandbox);
     println!(
-        "{} notes after {KILLS} kills and {} requests, {} in all: {:?}",
-        before.0.notes, before.1, requests.total, requests.by_route
+        "{notes} notes and {before} requests after {KILLS} kills in {killed:?}, {} requests after {:?}: {:?}",
+        requests.total,
+        began.elapsed(),
+        requests.by_route
     );
     assert_eq!(status["events"]["logged"], calls, "{status:#}");
     once(&sandbox, calls);

@@ -213,6 +213,52 @@ mod tests {
         }
     }
 
+    /// A delivery that has come so far: customer, conversation, note, status.
+    fn delivery(steps: usize) -> Delivery {
+        let entry = serde_json::json!({
+            "external_id": "tieline:hq:a1", "note_external_id": "tieline:hq:a1:note", "name": "n", "direction": "in",
+            "status": "done", "created_at": "2026-11-20T12:24:29Z", "agent": null, "tags": [], "note": "n",
+            "message": null, "create": null,
+        });
+        let entry = serde_json::from_value(entry).unwrap();
+        let number = Some("+4915112345678".parse().unwrap());
+        let mut one = Delivery::new(
+            "support",
+            "call:hq:a1".to_owned(),
+            entry,
+            number,
+            None,
+            at(0),
+        );
+        let made = |step: usize| (steps >= step).then(|| "id".to_owned());
+        (one.customer, one.conversation, one.note) = (made(1), made(2), made(3));
+        one.status_set = steps >= 4;
+        one
+    }
+
+    #[test]
+    fn a_group_meets_at_the_earliest_step_and_asks_its_job_first() {
+        let (conversation, note) = (Create::Conversation, Create::Note);
+        for (steps, wanted) in [
+            (vec![], None),
+            (vec![1, 0, 3], Some(Turn::FindCustomers)),
+            (vec![1, 2, 3], Some(Turn::Create(conversation))),
+            (vec![3, 2, 2], Some(Turn::Create(note))),
+            (vec![4, 3], Some(Turn::SetStatus)),
+            (vec![4, 4], Some(Turn::Finish)),
+        ] {
+            let members: Vec<_> = steps.iter().map(|steps| delivery(*steps)).collect();
+            assert_eq!(turn(&members), wanted, "{steps:?}");
+        }
+        let mut unclear = delivery(2);
+        unclear.intend(note, Some(0));
+        let members = [delivery(0), unclear.clone()];
+        assert_eq!(turn(&members), Some(Turn::PartUnclear));
+        unclear.note_bulk(Some("j"), at(9));
+        let members = [delivery(0), unclear];
+        assert_eq!(turn(&members), Some(Turn::Ask("j".to_owned())));
+    }
+
     fn candidate(key: usize, whose: usize, known: bool) -> Candidate {
         Candidate {
             key: key.to_string(),
