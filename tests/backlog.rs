@@ -475,8 +475,8 @@ async fn a_new_call_passes_the_backlog() {
 /// Killed at random moments while bulk is under way and fails in its own ways; `TIELINE_SEED` replays the chances.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_while_bulk_is_under_way_every_call_is_logged_once() {
-    const CALLS: usize = 600;
-    const KILLS: usize = 30;
+    const CALLS: usize = 500;
+    const KILLS: usize = 20;
     let mut chance = fastrand::Rng::with_seed(seed());
     let Outage {
         world,
