@@ -84,8 +84,9 @@ async fn post_all(daemon: &Daemon, numbers: Range<usize>, event: impl Fn(usize) 
 
 /// A daemon that holds calls while Kustomer is away, and where Kustomer will be.
 struct Outage {
-    world: World,
+    /// Before the folder that its log is in.
     daemon: Daemon,
+    world: World,
     kustomer: String,
     calls: usize,
 }

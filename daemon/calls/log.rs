@@ -238,22 +238,23 @@ impl Courier {
                     Match::None | Match::Ambiguous { .. } => Err(fault.into()),
                 }
             }
-            // The customer the directory named was deleted or merged: look again, once per entry that was stale.
+            // The customer the directory named was deleted or merged: look again.
             Create::Conversation if fault == KustomerFault::NotFound && !delivery.fixed => {
+                let denied = delivery.customer.take();
                 let number = number_of(delivery)?;
-                if self
-                    .directory
-                    .find(&self.settings.name, &number, clock::now())?
-                    .is_none()
-                {
-                    return Err(Halt::Dead(
+                self.directory.forget(&self.settings.name, &number).await?;
+                match self.look_up(delivery).await? {
+                    Match::One { id, .. } if Some(&id) == denied.as_ref() => Err(Halt::Dead(
                         "Kustomer finds the customer by the number and then denies it exists"
                             .to_owned(),
-                    ));
+                    )),
+                    Match::One { id, others, .. } => {
+                        delivery.others = others;
+                        delivery.customer = Some(id);
+                        self.remember_customer(delivery).await
+                    }
+                    Match::None | Match::Ambiguous { .. } => Ok(()),
                 }
-                self.directory.forget(&self.settings.name, &number).await?;
-                delivery.customer = None;
-                Ok(())
             }
             Create::Conversation if fault == KustomerFault::NotFound => Err(Halt::Dead(
                 "the customer configured in `calls.anonymous` doesn't exist".to_owned(),
