@@ -394,12 +394,7 @@ fn integrate(
         directory.clone(),
         Agents::default(),
     );
-    let dispatch = Dispatch::open(
-        Arc::new(courier),
-        ordered,
-        notices.clone(),
-        Arc::clone(&status),
-    )?;
+    let dispatch = Dispatch::open(courier, ordered, notices.clone(), Arc::clone(&status))?;
     Ok((
         Integration {
             settings,

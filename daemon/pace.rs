@@ -13,9 +13,9 @@ use std::time::Duration;
 /// Added to every window: a server that rounds its clock to milliseconds sees no more either.
 const WINDOW_MARGIN: Duration = Duration::from_millis(1);
 
-/// Part of the budget that contact sync leaves to live calls: without it a sync could use up a window in a second,
-/// and the next call would wait for a minute, however early its turn.
-const SYNC_LEAVES_ONE_IN: usize = 10;
+/// Part of the budget that a backlog and contact sync leave to live calls: without it they could use up a window in a
+/// second, and the next call would wait for a minute, however early its turn.
+const LATER_LEAVES_ONE_IN: usize = 10;
 /// Part of the budget that a backfill leaves to the others.
 const BACKFILL_LEAVES_ONE_IN: usize = 5;
 
@@ -23,18 +23,20 @@ const BACKFILL_LEAVES_ONE_IN: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
     Live,
+    /// Calls that wait since an outage.
+    Backlog,
     Sync,
     Backfill,
 }
 
 impl Lane {
-    pub const ALL: [Self; 3] = [Self::Live, Self::Sync, Self::Backfill];
+    pub const ALL: [Self; 4] = [Self::Live, Self::Backlog, Self::Sync, Self::Backfill];
 
     /// How many slots of `limit` this lane may see in use and still take one.
     fn cap(self, limit: usize) -> usize {
         match self {
             Self::Live => limit,
-            Self::Sync => limit - limit / SYNC_LEAVES_ONE_IN,
+            Self::Backlog | Self::Sync => limit - limit / LATER_LEAVES_ONE_IN,
             Self::Backfill => limit - limit / BACKFILL_LEAVES_ONE_IN,
         }
     }
@@ -68,10 +70,17 @@ pub struct PaceView {
     /// Slots taken by running requests and by those of the last window.
     pub used: usize,
     pub in_flight: usize,
-    /// Waiting in the lanes live, sync, backfill.
-    pub waiting: [usize; 3],
+    /// Waiting in each lane of `Lane::ALL`.
+    pub waiting: [usize; 4],
     /// How long everything is still paused.
     pub paused_for: Option<Duration>,
+}
+
+impl PaceView {
+    /// How many requests this lane could still make before a slot has to come free.
+    pub fn rest(&self, lane: Lane) -> usize {
+        lane.cap(self.limit).saturating_sub(self.used)
+    }
 }
 
 /// The budget's state; `W` names who waits.
@@ -84,6 +93,7 @@ pub struct Pace<W> {
     /// When each slot of a request that is done comes free, ascending.
     held: VecDeque<Duration>,
     live: VecDeque<W>,
+    backlog: VecDeque<W>,
     sync: VecDeque<W>,
     backfill: VecDeque<W>,
     paused_until: Duration,
@@ -105,6 +115,7 @@ impl<W> Pace<W> {
             in_flight: 0,
             held: std::iter::repeat_n(window, used_before).collect(),
             live: VecDeque::new(),
+            backlog: VecDeque::new(),
             sync: VecDeque::new(),
             backfill: VecDeque::new(),
             paused_until: Duration::ZERO,
@@ -115,6 +126,7 @@ impl<W> Pace<W> {
     pub fn ask(&mut self, lane: Lane, who: W) {
         match lane {
             Lane::Live => self.live.push_back(who),
+            Lane::Backlog => self.backlog.push_back(who),
             Lane::Sync => self.sync.push_back(who),
             Lane::Backfill => self.backfill.push_back(who),
         }
@@ -134,7 +146,7 @@ impl<W> Pace<W> {
         if self.in_flight >= self.parallel {
             return Next::OnDone;
         }
-        // A lower lane's cap is lower: if the first waiting lane must wait, so must the others.
+        // A lower lane's cap is no higher: if the first waiting lane must wait, so must the others.
         let too_many = (self.in_flight + self.held.len() + 1).saturating_sub(lane.cap(self.limit));
         if let Some(last) = too_many.checked_sub(1) {
             return self
@@ -144,6 +156,7 @@ impl<W> Pace<W> {
         }
         let first = match lane {
             Lane::Live => self.live.pop_front(),
+            Lane::Backlog => self.backlog.pop_front(),
             Lane::Sync => self.sync.pop_front(),
             Lane::Backfill => self.backfill.pop_front(),
         };
@@ -187,6 +200,7 @@ impl<W> Pace<W> {
     fn waiting(&self, lane: Lane) -> usize {
         match lane {
             Lane::Live => self.live.len(),
+            Lane::Backlog => self.backlog.len(),
             Lane::Sync => self.sync.len(),
             Lane::Backfill => self.backfill.len(),
         }
@@ -220,7 +234,7 @@ mod tests {
             Lane::Backfill,
             Lane::Sync,
             Lane::Live,
-            Lane::Sync,
+            Lane::Backlog,
             Lane::Live,
         ]
         .into_iter()
@@ -233,13 +247,19 @@ mod tests {
             Next::At(_) | Next::OnDone | Next::Idle => None,
         })
         .collect();
-        assert_eq!(order, [2, 4, 1, 3, 0]);
+        assert_eq!(order, [2, 4, 3, 1, 0]);
     }
 
     #[test]
     fn lower_lanes_leave_slots_to_live_calls() {
-        for (lane, takes) in [(Lane::Live, 100), (Lane::Sync, 90), (Lane::Backfill, 80)] {
+        for (lane, takes) in [
+            (Lane::Live, 100),
+            (Lane::Backlog, 90),
+            (Lane::Sync, 90),
+            (Lane::Backfill, 80),
+        ] {
             let mut pace = pace(100, 0);
+            assert_eq!(pace.view(ms(0)).rest(lane), takes, "{lane:?}");
             (0..200).for_each(|who| pace.ask(lane, who));
             let granted = (0..200)
                 .filter(|_| matches!(pace.next(ms(0)), Next::Grant(_)))

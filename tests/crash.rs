@@ -26,7 +26,7 @@ const RECORDED: [&str; 3] = [
 
 fn quick() -> Config {
     let mut config = Config::kustomer(
-        "retry = [\"10ms\", \"20ms\", \"50ms\"]\nland_time = \"100ms\"\ntimeout = \"5s\"\nparallel = 8\n\
+        "retry = [\"10ms\", \"20ms\", \"50ms\"]\nland_time = \"100ms\"\nbulk_land_time = \"300ms\"\ntimeout = \"5s\"\nparallel = 8\n\
          requests_per_minute = 1000\nbudget_window = \"500ms\"",
     );
     config.settle = "50ms".to_owned();

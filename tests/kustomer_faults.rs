@@ -439,7 +439,7 @@ async fn kills_within_a_window_don_t_exceed_the_budget() {
     const KILLS: usize = 6;
     const WINDOW: Duration = Duration::from_secs(1);
     let config = Config::kustomer(&format!(
-        "requests_per_minute = {BUDGET}\nbudget_window = \"1s\"\nparallel = 2\nretry = [\"100ms\"]\nland_time = \"50ms\""
+        "requests_per_minute = {BUDGET}\nbudget_window = \"1s\"\nparallel = 2\nretry = [\"100ms\"]\nland_time = \"50ms\"\nbulk_land_time = \"200ms\""
     ));
     let options = SandboxOptions {
         limits: LimitOptions {

@@ -12,6 +12,7 @@
 )]
 
 mod asterisk;
+mod backlog;
 mod calls;
 mod crash;
 mod customers;

@@ -266,3 +266,63 @@ async fn a_sandbox_ends_with_its_handle() {
     sandbox.shutdown().await;
     assert!(tokio::net::TcpStream::connect(&listen).await.is_err());
 }
+
+#[tokio::test]
+async fn a_bulk_job_goes_wrong_where_its_request_was_struck() {
+    let items = || json!([{ "_clientRef": "0", "name": "A" }, { "_clientRef": "1", "name": "B" }, { "_clientRef": "2", "name": "C" }]);
+    // What the job tells: how many created, how many failed; and how many customers there are.
+    for (kind, told, made) in [
+        (
+            FaultKind::BulkItems {
+                every: 2,
+                commit: false,
+            },
+            Some((1, 2)),
+            1,
+        ),
+        (
+            FaultKind::BulkItems {
+                every: 2,
+                commit: true,
+            },
+            Some((1, 2)),
+            3,
+        ),
+        (FaultKind::BulkSilent, Some((0, 0)), 3),
+        (FaultKind::BulkVanish, None, 3),
+    ] {
+        let api = Api::start(SandboxOptions::empty()).await;
+        let shown = format!("{kind:?}");
+        api.sandbox
+            .add_fault(Fault::on("/v1/customers/bulk", kind).times(1));
+        let (status, job) = api.post("/v1/customers/bulk", items()).await;
+        assert_eq!(status, 201, "{shown}");
+        api.sandbox
+            .wait_until(|counts| counts.customers == made)
+            .await;
+        let path = format!("/v1/bulk/{}", text(&job["data"]["id"]));
+        let seen = api.get(&path).await.0;
+        assert_eq!(seen, if told.is_some() { 200 } else { 404 }, "{shown}");
+        let batches = api.get(&format!("{path}/batches")).await.1;
+        let results = batches["data"][0]["attributes"]["results"].as_array();
+        let of = |status: &str| {
+            let results = results.into_iter().flatten();
+            results.filter(|result| result["status"] == status).count()
+        };
+        assert_eq!(
+            (of("created"), of("error")),
+            told.unwrap_or_default(),
+            "{shown}"
+        );
+    }
+    let api = Api::start(SandboxOptions::empty()).await;
+    api.sandbox.add_fault(Fault::on(
+        "/v1/customers/bulk",
+        FaultKind::BulkDelay { ms: 60_000 },
+    ));
+    let (_, job) = api.post("/v1/customers/bulk", items()).await;
+    let path = format!("/v1/bulk/{}", text(&job["data"]["id"]));
+    let shown = api.get(&path).await.1;
+    assert_eq!(shown["data"]["attributes"]["completed"], false);
+    assert_eq!(api.sandbox.counts().customers, 0);
+}

@@ -62,13 +62,25 @@ impl Directory {
         customer: &str,
         now: Timestamp,
     ) -> Result<(), StoreFault> {
-        let (tree, key) = (self.tree.clone(), store_key(integration, number));
-        let known = Known {
-            customer: customer.to_owned(),
-            at: now,
-        };
+        let one = (number.clone(), customer.to_owned());
+        self.remember_all(integration, vec![one], now).await
+    }
+
+    /// The same for several numbers with their customers.
+    pub async fn remember_all(
+        &self,
+        integration: &str,
+        owners: Vec<(E164, String)>,
+        now: Timestamp,
+    ) -> Result<(), StoreFault> {
+        let (tree, integration) = (self.tree.clone(), integration.to_owned());
         self.store
-            .commit(move |writes| writes.put(&tree, &key, &known))
+            .commit(move |writes| {
+                owners.into_iter().try_for_each(|(number, customer)| {
+                    let key = store_key(&integration, &number);
+                    writes.put(&tree, &key, &Known { customer, at: now })
+                })
+            })
             .await
     }
 

@@ -1,22 +1,25 @@
-//! Which delivery is next: due times, retries, pauses and outages of one integration; runs `log` for a few at a time.
+//! Which delivery is next: due times, pauses, outages and backlogs of one integration; has its `crew` try a few at a
+//! time, or many together.
 //!
 //! Reads what is owed from the outbox at start, then listens to `line`. A pause (401, 403) or an outage holds everything
-//! back but one probe at a time; the first success lets all of it go at once (invariant 10).
+//! back but one probe at a time; the first success lets all of it go at once (invariant 10). New calls go before what
+//! waits, in the budget too (invariant 7).
 
-use super::due::{self, Due};
+use super::crew::{Crew, Happened};
+use super::due::{self, after};
+use super::group::{self, Candidate, Experience, Shares};
 use super::line::{Notice, Order};
-use super::log::{Courier, Halt};
-use super::outbox::{Delivery, DeliveryEnd};
-use crate::backoff::{self, Retry};
+use super::log::Courier;
+use super::outbox::DeliveryEnd;
+use super::queue::{Probe, Queue};
+use super::work::{self, Hold, News, Outcome, Way};
 use crate::clock;
-use crate::kustomer::fault::{KustomerFault, Next};
+use crate::pace::Lane;
 use crate::store::StoreFault;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 
 /// While Kustomer is unreachable or the key is refused, one delivery probes this often, or as often as the retry
 /// schedule's longest wait if that is shorter.
@@ -34,170 +37,244 @@ pub struct DispatchStatus {
     pub dead: u64,
     /// Why everything waits, in words; none when all is well.
     pub held: Option<String>,
-    pub oldest_owed: Option<Timestamp>,
-}
-
-/// What holds the whole integration back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Hold {
-    /// The key is refused or lacks a role: no attempt counts.
-    Paused(String),
-    /// Kustomer can't be reached.
-    Outage(String),
+    /// Groups that go through bulk requests at this moment.
+    pub groups: usize,
+    /// Why bulk requests aren't used, and until when; none when they may be.
+    pub bulk_rests: Option<String>,
 }
 
 pub struct Dispatch {
-    courier: Arc<Courier>,
+    courier: Courier,
     orders: mpsc::UnboundedReceiver<Order>,
     notices: mpsc::UnboundedSender<Notice>,
     status: Arc<Mutex<DispatchStatus>>,
-    due: Due,
-    busy: HashSet<String>,
-    /// Deliveries with an unclear create: not before then, whatever else would start them, or the look that settles it
-    /// could miss what is still on its way (invariant 3).
-    landing: HashMap<String, Timestamp>,
+    queue: Queue,
+    shares: Shares,
+    experience: Experience,
     hold: Option<Hold>,
     probe_at: Timestamp,
     logged: u64,
     dead: u64,
 }
 
-/// A worker's report.
-struct Report {
-    key: String,
-    outcome: Outcome,
-}
-
-enum Outcome {
-    Ended(DeliveryEnd),
-    /// `land`: a create is unclear and must not be looked for before then.
-    Again {
-        at: Timestamp,
-        land: Option<Timestamp>,
-        hold: Option<Hold>,
-    },
-    Gone,
-    /// `land` as above: an unclear create whose outcome didn't get to disk.
-    Store {
-        fault: StoreFault,
-        land: Option<Timestamp>,
-    },
-}
-
 impl Dispatch {
     pub fn open(
-        courier: Arc<Courier>,
+        courier: Courier,
         orders: mpsc::UnboundedReceiver<Order>,
         notices: mpsc::UnboundedSender<Notice>,
         status: Arc<Mutex<DispatchStatus>>,
     ) -> Result<Self, StoreFault> {
         let pending = courier.outbox.pending(&courier.settings.name)?;
         let (now, land_time) = (clock::now(), courier.settings.land_time);
-        let mut dispatch = Self {
+        let mut queue = Queue::default();
+        for delivery in pending {
+            let way = work::way_of(&delivery);
+            // Unclear creates of the last run get time to land, as after any unclear outcome.
+            let land = (way == Way::Alone).then(|| after(now, land_time));
+            let at = match way {
+                Way::Job(_) => now,
+                Way::Together | Way::Alone => delivery.next_try,
+            };
+            queue.put(delivery.key, at, land, way);
+        }
+        Ok(Self {
             courier,
             orders,
             notices,
             status,
-            due: Due::default(),
-            busy: HashSet::new(),
-            landing: HashMap::new(),
+            queue,
+            shares: Shares::default(),
+            experience: Experience::default(),
             hold: None,
             probe_at: now,
             logged: 0,
             dead: 0,
-        };
-        for delivery in pending {
-            // Unclear creates of the last run get time to land, as after any unclear outcome.
-            if delivery.intent.is_some() {
-                let land = after(now, land_time);
-                dispatch.landing.insert(delivery.key.clone(), land);
-            }
-            dispatch.schedule(delivery.key, delivery.next_try);
-        }
-        Ok(dispatch)
+        })
     }
 
-    /// Runs until `stop` turns true, then lets the deliveries in flight finish (the caller bounds how long).
+    /// Runs until `stop` turns true, then lets what is in flight finish (the caller bounds how long).
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), StoreFault> {
-        let mut workers: JoinSet<Report> = JoinSet::new();
+        let mut crew = Crew::new(self.courier.clone(), stop.clone());
         loop {
+            while let Some(news) = crew.more_news() {
+                self.learn(news)?;
+            }
             let stopping = *stop.borrow();
-            if stopping && workers.is_empty() {
+            if stopping && crew.is_idle() {
                 return Ok(());
             }
+            let now = clock::now();
             if !stopping {
-                self.start_due(&mut workers);
+                self.start_due(now, &mut crew)?;
             }
-            self.show();
-            let nap = self.nap();
+            self.show(now, &crew);
+            let nap = self.nap(now, &crew);
             tokio::select! {
                 _ = stop.changed(), if !stopping => {}
-                Some(order) = self.orders.recv(), if !stopping => self.hear(order),
-                Some(report) = workers.join_next(), if !workers.is_empty() => match report {
-                    Ok(report) => self.settle(report)?,
-                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+                Some(order) = self.orders.recv(), if !stopping => self.hear(order, &crew),
+                happened = crew.happened() => match happened {
+                    Happened::News(news) => self.learn(news)?,
+                    Happened::Ended => {}
                 },
                 () = tokio::time::sleep(nap), if !stopping => {}
             }
         }
     }
 
-    fn hear(&mut self, order: Order) {
+    fn hear(&mut self, order: Order, crew: &Crew) {
         let (Order::Owed(key) | Order::Retry(key)) = order;
-        if !self.busy.contains(&key) {
-            self.schedule(key, clock::now());
+        if !crew.is_busy_with(&key) {
+            self.queue.order(key, clock::now());
+        }
+        if self.hold.is_some() {
+            // New calls that have to wait are a backlog like the rest.
+            self.queue.overflow(0);
         }
     }
 
     /// Starts what is due, as many as may run at once; one probe at a time while held.
-    fn start_due(&mut self, workers: &mut JoinSet<Report>) {
-        let now = clock::now();
-        let parallel = self.parallel();
-        while workers.len() < parallel {
-            let Some((at, key)) = self.upcoming() else {
-                return;
-            };
-            if at > now {
-                return;
+    fn start_due(&mut self, now: Timestamp, crew: &mut Crew) -> Result<(), StoreFault> {
+        if self.hold.is_some() {
+            self.start_probe(now, crew);
+            return Ok(());
+        }
+        // More new calls than the window's rest takes are a backlog themselves.
+        let rest = self.courier.client.requests().rest(Lane::Live);
+        if group::worth(self.queue.fresh_len(), rest) {
+            self.queue.overflow(group::singles(rest));
+        }
+        let parallel = self.courier.settings.parallel;
+        while crew.lives() < parallel
+            && let Some(key) = self.queue.take_fresh(now)
+        {
+            self.starts(now);
+            crew.start_live(key);
+        }
+        while crew.groups() < group::GROUPS_MAX
+            && let Some(keys) = self.queue.take_due_job(now)
+        {
+            self.starts(now);
+            crew.start_job(keys);
+        }
+        while crew.laters() < parallel
+            && let Some(key) = self.queue.take_alone(now)
+        {
+            self.starts(now);
+            crew.start_later(key);
+        }
+        self.start_crowd(now, crew)
+    }
+
+    /// What waits: in groups if going alone would wait for the next window, else one by one.
+    fn start_crowd(&mut self, now: Timestamp, crew: &mut Crew) -> Result<(), StoreFault> {
+        let rest = self.courier.client.requests().rest(Lane::Backlog);
+        let enough = group::singles(rest).saturating_add(group::MEMBERS_MIN);
+        let ready = self.queue.crowd_ready(now, enough);
+        let parallel = self.courier.settings.parallel;
+        if !group::worth(ready, rest) || self.experience.rests(now).is_some() {
+            while crew.laters() < parallel
+                && let Some(key) = self.queue.take_crowd(now)
+            {
+                self.starts(now);
+                crew.start_later(key);
             }
-            self.due.remove(&key);
-            self.landing.remove(&key);
-            self.probe_at = after(now, self.probe_every());
-            self.busy.insert(key.clone());
-            let courier = Arc::clone(&self.courier);
-            workers.spawn(async move {
-                let outcome = work(&courier, &key).await;
-                Report { key, outcome }
-            });
+            return Ok(());
         }
+        while crew.groups() < group::GROUPS_MAX {
+            let mut picked = self.pick(now, crew)?;
+            let few = picked.len() < group::MEMBERS_MIN;
+            if few {
+                // With no group under way nobody will make them more.
+                let free = parallel.saturating_sub(crew.laters());
+                picked.truncate(if crew.groups() == 0 { free } else { 0 });
+            }
+            self.shares.note(&picked, now);
+            for one in &picked {
+                self.queue.remove(&one.key);
+                self.starts(now);
+            }
+            if few {
+                picked.into_iter().for_each(|one| crew.start_later(one.key));
+                break;
+            }
+            crew.start_group(picked);
+        }
+        Ok(())
     }
 
-    /// What starts next, and when. A probe needn't be due: an outage of hours leaves everything on hourly retries.
-    fn upcoming(&self) -> Option<(Timestamp, String)> {
-        if self.hold.is_none() {
-            return self.due.first().cloned();
-        }
-        let clear = |key: &&String| !self.landing.contains_key(*key);
-        if let Some(key) = self.due.keys().find(clear) {
-            return Some((self.probe_at, key.clone()));
-        }
-        let landing = self.landing.iter().min_by_key(|(_, at)| **at);
-        landing.map(|(key, at)| (self.probe_at.max(*at), key.clone()))
-    }
-
-    fn probe_every(&self) -> Duration {
+    /// Somebody asks Kustomer: a probe isn't needed so soon.
+    fn starts(&mut self, now: Timestamp) {
         let longest = self.courier.settings.retry.iter().max();
-        longest.map_or(PROBE_EVERY, |longest| PROBE_EVERY.min(*longest))
+        let every = longest.map_or(PROBE_EVERY, |longest| PROBE_EVERY.min(*longest));
+        self.probe_at = after(now, every);
     }
 
-    fn schedule(&mut self, key: String, at: Timestamp) {
-        let land = self.landing.get(&key).copied();
-        self.due.set(key, land.map_or(at, |land| at.max(land)));
+    fn pick(&mut self, now: Timestamp, crew: &Crew) -> Result<Vec<Candidate>, StoreFault> {
+        let settings = &self.courier.settings;
+        let window = SignedDuration::try_from(settings.budget_window);
+        self.shares
+            .prune(now, window.unwrap_or(SignedDuration::MAX));
+        let mut candidates = Vec::new();
+        for key in self.queue.crowd(now, group::LOOKED_AT_MAX) {
+            let delivery = self.courier.outbox.get(&settings.name, &key)?;
+            let Some(delivery) = delivery.filter(|one| one.end.is_none()) else {
+                // Ended or erased meanwhile: its worker finds that out.
+                self.queue.put(key, now, None, Way::Alone);
+                continue;
+            };
+            let (customer, number) = (delivery.customer, delivery.number);
+            let known = match (&customer, &number) {
+                (None, Some(number)) => {
+                    let directory = &self.courier.directory;
+                    directory.find(&settings.name, number, now)?.is_some()
+                }
+                (Some(_), _) | (None, None) => true,
+            };
+            let number = number.map(|number| number.to_string());
+            let whose = number.or(customer).unwrap_or_default();
+            candidates.push(Candidate { key, whose, known });
+        }
+        Ok(group::pick(candidates, crew.looked_up(), &self.shares))
     }
 
-    fn settle(&mut self, report: Report) -> Result<(), StoreFault> {
-        let Report { key, outcome } = report;
-        self.busy.remove(&key);
+    fn start_probe(&mut self, now: Timestamp, crew: &mut Crew) {
+        let Some((at, probe)) = self.queue.probe(self.probe_at) else {
+            return;
+        };
+        if at > now || crew.lives() + crew.laters() > 0 {
+            return;
+        }
+        match probe {
+            Probe::One(key) => {
+                self.queue.remove(&key);
+                self.starts(now);
+                crew.start_live(key);
+            }
+            Probe::Job(job) if crew.groups() == 0 => {
+                self.starts(now);
+                crew.start_job(self.queue.take_job(&job).unwrap_or_default());
+            }
+            Probe::Job(_) => {}
+        }
+    }
+
+    fn learn(&mut self, news: News) -> Result<(), StoreFault> {
+        match news {
+            News::Tried { key, outcome } => self.settle(key, outcome),
+            News::Bulk(news) => {
+                let now = clock::now();
+                if self.experience.learn(news, now)
+                    && let Some((why, until)) = self.experience.rests(now)
+                {
+                    let integration = &self.courier.settings.name;
+                    tracing::warn!(%integration, why, %until, "bulk requests rest; calls go one by one");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn settle(&mut self, key: String, outcome: Outcome) -> Result<(), StoreFault> {
         match outcome {
             Outcome::Ended(end) => {
                 self.release();
@@ -222,11 +299,13 @@ impl Dispatch {
                     end,
                 });
             }
-            Outcome::Again { at, land, hold } => {
-                if let Some(land) = land {
-                    self.landing.insert(key.clone(), land);
-                }
-                self.schedule(key, at);
+            Outcome::Again {
+                at,
+                land,
+                hold,
+                way,
+            } => {
+                self.queue.put(key, at, land, way);
                 match hold {
                     Some(hold) => self.hold_back(hold),
                     None => self.release(),
@@ -234,10 +313,8 @@ impl Dispatch {
             }
             Outcome::Gone => {}
             Outcome::Store { fault, land } if fault.passes() => {
-                if let Some(land) = land {
-                    self.landing.insert(key.clone(), land);
-                }
-                self.schedule(key, clock::now() + STORE_RETRY);
+                self.queue
+                    .put(key, clock::now() + STORE_RETRY, land, Way::Alone);
             }
             Outcome::Store { fault, .. } => return Err(fault),
         }
@@ -250,6 +327,7 @@ impl Dispatch {
             tracing::warn!(integration = %self.courier.settings.name, why, "deliveries wait; nothing is lost");
         }
         self.hold = Some(hold);
+        self.queue.overflow(0);
     }
 
     /// Kustomer answered: whatever waited for that goes now, spread by the budget alone.
@@ -257,143 +335,31 @@ impl Dispatch {
         if self.hold.take().is_none() {
             return;
         }
-        tracing::info!(integration = %self.courier.settings.name, waiting = self.due.len(), "Kustomer answers again");
-        self.due.hurry(clock::now());
-        for (key, at) in &self.landing {
-            self.due.set(key.clone(), *at);
-        }
+        tracing::info!(integration = %self.courier.settings.name, waiting = self.queue.len(), "Kustomer answers again");
+        self.queue.hurry(clock::now());
     }
 
-    /// Until something may start, at most `TURN_MAX`; a worker's report or an order wakes earlier.
-    fn nap(&self) -> Duration {
-        let full = self.busy.len() >= self.parallel();
-        due::nap(self.upcoming().filter(|_| !full).map(|(at, _)| at))
+    /// Until something more is due, at most `TURN_MAX`; news or an order wake earlier.
+    fn nap(&self, now: Timestamp, crew: &Crew) -> Duration {
+        due::nap(match &self.hold {
+            None => self.queue.after(now),
+            Some(_) if crew.lives() + crew.laters() > 0 => None,
+            Some(_) => self.queue.probe(self.probe_at).map(|(at, _)| at.max(now)),
+        })
     }
 
-    fn parallel(&self) -> usize {
-        if self.hold.is_some() {
-            1
-        } else {
-            self.courier.settings.parallel
-        }
-    }
-
-    fn show(&self) {
+    fn show(&self, now: Timestamp, crew: &Crew) {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        status.owed = self.due.len() + self.busy.len();
-        status.in_flight = self.busy.len();
+        status.owed = self.queue.len() + crew.busy();
+        status.in_flight = crew.busy();
         status.logged = self.logged;
         status.dead = self.dead;
         status.held = self.hold.as_ref().map(|hold| match hold {
             Hold::Paused(why) => format!("paused: {why}"),
             Hold::Outage(why) => format!("unreachable: {why}"),
         });
+        status.groups = crew.groups();
+        let rests = self.experience.rests(now);
+        status.bulk_rests = rests.map(|(why, until)| format!("until {until:.0}: {why}"));
     }
-}
-
-/// One try at one delivery, progress and outcome on disk when it returns.
-async fn work(courier: &Courier, key: &str) -> Outcome {
-    let name = &courier.settings.name;
-    let mut delivery = match courier.outbox.get(name, key) {
-        Ok(Some(Delivery { end: Some(end), .. })) => return Outcome::Ended(end),
-        Ok(Some(delivery)) => delivery,
-        Ok(None) => return Outcome::Gone,
-        Err(fault) => return Outcome::Store { fault, land: None },
-    };
-    let now = clock::now();
-    delivery.first_try.get_or_insert(now);
-    let outcome = match courier.deliver(&mut delivery).await {
-        Ok(end) => Outcome::Ended(end),
-        Err(Halt::Dead(why)) => Outcome::Ended(DeliveryEnd::Dead { why }),
-        Err(Halt::Store(fault)) => return Outcome::Store { fault, land: None },
-        Err(Halt::Kustomer(fault)) => {
-            delivery.note_fault(&fault);
-            retry(courier, &mut delivery, &fault)
-        }
-    };
-    match &outcome {
-        Outcome::Ended(end) => delivery.end = Some(end.clone()),
-        Outcome::Again { at, .. } => delivery.next_try = *at,
-        Outcome::Gone | Outcome::Store { .. } => {}
-    }
-    match (
-        courier
-            .outbox
-            .keep(&delivery, courier.client.requests().used)
-            .await,
-        outcome,
-    ) {
-        (Ok(()), outcome) => outcome,
-        (Err(fault), Outcome::Again { land, .. }) => Outcome::Store { fault, land },
-        (Err(fault), _) => Outcome::Store { fault, land: None },
-    }
-}
-
-/// What a fault means for the delivery: the schedule, a pause, or the end (design: 401 and 403 use up no attempt).
-fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> Outcome {
-    let now = clock::now();
-    let settings = &courier.settings;
-    let first_try = delivery.first_try.unwrap_or(now);
-    let land = delivery.intent.map(|_| match fault {
-        // A server that stalled may still do it: give it as long again.
-        KustomerFault::Timeout(_) => after(now, settings.timeout.max(settings.land_time)),
-        _ => after(now, settings.land_time),
-    });
-    let earliest = land.unwrap_or(now);
-    let scheduled = |delivery: &Delivery, hint: Option<Duration>| {
-        let jitter = clock::chance();
-        backoff::next_attempt(
-            &settings.retry,
-            settings.retry_for,
-            first_try,
-            delivery.attempts,
-            now,
-            jitter,
-            hint,
-        )
-    };
-    let dead = || {
-        Outcome::Ended(DeliveryEnd::Dead {
-            why: fault.to_string(),
-        })
-    };
-    match fault.next() {
-        Next::Never => dead(),
-        Next::Pause => {
-            // A refused key is nobody's retry: neither attempts nor the time to give up run meanwhile.
-            delivery.first_try = None;
-            Outcome::Again {
-                at: earliest,
-                land,
-                hold: Some(Hold::Paused(fault.to_string())),
-            }
-        }
-        Next::After(wait) => match scheduled(delivery, Some(wait)) {
-            Retry::GiveUp => dead(),
-            Retry::At(_) => Outcome::Again {
-                at: earliest.max(after(now, wait)),
-                land,
-                hold: None,
-            },
-        },
-        Next::Backoff => {
-            delivery.attempts = delivery.attempts.saturating_add(1);
-            match scheduled(delivery, None) {
-                Retry::GiveUp => dead(),
-                Retry::At(at) => {
-                    let hold = fault.unreachable().then(|| Hold::Outage(fault.to_string()));
-                    Outcome::Again {
-                        at: at.max(earliest),
-                        land,
-                        hold,
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn after(now: Timestamp, wait: Duration) -> Timestamp {
-    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }

@@ -1,7 +1,7 @@
 //! Keys with a due time, soonest first. `line` keeps its gathering calls in one, `dispatch` its deliveries.
 
 use crate::clock;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -30,13 +30,24 @@ impl Due {
         }
     }
 
+    pub fn time(&self, key: &str) -> Option<Timestamp> {
+        self.times.get(key).copied()
+    }
+
     pub fn first(&self) -> Option<&(Timestamp, String)> {
         self.soonest.first()
     }
 
-    /// All keys, soonest first.
-    pub fn keys(&self) -> impl Iterator<Item = &String> {
-        self.soonest.iter().map(|(_, key)| key)
+    /// All keys with their times, soonest first.
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = &(Timestamp, String)> {
+        self.soonest.iter()
+    }
+
+    /// When the next key is due that isn't yet.
+    pub fn after(&self, now: Timestamp) -> Option<Timestamp> {
+        let at = now.checked_add(SignedDuration::from_nanos(1)).ok()?;
+        let first = self.soonest.range((at, String::new())..).next();
+        first.map(|(at, _)| *at)
     }
 
     /// Takes the soonest key that is due.
@@ -61,6 +72,12 @@ impl Due {
     pub fn is_empty(&self) -> bool {
         self.times.is_empty()
     }
+}
+
+/// `now + wait`, or the end of time where that overflows.
+pub fn after(now: Timestamp, wait: Duration) -> Timestamp {
+    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 /// How long a loop may rest until `at`, at most [`TURN_MAX`].

@@ -1,25 +1,27 @@
 //! Drains the outbox of one integration into Kustomer: one conversation and one note per call (invariant 3).
 //!
 //! Each delivery is worked by one task at a time. Before every create its intent is on disk; after any outcome that
-//! isn't certain the next step is to look, never to create. Owns no tree; reports every end to `line`.
+//! isn't certain the next step is to look, never to create. Owns no tree. `work` runs it for one delivery; `bulk` moves
+//! many on together with the same looks and the same words.
 
 use super::agents::Agents;
 use super::directory::Directory;
+use super::due;
 use super::entry::{self, LogEntry, Way};
-use super::filter::SkipReason;
-use super::matching::{self, Candidate, Match};
-use super::note;
+use super::matching::Match;
 use super::outbox::{Create, Delivery, DeliveryEnd, Outbox, Step};
 use super::requests;
+use super::whose::number_of;
 use crate::clock;
+use crate::kustomer::bulk::Item;
 use crate::kustomer::client::Client;
-use crate::kustomer::conversations::{NewConversation, NewNote, Status};
-use crate::kustomer::customers::{Customer, NewCustomer};
+use crate::kustomer::conversations::{NewConversation, Status};
 use crate::kustomer::fault::KustomerFault;
+use crate::pace::Lane;
 use crate::settings::types::KustomerSettings;
 use crate::store::StoreFault;
 use crate::terms::ids::{ConversationId, CustomerId};
-use crate::terms::number::E164;
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -35,16 +37,20 @@ pub enum Halt {
     Store(#[from] StoreFault),
     #[error("{0}")]
     Dead(String),
+    /// A bulk create wasn't found, which says nothing before this time.
+    #[error("a bulk request may still be done until {0}")]
+    Landing(Timestamp),
 }
 
-/// What one integration's deliveries need: shared by its workers.
+/// What one integration's deliveries need. Clones share all of it.
+#[derive(Clone)]
 pub struct Courier {
     pub settings: Arc<KustomerSettings>,
     pub client: Client,
     pub outbox: Outbox,
     pub directory: Directory,
-    pub agents: Agents,
-    reopens: Reopens,
+    agents: Arc<Agents>,
+    reopens: Arc<Reopens>,
 }
 
 /// Whether Kustomer opens a done conversation when an incoming message is recorded in it: its documentation doesn't
@@ -85,8 +91,16 @@ impl Courier {
             client,
             outbox,
             directory,
-            agents,
-            reopens: Reopens::default(),
+            agents: Arc::new(agents),
+            reopens: Arc::default(),
+        }
+    }
+
+    /// The same, asking Kustomer in another lane.
+    pub fn lane(&self, lane: Lane) -> Self {
+        Self {
+            client: self.client.lane(lane),
+            ..self.clone()
         }
     }
 
@@ -112,63 +126,11 @@ impl Courier {
         )))
     }
 
-    /// Directory, then Kustomer, then (if the rules say so) a new customer. `Some` says why nobody is logged to.
-    async fn find_customer(
-        &self,
-        delivery: &mut Delivery,
-    ) -> Result<Option<(SkipReason, String)>, Halt> {
-        let number = number_of(delivery)?;
-        let name = &self.settings.name;
-        if let Some(known) = self.directory.find(name, &number, clock::now())? {
-            delivery.customer = Some(known);
-            return Ok(None);
-        }
-        match self.look_up(delivery).await? {
-            Match::One { id, others, .. } => {
-                self.directory
-                    .remember(name, &number, &id, clock::now())
-                    .await?;
-                delivery.others = others;
-                delivery.customer = Some(id);
-            }
-            Match::Ambiguous { customers } => {
-                let why = format!(
-                    "{} customers have the number and several is \"skip\"",
-                    customers.len()
-                );
-                return Ok(Some((SkipReason::SeveralCustomers, why)));
-            }
-            Match::None if delivery.entry.create.is_none() => {
-                let why = "no customer has the number and unknown is \"skip\"".to_owned();
-                return Ok(Some((SkipReason::UnknownCustomer, why)));
-            }
-            Match::None => self.create(delivery, Create::Customer).await?,
-        }
-        Ok(None)
-    }
-
-    async fn look_up(&self, delivery: &Delivery) -> Result<Match, Halt> {
-        let number = &number_of(delivery)?;
-        let several = if delivery.key.starts_with("text:") {
-            self.settings.texts.several
-        } else {
-            self.settings.calls.several
-        };
-        let customers = self.client.by_phone(number).await?;
-        let candidates: Vec<Candidate> = customers
-            .into_iter()
-            .filter(|found| !found.deleted)
-            .map(candidate)
-            .collect();
-        Ok(matching::choose(number, &candidates, several))
-    }
-
     /// Intent to disk, then the request. A certain failure takes the intent back; an unclear one leaves it.
-    async fn create(&self, delivery: &mut Delivery, create: Create) -> Result<(), Halt> {
-        delivery.intent = Some(create);
-        self.outbox
-            .keep(delivery, self.client.requests().used)
-            .await?;
+    pub async fn create(&self, delivery: &mut Delivery, create: Create) -> Result<(), Halt> {
+        delivery.intend(create, None);
+        let used = self.client.requests().used;
+        self.outbox.keep(delivery, used).await?;
         match self.request(delivery, create).await {
             Ok(id) => {
                 delivery.note_created(create, id);
@@ -179,12 +141,12 @@ impl Courier {
             }
             Err(Halt::Kustomer(fault)) => {
                 if fault.certain_not_done() {
-                    delivery.intent = None;
+                    delivery.take_back();
                 }
                 self.refused(delivery, create, fault).await
             }
             Err(halt) => {
-                delivery.intent = None;
+                delivery.take_back();
                 Err(halt)
             }
         }
@@ -192,41 +154,55 @@ impl Courier {
 
     async fn request(&self, delivery: &Delivery, create: Create) -> Result<String, Halt> {
         let entry = &delivery.entry;
-        match create {
+        let client = &self.client;
+        Ok(match create {
             Create::Customer => {
-                let new = held(entry.create.as_ref(), "new customer")?;
-                let new = NewCustomer {
-                    name: Some(new.name.clone()),
-                    phones: vec![new.phone.clone()],
-                    ..NewCustomer::default()
-                };
-                Ok(self.client.create_customer(&new).await?.id.0)
+                let new = requests::customer(held(entry.create.as_ref(), "new customer")?);
+                client.create_customer(&new).await?.id.0
             }
             Create::Conversation => {
-                let new = self.new_conversation(entry).await?;
-                let customer = CustomerId(held(delivery.customer.as_ref(), "customer")?.clone());
-                Ok(self.client.create_conversation(&customer, &new).await?.id.0)
+                let (customer, new) = (customer_of(delivery)?, self.new_conversation(entry).await?);
+                client.create_conversation(&customer, &new).await?.id.0
             }
             Create::Note => {
-                let body = with_others(&entry.note, &delivery.others);
-                let new = NewNote {
-                    external_id: entry.note_external_id.clone(),
-                    body,
-                };
-                Ok(self
-                    .client
-                    .create_note(&conversation_of(delivery)?, &new)
-                    .await?
-                    .id)
+                let (conversation, new) = (conversation_of(delivery)?, requests::note(delivery));
+                client.create_note(&conversation, &new).await?.id
             }
             Create::Message => {
                 let new = requests::message(held(entry.message.as_ref(), "message")?);
-                Ok(self
-                    .client
-                    .create_message(&conversation_of(delivery)?, &new)
-                    .await?)
+                let conversation = conversation_of(delivery)?;
+                client.create_message(&conversation, &new).await?
             }
-        }
+        })
+    }
+
+    /// The same create as item `number` of a bulk request.
+    pub async fn item(
+        &self,
+        delivery: &Delivery,
+        create: Create,
+        number: usize,
+    ) -> Result<Item, Halt> {
+        let entry = &delivery.entry;
+        Ok(match create {
+            Create::Customer => {
+                let new = requests::customer(held(entry.create.as_ref(), "new customer")?);
+                Item::customer(number, &new)
+            }
+            Create::Conversation => {
+                let new = self.new_conversation(entry).await?;
+                Item::conversation(number, &customer_of(delivery)?, &new)
+            }
+            Create::Note => Item::note(
+                number,
+                &conversation_of(delivery)?,
+                &requests::note(delivery),
+            ),
+            Create::Message => {
+                let new = requests::message(held(entry.message.as_ref(), "message")?);
+                Item::message(number, &conversation_of(delivery)?, &new)
+            }
+        })
     }
 
     async fn new_conversation(&self, entry: &LogEntry) -> Result<NewConversation, Halt> {
@@ -262,22 +238,23 @@ impl Courier {
                     Match::None | Match::Ambiguous { .. } => Err(fault.into()),
                 }
             }
-            // The customer the directory named was deleted or merged: look again, once per entry that was stale.
+            // The customer the directory named was deleted or merged: look again.
             Create::Conversation if fault == KustomerFault::NotFound && !delivery.fixed => {
+                let denied = delivery.customer.take();
                 let number = number_of(delivery)?;
-                if self
-                    .directory
-                    .find(&self.settings.name, &number, clock::now())?
-                    .is_none()
-                {
-                    return Err(Halt::Dead(
+                self.directory.forget(&self.settings.name, &number).await?;
+                match self.look_up(delivery).await? {
+                    Match::One { id, .. } if Some(&id) == denied.as_ref() => Err(Halt::Dead(
                         "Kustomer finds the customer by the number and then denies it exists"
                             .to_owned(),
-                    ));
+                    )),
+                    Match::One { id, others, .. } => {
+                        delivery.others = others;
+                        delivery.customer = Some(id);
+                        self.remember_customer(delivery).await
+                    }
+                    Match::None | Match::Ambiguous { .. } => Ok(()),
                 }
-                self.directory.forget(&self.settings.name, &number).await?;
-                delivery.customer = None;
-                Ok(())
             }
             Create::Conversation if fault == KustomerFault::NotFound => Err(Halt::Dead(
                 "the customer configured in `calls.anonymous` doesn't exist".to_owned(),
@@ -289,16 +266,6 @@ impl Courier {
                 Err(fault.into())
             }
         }
-    }
-
-    async fn remember_customer(&self, delivery: &Delivery) -> Result<(), Halt> {
-        let number = number_of(delivery)?;
-        if let Some(customer) = &delivery.customer {
-            self.directory
-                .remember(&self.settings.name, &number, customer, clock::now())
-                .await?;
-        }
-        Ok(())
     }
 
     /// Settles an unclear create by looking: found means done, not found means that it never was.
@@ -332,7 +299,7 @@ impl Courier {
         };
         match found {
             Some(id) => delivery.note_created(create, id),
-            None => delivery.intent = None,
+            None => self.missing(delivery)?,
         }
         if create == Create::Customer {
             self.remember_customer(delivery).await?;
@@ -340,8 +307,23 @@ impl Courier {
         Ok(())
     }
 
+    /// What isn't found was never done, unless it is an item of a bulk job that may still come to it.
+    fn missing(&self, delivery: &mut Delivery) -> Result<(), Halt> {
+        let now = clock::now();
+        if let Some(bulk) = &mut delivery.bulk {
+            // Without a time nobody lived to see the request's end; over it is, or this wouldn't be asked.
+            let latest = due::after(now, self.settings.bulk_land_time);
+            let land_at = *bulk.land_at.get_or_insert(latest);
+            if now < land_at {
+                return Err(Halt::Landing(land_at));
+            }
+        }
+        delivery.take_back();
+        Ok(())
+    }
+
     /// The conversation was created with its final status; only a recorded incoming message may have opened it again.
-    async fn set_status(&self, delivery: &mut Delivery) -> Result<(), Halt> {
+    pub async fn set_status(&self, delivery: &mut Delivery) -> Result<(), Halt> {
         let entry = &delivery.entry;
         let incoming = entry
             .message
@@ -368,11 +350,10 @@ impl Courier {
     }
 }
 
-fn number_of(delivery: &Delivery) -> Result<E164, Halt> {
-    delivery
-        .number
-        .clone()
-        .ok_or_else(|| Halt::Dead("the delivery names neither a number nor a customer".to_owned()))
+fn customer_of(delivery: &Delivery) -> Result<CustomerId, Halt> {
+    Ok(CustomerId(
+        held(delivery.customer.as_ref(), "customer")?.clone(),
+    ))
 }
 
 fn conversation_of(delivery: &Delivery) -> Result<ConversationId, Halt> {
@@ -383,29 +364,4 @@ fn conversation_of(delivery: &Delivery) -> Result<ConversationId, Halt> {
 
 fn held<'a, T>(value: Option<&'a T>, what: &str) -> Result<&'a T, Halt> {
     value.ok_or_else(|| Halt::Dead(format!("the delivery lost its {what}: please report this")))
-}
-
-/// The note names whom else the number belongs to: known only once Kustomer was asked, so added last.
-fn with_others(note: &str, others: &[String]) -> String {
-    if others.is_empty() {
-        return note.to_owned();
-    }
-    note::clip(
-        &format!(
-            "{}\nAlso with this number: {}",
-            note.trim_end(),
-            others.join(", ")
-        ),
-        note::NOTE_UNITS_MAX,
-    )
-}
-
-fn candidate(customer: Customer) -> Candidate {
-    Candidate {
-        id: customer.id.0,
-        name: customer.name,
-        created_at: customer.created_at,
-        updated_at: customer.updated_at,
-        phones: customer.phones,
-    }
 }

@@ -1,6 +1,6 @@
 //! Calls and texts, from the phone system's post to Kustomer's note. In flow order:
 //! intake -> journal -> decode -> assemble -> filter -> matching -> entry -> outbox -> log.
-//! `line` joins the stages and keeps the `ledger`; `dispatch` says which delivery is next.
+//! `line` joins the stages and keeps the `ledger`; `dispatch` says which delivery is next, `bulk` moves many together.
 
 pub mod intake;
 pub mod journal;
@@ -21,9 +21,16 @@ pub mod directory;
 pub mod outbox;
 
 pub mod agents;
+mod bulk;
+mod crew;
 pub mod dispatch;
+mod group;
+mod job;
 pub mod log;
+mod queue;
 pub mod requests;
+mod whose;
+mod work;
 
 pub mod book;
 pub mod due;

@@ -4,8 +4,8 @@
 //! tree `outbox` is written here only. `line` owes, `log` moves each delivery on and settles it.
 
 use super::entry::LogEntry;
+use super::group::GROUPS_MAX;
 use crate::clock;
-use crate::kustomer::fault::KustomerFault;
 use crate::settings::types::KustomerSettings;
 use crate::store::{Record, Store, StoreFault, Tree, Writes};
 use crate::terms::number::E164;
@@ -40,12 +40,25 @@ pub struct Delivery {
     pub status_set: bool,
     /// A create that was begun: until it is settled nobody knows whether Kustomer did it.
     pub intent: Option<Create>,
+    /// The create that was begun is one item of a bulk request.
+    pub bulk: Option<BulkTry>,
     pub first_try: Option<Timestamp>,
     pub attempts: u32,
     pub next_try: Timestamp,
     /// The last fault, in words without personal data.
     pub fault: Option<String>,
     pub end: Option<DeliveryEnd>,
+}
+
+/// A create that is one item of a bulk request: Kustomer takes those at once and does them later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BulkTry {
+    /// Its number in the request.
+    pub item: usize,
+    /// The job that does it, as long as there is something to be learned from it.
+    pub job: Option<String>,
+    /// From then on "not found" means "not done"; none as long as nobody knows when the request was over.
+    pub land_at: Option<Timestamp>,
 }
 
 /// The creates of a delivery, each with an intent of its own.
@@ -100,7 +113,12 @@ pub enum Step {
 }
 
 impl Record for Delivery {
-    const VERSION: u16 = 1;
+    /// 2: bulk tries, which a tieline that doesn't know them would look for too early.
+    const VERSION: u16 = 2;
+
+    fn upgrade(_version: u16, old: serde_json::Value) -> Result<Self, String> {
+        serde_json::from_value(old).map_err(|error| error.to_string())
+    }
 }
 
 impl Delivery {
@@ -126,6 +144,7 @@ impl Delivery {
             message: None,
             status_set: false,
             intent: None,
+            bulk: None,
             first_try: None,
             attempts: 0,
             next_try: now,
@@ -159,8 +178,8 @@ impl Delivery {
     }
 
     /// Keeps a fault for people; cut to a limit on a character's edge.
-    pub fn note_fault(&mut self, fault: &KustomerFault) {
-        let mut text = fault.to_string();
+    pub fn note_fault(&mut self, fault: &str) {
+        let mut text = fault.to_owned();
         if text.len() > FAULT_BYTES_MAX {
             let cut = (0..=FAULT_BYTES_MAX)
                 .rev()
@@ -171,9 +190,38 @@ impl Delivery {
         self.fault = Some(text);
     }
 
+    /// A create is about to be asked for, alone or as an item of a bulk request.
+    pub fn intend(&mut self, create: Create, item: Option<usize>) {
+        self.intent = Some(create);
+        self.bulk = item.map(|item| BulkTry {
+            item,
+            job: None,
+            land_at: None,
+        });
+    }
+
+    /// It is certain that the create wasn't done.
+    pub fn take_back(&mut self) {
+        self.intent = None;
+        self.bulk = None;
+    }
+
+    /// What is known of the bulk request that the create is part of: its job, and from when on "not found" counts.
+    pub fn note_bulk(&mut self, job: Option<&str>, land_at: Timestamp) {
+        if let Some(bulk) = &mut self.bulk {
+            bulk.job = job.map(str::to_owned);
+            bulk.land_at = Some(land_at);
+        }
+    }
+
+    /// The bulk job that its unclear create is an item of.
+    pub fn job(&self) -> Option<&str> {
+        self.bulk.as_ref()?.job.as_deref()
+    }
+
     /// The create is settled: its intent is gone and its id kept.
     pub fn note_created(&mut self, create: Create, id: String) {
-        self.intent = None;
+        self.take_back();
         match create {
             Create::Customer => self.customer = Some(id),
             Create::Conversation => self.conversation = Some(id),
@@ -263,16 +311,28 @@ impl Outbox {
 
     /// Makes the progress durable, and how much of the budget's window is `used`; returns after the sync.
     pub async fn keep(&self, delivery: &Delivery, used: usize) -> Result<(), StoreFault> {
-        let (outbox, delivery) = (self.clone(), delivery.clone());
+        let integration = delivery.integration.clone();
+        self.keep_all(&integration, vec![delivery.clone()], used)
+            .await
+    }
+
+    /// The same for several deliveries of one integration, or for the budget alone: all of it or nothing.
+    pub async fn keep_all(
+        &self,
+        integration: &str,
+        deliveries: Vec<Delivery>,
+        used: usize,
+    ) -> Result<(), StoreFault> {
+        let (outbox, key) = (self.clone(), store_key(b'u', integration, ""));
         let usage = Usage {
             at: clock::now(),
             used,
         };
         self.store
             .commit(move |writes| {
-                let key = store_key(b'u', &delivery.integration, "");
                 writes.put(&outbox.usage, &key, &usage)?;
-                outbox.write(writes, &delivery)
+                let mut deliveries = deliveries.iter();
+                deliveries.try_for_each(|delivery| outbox.write(writes, delivery))
             })
             .await
     }
@@ -287,7 +347,9 @@ impl Outbox {
         if age >= to.budget_window {
             return Ok(0);
         }
-        let unnoted = to.parallel.saturating_mul(STEPS_BETWEEN_KEEPS);
+        // New calls and waiting ones have `parallel` workers each.
+        let workers = to.parallel.saturating_mul(2).saturating_add(GROUPS_MAX);
+        let unnoted = workers.saturating_mul(STEPS_BETWEEN_KEEPS);
         let used = u32::try_from(usage.used.saturating_add(unnoted)).unwrap_or(u32::MAX);
         Ok(used.min(to.requests_per_minute))
     }

@@ -1,9 +1,21 @@
-//! A log entry in the words of Kustomer's client. Pure; called by `log`.
+//! A delivery's entry in the words of Kustomer's client. Pure; called by `log`.
 
 use super::entry::{self, LogEntry, Way};
-use crate::kustomer::conversations::{Channel, NewConversation, NewMessage, Status};
+use super::note;
+use super::outbox::Delivery;
+use crate::kustomer::conversations::{Channel, NewConversation, NewMessage, NewNote, Status};
+use crate::kustomer::customers::NewCustomer;
 use crate::terms::call::Direction;
 use crate::terms::ids::UserId;
+
+/// Whom to create where nobody has the number.
+pub fn customer(new: &entry::NewCustomer) -> NewCustomer {
+    NewCustomer {
+        name: Some(new.name.clone()),
+        phones: vec![new.phone.clone()],
+        ..NewCustomer::default()
+    }
+}
 
 /// The conversation of an entry, assigned to these users.
 pub fn conversation(entry: &LogEntry, assigned_users: Vec<UserId>) -> NewConversation {
@@ -16,6 +28,22 @@ pub fn conversation(entry: &LogEntry, assigned_users: Vec<UserId>) -> NewConvers
         assigned_users,
         tags: entry.tags.clone(),
         custom: serde_json::Map::new(),
+    }
+}
+
+/// The note, with whom else the number belongs to: known only once Kustomer was asked, so added last.
+pub fn note(delivery: &Delivery) -> NewNote {
+    let (written, others) = (&delivery.entry.note, &delivery.others);
+    let body = if others.is_empty() {
+        written.clone()
+    } else {
+        let others = others.join(", ");
+        let all = format!("{}\nAlso with this number: {others}", written.trim_end());
+        note::clip(&all, note::NOTE_UNITS_MAX)
+    };
+    NewNote {
+        external_id: delivery.entry.note_external_id.clone(),
+        body,
     }
 }
 

@@ -167,6 +167,12 @@ async fn probe(integration: &KustomerSettings) -> Vec<Probe> {
         needed_for: "assigning conversations to agents",
         outcome,
     });
+    let outcome = verdict(client.bulk_job(&nobody.0).await);
+    probes.push(Probe {
+        role: "org.permission.bulk.read",
+        needed_for: "catching up quickly after an outage",
+        outcome,
+    });
     if integration.calls.voice_message || integration.texts.text_message {
         let outcome = verdict(client.message_by_external_id("tieline:check").await);
         probes.push(Probe {

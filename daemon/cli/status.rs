@@ -102,6 +102,16 @@ fn integrations(status: &Value, out: &mut dyn Write) -> io::Result<()> {
         if let Some(held) = part["held"].as_str() {
             writeln!(out, "          everything waits: {held}")?;
         }
+        if part["bulk"]["groups"].as_u64().unwrap_or(0) > 0 {
+            let groups = &part["bulk"]["groups"];
+            writeln!(
+                out,
+                "          a backlog drains: {groups} groups in bulk requests"
+            )?;
+        }
+        if let Some(rests) = part["bulk"]["rests"].as_str() {
+            writeln!(out, "          no bulk requests {rests}")?;
+        }
         if let Some(why) = part["last_fault"]["why"].as_str() {
             writeln!(
                 out,

@@ -163,12 +163,8 @@ impl Client {
         new: &NewNote,
     ) -> Result<Note, KustomerFault> {
         let path = format!("/v1/conversations/{}/notes", segment(&id.0));
-        let body = json!({"externalId": new.external_id, "body": text::body(&new.body)});
-        Ok(note(
-            &self
-                .post("POST /v1/conversations/{id}/notes", path, body)
-                .await?,
-        ))
+        let route = "POST /v1/conversations/{id}/notes";
+        Ok(note(&self.post(route, path, note_body(new)).await?))
     }
 
     /// All notes of a conversation, one request for each 100.
@@ -246,7 +242,7 @@ fn note(record: &Record) -> Note {
     }
 }
 
-fn conversation_body(new: &NewConversation) -> Value {
+pub(super) fn conversation_body(new: &NewConversation) -> Value {
     let mut body = Map::new();
     let mut put = |key: &str, value: Value| drop(body.insert(key.to_owned(), value));
     put("externalId", json!(new.external_id));
@@ -278,7 +274,11 @@ fn conversation_body(new: &NewConversation) -> Value {
     Value::Object(body)
 }
 
-fn message_body(new: &NewMessage) -> Value {
+pub(super) fn note_body(new: &NewNote) -> Value {
+    json!({"externalId": new.external_id, "body": text::body(&new.body)})
+}
+
+pub(super) fn message_body(new: &NewMessage) -> Value {
     let mut meta = Map::new();
     let mut put = |key: &str, value: Option<String>| {
         if let Some(value) = value {

@@ -109,32 +109,11 @@ impl Client {
     /// Creates a customer. Phones, e-mails and externalId are unique in Kustomer, and the status of a refused duplicate
     /// is not documented: after `Rejected` or `Conflict` look each of them up before giving up.
     pub async fn create_customer(&self, new: &NewCustomer) -> Result<Customer, KustomerFault> {
-        let mut body = Map::new();
-        if let Some(name) = &new.name {
-            body.insert("name".to_owned(), json!(text::name(name)));
-        }
-        if let Some(external_id) = &new.external_id {
-            body.insert("externalId".to_owned(), json!(external_id));
-        }
-        if !new.phones.is_empty() {
-            let phones = new
-                .phones
-                .iter()
-                .map(|phone| json!({"type": "other", "phone": phone.as_str()}));
-            body.insert("phones".to_owned(), phones.collect());
-        }
-        if !new.emails.is_empty() {
-            let emails = new
-                .emails
-                .iter()
-                .map(|email| json!({"type": "work", "email": email}));
-            body.insert("emails".to_owned(), emails.collect());
-        }
         let created = self
             .post(
                 "POST /v1/customers",
                 "/v1/customers".to_owned(),
-                Value::Object(body),
+                customer_body(new),
             )
             .await;
         if let Err(KustomerFault::Rejected { .. } | KustomerFault::Conflict { .. }) = created {
@@ -212,6 +191,31 @@ pub fn customer(record: &Record) -> Customer {
         updated_at: record.time("updatedAt"),
         deleted: record.flag("deleted"),
     }
+}
+
+pub(super) fn customer_body(new: &NewCustomer) -> Value {
+    let mut body = Map::new();
+    if let Some(name) = &new.name {
+        body.insert("name".to_owned(), json!(text::name(name)));
+    }
+    if let Some(external_id) = &new.external_id {
+        body.insert("externalId".to_owned(), json!(external_id));
+    }
+    if !new.phones.is_empty() {
+        let phones = new
+            .phones
+            .iter()
+            .map(|phone| json!({"type": "other", "phone": phone.as_str()}));
+        body.insert("phones".to_owned(), phones.collect());
+    }
+    if !new.emails.is_empty() {
+        let emails = new
+            .emails
+            .iter()
+            .map(|email| json!({"type": "work", "email": email}));
+        body.insert("emails".to_owned(), emails.collect());
+    }
+    Value::Object(body)
 }
 
 fn listed(reply: Result<Reply, KustomerFault>) -> Result<Vec<Record>, KustomerFault> {

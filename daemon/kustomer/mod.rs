@@ -1,9 +1,10 @@
 //! Everything said to Kustomer and read from it. `client` is the only place that knows HTTP; `customers`,
-//! `conversations` and `users` add one method for each thing asked for; `wire` reads replies; `fault` says what a
+//! `conversations`, `users` and `bulk` add one method for each thing asked for; `wire` reads replies; `fault` says what a
 //! failure means for an exactly-once procedure and `verdict` finds it; `pacer` keeps the budgets; `limits` reads the rate
 //! limit headers; `key` the API key; `text` cuts to Kustomer's lengths.
 //! Called by the outbox, by contact sync and by `check --online`; nothing in here decides policy.
 
+pub mod bulk;
 pub mod client;
 pub mod conversations;
 pub mod customers;

@@ -53,16 +53,16 @@ impl Record {
 
     /// The texts under `key` of a list attribute's items (`phones[].phone`).
     pub fn texts(&self, attribute: &str, key: &str) -> Vec<String> {
-        let items = self
-            .attributes
-            .get(attribute)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
-        items
+        self.items(attribute)
             .filter_map(|item| item.get(key)?.as_str())
             .map(str::to_owned)
             .collect()
+    }
+
+    /// The items of a list attribute; none if it is no list.
+    pub fn items(&self, attribute: &str) -> impl Iterator<Item = &Value> {
+        let list = self.attributes.get(attribute).and_then(Value::as_array);
+        list.into_iter().flatten()
     }
 
     /// An object attribute (`properties` of metadata).

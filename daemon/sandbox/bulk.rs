@@ -9,6 +9,7 @@ use super::conversations::{self, take_text};
 use super::customer_schema::CUSTOMER;
 use super::customers;
 use super::entries::{self, MessageTo};
+use super::faults::FaultKind;
 use super::record::Kind;
 use super::reply::{Refusal, Reply};
 use super::requests::Ask;
@@ -31,6 +32,7 @@ pub struct Bulk {
     created_at: String,
     started_ms: u64,
     due_ms: u64,
+    fault: Option<FaultKind>,
     done: Option<Done>,
 }
 
@@ -61,7 +63,13 @@ pub fn create(state: &mut State, caller: &Caller, kind: Kind, ask: &Ask) -> Resu
         ));
     }
     let items = read_items(kind, sent)?;
-    let delay_ms = u64::try_from(state.options.bulk_delay.as_millis()).unwrap_or(u64::MAX);
+    let later_ms = match &ask.job_fault {
+        Some(FaultKind::BulkDelay { ms }) => *ms,
+        Some(_) | None => 0,
+    };
+    let delay_ms = u64::try_from(state.options.bulk_delay.as_millis())
+        .unwrap_or(u64::MAX)
+        .saturating_add(later_ms);
     let started_ms = state.clock.elapsed_ms();
     let due_ms = started_ms.saturating_add(delay_ms);
     let id = state.new_id();
@@ -72,6 +80,7 @@ pub fn create(state: &mut State, caller: &Caller, kind: Kind, ask: &Ask) -> Resu
         created_at: state.clock.stamp(),
         started_ms,
         due_ms,
+        fault: ask.job_fault.clone(),
         done: None,
     };
     if state.bulks.len() >= JOBS_MAX {
@@ -89,29 +98,31 @@ pub fn create(state: &mut State, caller: &Caller, kind: Kind, ask: &Ask) -> Resu
 
 /// `GET /v1/bulk/{id}`.
 pub fn show(state: &State, id: &str) -> Result<Reply, Refusal> {
-    let bulk = state
-        .bulks
-        .get(id)
-        .ok_or_else(|| Refusal::not_found("id"))?;
+    let bulk = find(state, id)?;
     Ok(Reply::data(200, bulk.json(id, state.clock.elapsed_ms())))
+}
+
+fn find<'a>(state: &'a State, id: &str) -> Result<&'a Bulk, Refusal> {
+    let bulk = state.bulks.get(id);
+    bulk.filter(|bulk| !matches!(bulk.fault, Some(FaultKind::BulkVanish)))
+        .ok_or_else(|| Refusal::not_found("id"))
 }
 
 /// `GET /v1/bulk/{id}/batches`; a job here has one batch.
 pub fn batches(state: &State, id: &str) -> Result<Reply, Refusal> {
-    let bulk = state
-        .bulks
-        .get(id)
-        .ok_or_else(|| Refusal::not_found("id"))?;
+    let bulk = find(state, id)?;
     let mut attributes = json!({ "status": "queued", "createdAt": bulk.created_at, "objectIds": [], "successCount": 0, "failureCount": 0 });
     if let (Some(done), Some(fields)) = (&bulk.done, attributes.as_object_mut()) {
         fields.insert("status".to_owned(), json!("complete"));
         fields.insert("completedAt".to_owned(), json!(done.at));
-        fields.insert("objectIds".to_owned(), json!(done.object_ids));
         fields.insert("successCount".to_owned(), json!(done.object_ids.len()));
         fields.insert("failureCount".to_owned(), json!(done.errors.len()));
-        fields.insert("errors".to_owned(), json!(done.errors));
-        if bulk.items.iter().any(|item| item.client_ref.is_some()) {
-            fields.insert("results".to_owned(), json!(done.results));
+        if !matches!(bulk.fault, Some(FaultKind::BulkSilent)) {
+            fields.insert("objectIds".to_owned(), json!(done.object_ids));
+            fields.insert("errors".to_owned(), json!(done.errors));
+            if bulk.items.iter().any(|item| item.client_ref.is_some()) {
+                fields.insert("results".to_owned(), json!(done.results));
+            }
         }
     }
     let own = format!("/v1/bulk/{id}/batches");
@@ -136,14 +147,13 @@ pub fn run_due(state: &mut State) {
         .map(|(id, _)| id.clone())
         .collect();
     for id in due {
-        let Some((kind, caller, items)) = state
-            .bulks
-            .get(&id)
-            .map(|bulk| (bulk.kind, bulk.caller.clone(), bulk.items.clone()))
-        else {
+        let Some((kind, caller, items, fault)) = state.bulks.get(&id).map(|bulk| {
+            let (caller, items) = (bulk.caller.clone(), bulk.items.clone());
+            (bulk.kind, caller, items, bulk.fault.clone())
+        }) else {
             continue;
         };
-        let done = run(state, kind, &caller, items);
+        let done = run(state, kind, &caller, items, fault.as_ref());
         if let Some(bulk) = state.bulks.get_mut(&id) {
             bulk.done = Some(done);
         }
@@ -151,15 +161,57 @@ pub fn run_due(state: &mut State) {
     }
 }
 
-fn run(state: &mut State, kind: Kind, caller: &Caller, items: Vec<Item>) -> Done {
+fn run(
+    state: &mut State,
+    kind: Kind,
+    caller: &Caller,
+    items: Vec<Item>,
+    fault: Option<&FaultKind>,
+) -> Done {
     let mut done = Done {
         at: state.clock.stamp(),
         object_ids: Vec::new(),
         errors: Vec::new(),
         results: Vec::new(),
     };
-    for item in items {
-        let mut body = item.body;
+    for (number, item) in items.into_iter().enumerate() {
+        let struck = match fault {
+            Some(FaultKind::BulkItems { every, commit })
+                if number.checked_rem(*every) == Some(0) =>
+            {
+                Some(*commit)
+            }
+            Some(_) | None => None,
+        };
+        let created = match struck {
+            Some(false) => Err("internal error".to_owned()),
+            Some(true) => item
+                .create(state, kind, caller)
+                .and(Err("internal error".to_owned())),
+            None => item.create(state, kind, caller),
+        };
+        match created {
+            Ok(id) => {
+                done.results.push(
+                    json!({ "_clientRef": item.client_ref, "objectId": id, "status": "created" }),
+                );
+                done.object_ids.push(id);
+            }
+            Err(why) => {
+                done.results.push(
+                    json!({ "_clientRef": item.client_ref, "status": "error", "error": why }),
+                );
+                done.errors.push(json!(why));
+            }
+        }
+    }
+    done
+}
+
+impl Item {
+    /// Creates what it asks for; the new record's id, or Kustomer's words for why not.
+    fn create(&self, state: &mut State, kind: Kind, caller: &Caller) -> Result<String, String> {
+        let mut body = self.body.clone();
         let created = match kind {
             Kind::Customer => customers::create(state, &caller.user, body),
             Kind::Conversation => {
@@ -168,20 +220,14 @@ fn run(state: &mut State, kind: Kind, caller: &Caller, items: Vec<Item>) -> Done
             }
             Kind::Note => entries::create_note(state, caller, None, body),
             Kind::Message => entries::create_message(state, caller, MessageTo::Body, body),
-            Kind::User | Kind::Tag | Kind::Merge | Kind::Company | Kind::Org => continue,
+            Kind::User | Kind::Tag | Kind::Merge | Kind::Company | Kind::Org => {
+                Err(Refusal::not_found("path"))
+            }
         };
-        match created {
-            Ok(record) => {
-                done.object_ids.push(record.id.clone());
-                done.results.push(json!({ "_clientRef": item.client_ref, "objectId": record.id, "status": "created" }));
-            }
-            Err(refusal) => {
-                done.errors.push(json!(refusal.title()));
-                done.results.push(json!({ "_clientRef": item.client_ref, "status": "error", "error": refusal.title() }));
-            }
-        }
+        created
+            .map(|record| record.id.clone())
+            .map_err(|refusal| refusal.title().to_owned())
     }
-    done
 }
 
 fn read_items(kind: Kind, sent: Vec<Value>) -> Result<Vec<Item>, Refusal> {

@@ -61,6 +61,38 @@ pub enum FaultKind {
     },
     /// Done; the reply announces more bytes than it has, then the connection is closed.
     Cut,
+    /// A bulk request: each `every`th item of its job ends with an error, with `commit` although it was done.
+    BulkItems {
+        every: usize,
+        #[serde(default)]
+        commit: bool,
+    },
+    /// A bulk request: its job is done so much later.
+    BulkDelay { ms: u64 },
+    /// A bulk request: its job is done, but its batches name neither results nor ids.
+    BulkSilent,
+    /// A bulk request: its job is done, but never to be found.
+    BulkVanish,
+}
+
+impl FaultKind {
+    /// Whether the request itself is answered as usual, and the bulk job that it starts goes wrong.
+    pub(super) const fn of_job(&self) -> bool {
+        match self {
+            Self::BulkItems { .. }
+            | Self::BulkDelay { .. }
+            | Self::BulkSilent
+            | Self::BulkVanish => true,
+            Self::Status { .. }
+            | Self::CloseBefore
+            | Self::CommitThenClose
+            | Self::CommitThenStatus { .. }
+            | Self::Delay { .. }
+            | Self::CommitThenDelay { .. }
+            | Self::Garbage { .. }
+            | Self::Cut => false,
+        }
+    }
 }
 
 impl Fault {

@@ -11,7 +11,7 @@
 //!
 //! | request | what it does |
 //! | --- | --- |
-//! | `POST /_sandbox/faults` | adds one fault or a list, e.g. `{"method":"POST","path":"/v1/*/notes","after":1,"count":2,"kind":"commit_then_close"}`; kinds: `status` (status, body, headers), `close_before`, `commit_then_close`, `commit_then_status` (status), `delay` (ms), `commit_then_delay` (ms), `garbage` (status, commit), `cut` |
+//! | `POST /_sandbox/faults` | adds one fault or a list, e.g. `{"method":"POST","path":"/v1/*/notes","after":1,"count":2,"kind":"commit_then_close"}`; kinds: `status` (status, body, headers), `close_before`, `commit_then_close`, `commit_then_status` (status), `delay` (ms), `commit_then_delay` (ms), `garbage` (status, commit), `cut`; of bulk jobs: `bulk_items` (every, commit), `bulk_delay` (ms), `bulk_silent`, `bulk_vanish` |
 //! | `GET`, `DELETE /_sandbox/faults` | the faults with how often each matched and fired; removes them |
 //! | `GET`, `DELETE /_sandbox/requests` | counts by route and all arrival times; starts counting again |
 //! | `GET /_sandbox/counts` | how many customers, conversations, notes, messages and requests |

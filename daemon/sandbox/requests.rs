@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::faults::FaultKind;
 use super::reply::Refusal;
 
 /// Arrivals kept; older ones are forgotten first. A window of interest is 1,000 requests.
@@ -25,6 +26,8 @@ pub struct Ask {
     pub bearer: Option<String>,
     pub content_type: Option<String>,
     pub body: Bytes,
+    /// What goes wrong with the bulk job that this request starts.
+    pub job_fault: Option<FaultKind>,
 }
 
 impl Ask {
@@ -48,6 +51,7 @@ impl Ask {
             bearer: None,
             content_type: None,
             body,
+            job_fault: None,
         }
     }
 

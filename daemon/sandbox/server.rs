@@ -90,7 +90,8 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Re
         };
         return Ok(respond(answer, &Budget::default()));
     }
-    let (budget, fault) = arrive(&shared, &ask);
+    let (budget, mut fault) = arrive(&shared, &ask);
+    ask.job_fault = fault.take_if(|fault| fault.of_job());
     let perform = || {
         let answer = match budget.refused_until_ms {
             Some(reset_ms) => Err(Refusal::too_many(reset_ms)),
@@ -160,6 +161,10 @@ async fn struck(
             response.body_mut().cut();
             Ok(response)
         }
+        FaultKind::BulkItems { .. }
+        | FaultKind::BulkDelay { .. }
+        | FaultKind::BulkSilent
+        | FaultKind::BulkVanish => Ok(perform()),
     }
 }
 

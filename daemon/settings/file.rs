@@ -219,6 +219,8 @@ pub struct KustomerFile {
     pub timeout: String,
     /// How long a request whose outcome is unclear may still be on its way before it is looked for.
     pub land_time: String,
+    /// The same for a bulk request, which Kustomer does some time after it took it.
+    pub bulk_land_time: String,
     /// Waits before the second try, the third and so on; the last one repeats.
     #[schemars(length(min = 1, max = 20))]
     pub retry: Vec<String>,
@@ -250,6 +252,7 @@ impl Default for KustomerFile {
             budget_window: "60s".to_owned(),
             timeout: "30s".to_owned(),
             land_time: "2s".to_owned(),
+            bulk_land_time: "10min".to_owned(),
             retry: ["5s", "30s", "2min", "10min", "30min", "1h"]
                 .map(str::to_owned)
                 .into(),

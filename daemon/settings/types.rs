@@ -145,6 +145,8 @@ pub struct KustomerSettings {
     pub timeout: Duration,
     /// Between an unclear create and the look that settles it, so that a request still on its way can land first.
     pub land_time: Duration,
+    /// The same for a bulk request, which Kustomer does some time after it took it.
+    pub bulk_land_time: Duration,
     /// Waits before attempt 2, 3, …; the last one repeats until `retry_for` is over.
     pub retry: Vec<Duration>,
     pub retry_for: Duration,

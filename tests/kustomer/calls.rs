@@ -2,6 +2,7 @@
 
 use super::{at, fault_of, new_conversation, new_note, number, status, world, world_with};
 use serde_json::{Map, json};
+use tieline::kustomer::bulk::{Item, JobState, Kind, Told};
 use tieline::kustomer::conversations::{Channel, NewConversation, NewMessage, Status};
 use tieline::kustomer::customers::NewCustomer;
 use tieline::kustomer::fault::KustomerFault;
@@ -353,4 +354,54 @@ async fn what_was_asked_is_counted() {
         stats.last_failure.unwrap().1,
         "GET /v1/users/current: Kustomer answered 500"
     );
+}
+
+#[tokio::test]
+async fn a_bulk_request_is_a_job_that_tells_of_each_item() {
+    let options = SandboxOptions {
+        bulk_delay: std::time::Duration::from_millis(200),
+        ..SandboxOptions::empty()
+    };
+    let world = world_with(options, |_| {}).await;
+    let customer = world.customer().await;
+    let new = |id: &str| new_conversation(&format!("tieline:hq:{id}"));
+    let nobody = CustomerId("aaaaaaaaaaaaaaaaaaaaaaaa".into());
+    let items = [
+        Item::conversation(0, &customer, &new("a1")),
+        Item::conversation(1, &nobody, &new("a2")),
+        Item::conversation(2, &customer, &new("a3")),
+    ];
+    let client = &world.client;
+    let job = client
+        .start_bulk(Kind::Conversations, &items)
+        .await
+        .unwrap();
+    assert_eq!(client.bulk_job(&job).await, Ok(JobState::Running));
+    assert_eq!(client.bulk_results(&job).await, Ok([].into()));
+    world
+        .sandbox
+        .wait_until(|counts| counts.conversations == 2)
+        .await;
+    assert_eq!(client.bulk_job(&job).await, Ok(JobState::Complete));
+    let told = client.bulk_results(&job).await.unwrap();
+    assert_eq!(told[&1], Told::Failed("Not Found".into()));
+    for (item, id) in [(0, "a1"), (2, "a3")] {
+        let external_id = format!("tieline:hq:{id}");
+        let found = client.conversation_by_external_id(&external_id).await;
+        let found = found.unwrap().unwrap();
+        assert_eq!(told[&item], Told::Created(found.id.0));
+    }
+    let gone = client.bulk_job("aaaaaaaaaaaaaaaaaaaaaaaa").await;
+    assert_eq!(gone, Err(KustomerFault::NotFound));
+    let wrong = [Item::customer(
+        0,
+        &NewCustomer {
+            name: Some("A".into()),
+            emails: vec!["none".into()],
+            ..NewCustomer::default()
+        },
+    )];
+    let refused = client.start_bulk(Kind::Customers, &wrong).await;
+    assert!(refused.is_err_and(|fault| fault.certain_not_done()));
+    assert_eq!(world.sandbox.counts().customers, 1);
 }

@@ -61,6 +61,7 @@ fn settings(url: &str, folder: &Path) -> KustomerSettings {
         searches_per_minute: 100,
         budget_window: Duration::from_secs(60),
         land_time: Duration::from_secs(2),
+        bulk_land_time: Duration::from_secs(600),
         timeout: Duration::from_secs(30),
         retry: Vec::new(),
         retry_for: Duration::from_secs(60),

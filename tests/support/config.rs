@@ -29,8 +29,7 @@ pub struct Integration {
 }
 
 /// Waits short enough for tests; a test that gives its own replaces all of them.
-pub const QUICK: &str =
-    "retry = [\"20ms\", \"50ms\", \"100ms\"]\nland_time = \"50ms\"\ntimeout = \"5s\"\nparallel = 8";
+pub const QUICK: &str = "retry = [\"20ms\", \"50ms\", \"100ms\"]\nland_time = \"50ms\"\nbulk_land_time = \"200ms\"\ntimeout = \"5s\"\nparallel = 8";
 
 impl Default for Config {
     fn default() -> Self {

@@ -20,6 +20,8 @@ const SANDBOX_WINDOW_MIN: Duration = Duration::from_millis(10);
 const TIMEOUT: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(300)];
 /// Requests settle within seconds; a sandbox on the same machine within milliseconds.
 const LAND_TIME: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(60)];
+/// Kustomer's bulk jobs wait for each other; one that isn't done after hours never will be.
+const BULK_LAND_TIME: [Duration; 2] = [Duration::from_millis(1), DAY];
 /// Sandboxes are retried within milliseconds; no outage is helped by waits over a day.
 const RETRY: [Duration; 2] = [Duration::from_millis(1), DAY];
 const RETRY_FOR: [Duration; 2] = [SECOND, Duration::from_secs(30 * 24 * 3600)];
@@ -55,6 +57,8 @@ pub fn kustomer(
     let budget_window = fields.duration(&at("budget_window"), &file.budget_window, window);
     let timeout = fields.duration(&at("timeout"), &file.timeout, TIMEOUT);
     let land_time = fields.duration(&at("land_time"), &file.land_time, LAND_TIME);
+    let bulk_land_time =
+        fields.duration(&at("bulk_land_time"), &file.bulk_land_time, BULK_LAND_TIME);
     if file.retry.is_empty() {
         fields.origins.missing(
             &at("retry"),
@@ -84,6 +88,7 @@ pub fn kustomer(
         budget_window,
         timeout,
         land_time,
+        bulk_land_time,
         retry,
         retry_for,
         parallel: file.parallel,
