@@ -1,14 +1,10 @@
 //! Whose conversation a call becomes, over real sockets: known, new, shared, deleted and hidden callers, our own people,
 //! and several organisations.
 
-use crate::support::{Config, Integration, World, attribute, call, logs, related};
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
+use crate::support::{Config, Integration, World, attribute, call, logs, related, request};
+use hyper::Method;
 use serde_json::{Value, json};
-use tieline::cli::ask;
-use tieline::sandbox::{SANDBOX_KEY, Sandbox};
-use tokio::net::TcpStream;
+use tieline::sandbox::Sandbox;
 
 const MAX: &str = "+491711234567";
 
@@ -23,19 +19,6 @@ fn customer_of(sandbox: &Sandbox, id: &str) -> String {
         found.unwrap_or_else(|| panic!("no conversation of {id}")),
         "customer",
     )
-}
-
-async fn delete(sandbox: &Sandbox, path: &str) {
-    let stream = TcpStream::connect(sandbox.url().trim_start_matches("http://"))
-        .await
-        .unwrap();
-    let request = Request::delete(path)
-        .header("host", "sandbox")
-        .header("authorization", format!("Bearer {SANDBOX_KEY}"));
-    let answer = ask::send(stream, request.body(Full::new(Bytes::new())).unwrap())
-        .await
-        .unwrap();
-    assert!(answer.status.is_success(), "{}", answer.status);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -234,7 +217,13 @@ async fn a_customer_deleted_between_two_calls_is_looked_up_again() {
     daemon.post(&call("before", MAX)).await;
     daemon.settled(1).await;
     let gone = customer_of(&world.sandbox, "before");
-    delete(&world.sandbox, &format!("/v1/customers/{gone}")).await;
+    request(
+        &world.sandbox,
+        Method::DELETE,
+        &format!("/v1/customers/{gone}"),
+        None,
+    )
+    .await;
     daemon.post(&call("after", MAX)).await;
     let status = daemon.settled(2).await;
     assert_eq!(status["events"]["logged"], 2, "{status:#}");

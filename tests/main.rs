@@ -24,6 +24,7 @@ mod intake;
 mod journal;
 mod kustomer;
 mod kustomer_faults;
+mod late;
 mod numbers;
 mod patterns;
 mod retention;

@@ -153,6 +153,8 @@ pub fn integration() -> KustomerSettings {
             unknown: UnknownPolicy::Create,
             several: SeveralPolicy::Newest,
             voice_message: false,
+            late: tieline::settings::types::LateFacts::Staged,
+            late_wait: Duration::from_secs(600),
             log: BTreeMap::from(log),
             tags: vec![],
             note_template: None,

@@ -1,6 +1,8 @@
 //! The open calls and what each event, due time and courier's report changes about them. `line` drives it and writes
 //! the changes; nothing here waits or writes.
 
+mod again;
+
 use super::due::Due;
 use super::family::Seen;
 use super::journal::{Entry, Journal};
@@ -20,8 +22,17 @@ pub const CALL_EVENTS_MAX: usize = 400;
 #[derive(Default)]
 pub struct Turn {
     pub changes: Changes,
-    /// Integration and call key of what is newly owed.
-    pub orders: Vec<(String, String)>,
+    /// Integration and call key of what is newly owed, and from when on.
+    pub orders: Vec<(String, String, Timestamp)>,
+    /// Decided calls that got events, by key: how many.
+    late: HashMap<String, usize>,
+}
+
+impl Turn {
+    fn order(&mut self, integration: &str, key: &str, at: Timestamp) {
+        self.orders
+            .push((integration.to_owned(), key.to_owned(), at));
+    }
 }
 
 /// What is open, in memory; the ledger has it too.
@@ -109,6 +120,9 @@ impl Book {
         for seen in seen {
             let mut record = self.record_for(&seen, event, turn)?;
             if !record.events.contains(&seq) {
+                if record.stage != Stage::Gathering {
+                    *turn.late.entry(record.key.clone()).or_default() += 1;
+                }
                 if record.events.len() >= CALL_EVENTS_MAX {
                     let why = format!(
                         "its call has {CALL_EVENTS_MAX} events already: does the phone system give every call an id of its own?"
@@ -198,64 +212,6 @@ impl Book {
             }
         }
         Ok(())
-    }
-
-    /// Takes an ended event up again: dead and filtered ones only, a logged call is never logged anew.
-    pub fn replay(&mut self, seq: u64, turn: &mut Turn) -> Result<bool, StoreFault> {
-        let Some(mark) = self.ledger.mark(seq)? else {
-            return Ok(false);
-        };
-        match mark.end {
-            Some(End::Dead { .. } | End::Filtered { .. }) => {}
-            None | Some(End::Logged | End::Joined | End::Erased) => return Ok(false),
-        }
-        let Some(event) = self.journal.get(seq)? else {
-            return Ok(false);
-        };
-        if let Some(key) = mark.key
-            && let Some(mut record) = self.current(&key, turn)?
-            && record.stage == Stage::Ended
-        {
-            if record
-                .takers
-                .iter()
-                .any(|taker| taker.end == Some(End::Logged))
-            {
-                return Ok(false);
-            }
-            record.stage = Stage::Gathering;
-            record.takers.clear();
-            for seq in record.events.clone() {
-                self.mark(
-                    seq,
-                    EventMark {
-                        key: Some(key.clone()),
-                        end: None,
-                    },
-                    turn,
-                )?;
-            }
-            turn.changes.records.insert(key, record);
-        }
-        self.take(&event, turn)?;
-        Ok(true)
-    }
-
-    /// Gives a dead event up for good.
-    pub fn give_up(&mut self, seq: u64, turn: &mut Turn) -> Result<bool, StoreFault> {
-        let mark = self.ledger.mark(seq)?;
-        let Some(mark) = mark.filter(|mark| matches!(mark.end, Some(End::Dead { .. }))) else {
-            return Ok(false);
-        };
-        self.mark(
-            seq,
-            EventMark {
-                key: mark.key,
-                end: Some(End::Erased),
-            },
-            turn,
-        )?;
-        Ok(true)
     }
 
     /// Takes over what was written.
@@ -377,8 +333,7 @@ impl Book {
                     record.takers = takers;
                     self.due.remove(&record.key);
                     for delivery in deliveries {
-                        turn.orders
-                            .push((delivery.integration.clone(), delivery.key.clone()));
+                        turn.order(&delivery.integration, &delivery.key, delivery.next_try);
                         turn.changes.deliveries.push(delivery);
                     }
                     self.set_stage(&mut record, turn)?;
@@ -386,6 +341,30 @@ impl Book {
             }
         }
         turn.changes.records.insert(record.key.clone(), record);
+        Ok(())
+    }
+
+    /// Decided calls that got events in this turn: what was logged of them, or is about to be, learns what those say.
+    /// Once a turn and not for each event, because all events of a call are read for it.
+    pub fn amend(&mut self, turn: &mut Turn) -> Result<(), StoreFault> {
+        let now = clock::now();
+        for (key, fresh) in std::mem::take(&mut turn.late) {
+            let Some(mut record) = self.current(&key, turn)? else {
+                continue;
+            };
+            let amendments = self.judge.amendments(&record, fresh, &self.journal, now)?;
+            for (amendment, at) in amendments {
+                for taker in &mut record.takers {
+                    if taker.integration == amendment.integration {
+                        taker.end = None;
+                    }
+                }
+                turn.order(&amendment.integration, &amendment.key, at);
+                turn.changes.amendments.push(amendment);
+                self.set_stage(&mut record, turn)?;
+                turn.changes.records.insert(key.clone(), record.clone());
+            }
+        }
         Ok(())
     }
 

@@ -3,8 +3,9 @@
 use super::bulk;
 use super::group::Candidate;
 use super::log::Courier;
-use super::outbox::Delivery;
+use super::outbox::{Delivery, DeliveryEnd};
 use super::work::{self, News, Outcome};
+use crate::clock;
 use crate::pace::Lane;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -187,7 +188,7 @@ async fn one(
     stop: watch::Receiver<bool>,
 ) {
     let outcome = match courier.outbox.get(&courier.settings.name, &key) {
-        Ok(Some(Delivery { end: Some(end), .. })) => Outcome::Ended(end),
+        Ok(Some(delivery)) if delivery.end.is_some() => ended(courier, delivery).await,
         Ok(Some(delivery)) if delivery.job().is_some() => {
             return bulk::work(courier, vec![key], tell, stop).await;
         }
@@ -197,4 +198,19 @@ async fn one(
     };
     // A dispatch that is gone means that the process stops; the outbox has the outcome.
     let _ = tell.send(News::Tried { key, outcome });
+}
+
+/// One that has its end is only gone on with if facts came late for its note.
+async fn ended(courier: &Courier, mut delivery: Delivery) -> Outcome {
+    let late = match courier.outbox.amendment(&delivery) {
+        Ok(late) => late.is_some(),
+        Err(fault) => return Outcome::Store { fault, land: None },
+    };
+    match delivery.end.clone() {
+        Some(end) if !late || end != DeliveryEnd::Logged => Outcome::Ended(end),
+        Some(_) | None => {
+            delivery.revive(clock::now());
+            work::try_one(courier, delivery).await
+        }
+    }
 }

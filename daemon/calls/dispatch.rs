@@ -25,6 +25,9 @@ use tokio::sync::{mpsc, watch};
 /// schedule's longest wait if that is shorter.
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 
+/// Between two writes of one note: Kustomer limits updates of one object, it doesn't say how (Kustomer: Rate limits).
+const REWRITE_PAUSE: Duration = Duration::from_secs(2);
+
 /// A store that refuses (disk full) is tried again after this.
 const STORE_RETRY: SignedDuration = SignedDuration::from_secs(2);
 
@@ -122,9 +125,16 @@ impl Dispatch {
     }
 
     fn hear(&mut self, order: Order, crew: &Crew) {
-        let (Order::Owed(key) | Order::Retry(key)) = order;
+        let (key, at) = match order {
+            Order::Owed(key) | Order::Retry(key) => (key, None),
+            Order::Later(key, at) => (key, Some(at)),
+        };
+        // Who is at work on it looks for what came late before it ends.
         if !crew.is_busy_with(&key) {
-            self.queue.order(key, clock::now());
+            match at {
+                None => self.queue.order(key, clock::now()),
+                Some(at) => self.queue.put(key, at, None, Way::Together),
+            }
         }
         if self.hold.is_some() {
             // New calls that have to wait are a backlog like the rest.
@@ -278,6 +288,11 @@ impl Dispatch {
         match outcome {
             Outcome::Ended(end) => {
                 self.release();
+                if self.is_amended(&key)? {
+                    let at = after(clock::now(), REWRITE_PAUSE);
+                    self.queue.put(key, at, None, Way::Together);
+                    return Ok(());
+                }
                 let name = self.courier.settings.name.as_str();
                 tracing::info!(
                     integration = name,
@@ -319,6 +334,16 @@ impl Dispatch {
             Outcome::Store { fault, .. } => return Err(fault),
         }
         Ok(())
+    }
+
+    /// Facts came between the last look for them and the end.
+    fn is_amended(&self, key: &str) -> Result<bool, StoreFault> {
+        let outbox = &self.courier.outbox;
+        let delivery = outbox.get(&self.courier.settings.name, key)?;
+        let Some(delivery) = delivery.filter(|one| one.end == Some(DeliveryEnd::Logged)) else {
+            return Ok(false);
+        };
+        Ok(outbox.amendment(&delivery)?.is_some())
     }
 
     fn hold_back(&mut self, hold: Hold) {

@@ -2,6 +2,8 @@
 //!
 //! `line` acts on its verdicts; `explain` and `replay` ask the same functions, so that what is explained is what was done.
 
+mod amend;
+
 use super::assemble::{self, Assembly, Done, State};
 use super::decode::{self, LegFacts, PhoneEvent, RawEvent, Site};
 use super::entry::{self, LogEntry, Names};
@@ -15,6 +17,7 @@ use crate::store::StoreFault;
 use crate::terms::call::Call;
 use crate::terms::ids::CallKey;
 use crate::terms::text::Text;
+use amend::write_at;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -132,11 +135,7 @@ impl Judge {
             return Ok(unreadable("the call's key can't be read"));
         };
         let Assembly { call, state } = assemble::assemble(&key, &legs, now);
-        let settle = self
-            .sites
-            .get(&record.pbx)
-            .map_or(Duration::ZERO, |(_, settle, _)| *settle);
-        let settle = SignedDuration::try_from(settle).unwrap_or(SignedDuration::MAX);
+        let settle = self.settle(&record.pbx);
         let until = match state {
             State::Complete(Done::Final) => now,
             State::Complete(Done::Settle) => later(record.last_event, settle),
@@ -157,6 +156,13 @@ impl Judge {
                 "its events don't make a call: no leg says when it began",
             )),
         }
+    }
+
+    /// How long records of this phone system may be late.
+    fn settle(&self, pbx: &str) -> SignedDuration {
+        let site = self.sites.get(pbx);
+        let settle = site.map_or(Duration::ZERO, |(_, settle, _)| *settle);
+        SignedDuration::try_from(settle).unwrap_or(SignedDuration::MAX)
     }
 
     /// The record's call or text as its events make it now, complete or not; for `explain`.
@@ -208,6 +214,11 @@ impl Judge {
                     "[[kustomer]] {name} is no longer configured: add it again and retry, or drop this"
                 ),
             };
+            // One whose note still has to learn something isn't over.
+            let delivery = match delivery {
+                Some(delivery) if self.outbox.amendment(&delivery)?.is_some() => continue,
+                delivery => delivery,
+            };
             let end = delivery.and_then(|delivery| delivery.end);
             ends.extend(
                 end.or_else(|| (!configured).then(gone))
@@ -215,6 +226,24 @@ impl Judge {
             );
         }
         Ok(ends)
+    }
+
+    fn entry(
+        &self,
+        call: &Call,
+        integration: &KustomerSettings,
+    ) -> Result<LogEntry, entry::EntryFault> {
+        let names = Names {
+            customer: None,
+            agents: &self.settings.agents,
+        };
+        entry::call_entry(
+            call,
+            integration,
+            &self.settings.daemon.time_zone,
+            &names,
+            &[],
+        )
     }
 
     fn facts(
@@ -243,28 +272,17 @@ impl Judge {
     }
 
     fn judge_call(&self, call: &Call, now: Timestamp) -> Verdict {
-        let names = Names {
-            customer: None,
-            agents: &self.settings.agents,
-        };
         let number = call.other.number().cloned();
         let anonymous = number.is_none();
-        self.judge(&call.key, (call.started, call.ended), now, |integration| {
+        self.judge(&call.key, (call.started, call.ended), |integration| {
             let decision = filter::filter_call(call, integration);
-            let entry = || {
-                entry::call_entry(
-                    call,
-                    integration,
-                    &self.settings.daemon.time_zone,
-                    &names,
-                    &[],
-                )
-            };
+            let entry = || self.entry(call, integration);
             let fixed = match &integration.calls.anonymous {
                 AnonymousPolicy::Customer(id) if anonymous => Some(id.clone()),
                 AnonymousPolicy::Customer(_) | AnonymousPolicy::Skip => None,
             };
-            (decision, Box::new(entry), number.clone(), fixed)
+            let at = write_at(call, integration, now);
+            (decision, Box::new(entry), number.clone(), fixed, at)
         })
     }
 
@@ -274,7 +292,7 @@ impl Judge {
             agents: &self.settings.agents,
         };
         let number = text.other().number().cloned();
-        self.judge(&text.key, (text.at, text.at), now, |integration| {
+        self.judge(&text.key, (text.at, text.at), |integration| {
             let decision = filter::filter_text(text, integration);
             let entry = || {
                 entry::text_entry(
@@ -285,7 +303,7 @@ impl Judge {
                     &[],
                 )
             };
-            (decision, Box::new(entry), number.clone(), None)
+            (decision, Box::new(entry), number.clone(), None, now)
         })
     }
 
@@ -294,12 +312,11 @@ impl Judge {
         &'a self,
         key: &CallKey,
         span: (Timestamp, Timestamp),
-        now: Timestamp,
         ask: impl Fn(&'a KustomerSettings) -> Asked<'a>,
     ) -> Verdict {
         let (mut takers, mut deliveries) = (Vec::new(), Vec::new());
         for integration in &self.settings.kustomers {
-            let (decision, entry, number, customer) = ask(integration);
+            let (decision, entry, number, customer, at) = ask(integration);
             let end = match decision.skip {
                 Some(reason) => Some(End::Filtered {
                     rule: reason.key().to_owned(),
@@ -313,7 +330,7 @@ impl Judge {
                             entry,
                             number,
                             customer,
-                            now,
+                            at,
                         );
                         deliveries.push(delivery);
                         None
@@ -351,6 +368,7 @@ type Asked<'a> = (
     Box<dyn Fn() -> Result<LogEntry, entry::EntryFault> + 'a>,
     Option<crate::terms::number::E164>,
     Option<String>,
+    Timestamp,
 );
 
 /// The words of the rule that decided.

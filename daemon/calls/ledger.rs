@@ -3,7 +3,7 @@
 //!
 //! Owns the trees `calls` and `ends`; written by `line` only, read by `explain` and `status`.
 
-use super::outbox::{Delivery, Outbox};
+use super::outbox::{Amendment, Delivery, Outbox};
 use crate::store::{Record, Store, StoreFault, Tree};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -181,6 +181,7 @@ impl CallRecord {
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     pub deliveries: Vec<Delivery>,
+    pub amendments: Vec<Amendment>,
     pub records: HashMap<String, CallRecord>,
     pub marks: BTreeMap<u64, EventMark>,
     pub counts: Counts,
@@ -280,6 +281,9 @@ impl Ledger {
             .commit(move |writes| {
                 for delivery in &changes.deliveries {
                     ledger.outbox.owe(writes, delivery)?;
+                }
+                for amendment in &changes.amendments {
+                    ledger.outbox.amend(writes, amendment)?;
                 }
                 for (key, record) in &changes.records {
                     writes.put(&ledger.records, &tagged(b'r', key.as_bytes()), record)?;

@@ -9,6 +9,7 @@ use super::ledger::Ledger;
 use super::outbox::DeliveryEnd;
 use crate::clock;
 use crate::store::StoreFault;
+use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -53,6 +54,8 @@ pub enum Notice {
 pub enum Order {
     /// A delivery of this call is in the outbox.
     Owed(String),
+    /// The same, not before that time: something of the call may still come.
+    Later(String, Timestamp),
     /// A dead delivery was revived.
     Retry(String),
 }
@@ -197,6 +200,7 @@ impl Line {
         if turn.changes.records.is_empty() && turn.changes.marks.is_empty() {
             return Ok(());
         }
+        self.book.amend(&mut turn)?;
         turn.changes.counts = self.book.counts.clone();
         loop {
             match self.ledger.write(turn.changes.clone()).await {
@@ -209,10 +213,15 @@ impl Line {
             }
         }
         self.book.written(turn.changes);
-        for (integration, key) in turn.orders {
+        for (integration, key, at) in turn.orders {
             if let Some(courier) = self.couriers.get(&integration) {
+                let order = if at > clock::now() {
+                    Order::Later(key, at)
+                } else {
+                    Order::Owed(key)
+                };
                 // A courier that is gone means that the process stops; the outbox has the delivery.
-                let _ = courier.send(Order::Owed(key));
+                let _ = courier.send(order);
             }
         }
         Ok(())

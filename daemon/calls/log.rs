@@ -8,6 +8,7 @@ use super::agents::Agents;
 use super::directory::Directory;
 use super::due;
 use super::entry::{self, LogEntry, Way};
+use super::late;
 use super::matching::Match;
 use super::outbox::{Create, Delivery, DeliveryEnd, Outbox, Step};
 use super::requests;
@@ -16,9 +17,9 @@ use crate::clock;
 use crate::kustomer::bulk::Item;
 use crate::kustomer::client::Client;
 use crate::kustomer::conversations::{NewConversation, Status};
-use crate::kustomer::fault::KustomerFault;
+use crate::kustomer::fault::{KustomerFault, Next};
 use crate::pace::Lane;
-use crate::settings::types::KustomerSettings;
+use crate::settings::types::{KustomerSettings, LateFacts};
 use crate::store::StoreFault;
 use crate::terms::ids::{ConversationId, CustomerId};
 use jiff::Timestamp;
@@ -115,10 +116,20 @@ impl Courier {
                         return Ok(DeliveryEnd::Skipped { rule, why });
                     }
                 }
-                Step::Create(create) => self.create(delivery, create).await?,
+                Step::Create(create) => {
+                    if create == Create::Note
+                        && let Some(note) = self.outbox.amendment(delivery)?
+                    {
+                        delivery.entry.note = note;
+                    }
+                    self.create(delivery, create).await?;
+                }
                 Step::Verify(create) => self.verify(delivery, create).await?,
                 Step::SetStatus => self.set_status(delivery).await?,
-                Step::Finish => return Ok(DeliveryEnd::Logged),
+                Step::Finish => match self.outbox.amendment(delivery)? {
+                    Some(note) => self.amend(delivery, note).await?,
+                    None => return Ok(DeliveryEnd::Logged),
+                },
             }
         }
         Err(Halt::Dead(format!(
@@ -319,6 +330,46 @@ impl Courier {
             }
         }
         delivery.take_back();
+        Ok(())
+    }
+
+    /// Puts later facts into the note. Writing the same twice does no harm, so that an unclear outcome is only tried
+    /// again. A note that can't be changed stays as it is; the call is logged all the same.
+    async fn amend(&self, delivery: &mut Delivery, new: String) -> Result<(), Halt> {
+        let id = held(delivery.note.as_ref(), "note")?;
+        let said = requests::note(delivery).body;
+        let mut next = delivery.clone();
+        next.amended = Some(new);
+        let wanted = requests::note(&next).body;
+        let written = match self.settings.calls.late {
+            LateFacts::Staged => self.rewrite(id, &said, &wanted).await,
+            LateFacts::AllAtOnce => Err(KustomerFault::NotFound),
+        };
+        match written {
+            Ok(()) => {}
+            Err(fault) if fault.next() == Next::Never || fault.is_forbidden() => {
+                let why = match self.settings.calls.late {
+                    LateFacts::AllAtOnce => {
+                        "they came after the note, which isn't changed with late = \"all_at_once\""
+                            .to_owned()
+                    }
+                    LateFacts::Staged => fault.to_string(),
+                };
+                next.note_fault(&format!("later facts are not in the note: {why}"));
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+        *delivery = next;
+        Ok(())
+    }
+
+    async fn rewrite(&self, id: &str, said: &str, wanted: &str) -> Result<(), KustomerFault> {
+        let note = self.client.note(id).await?;
+        let current = note.body.unwrap_or_default();
+        let text = late::amended(&current, said, wanted);
+        if text != current {
+            self.client.update_note(id, &text).await?;
+        }
         Ok(())
     }
 

@@ -15,8 +15,10 @@ pub mod matching;
 
 pub mod entry;
 pub mod fields;
+pub mod late;
 pub mod note;
 
+pub mod delivery;
 pub mod directory;
 pub mod outbox;
 

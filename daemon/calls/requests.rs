@@ -33,7 +33,8 @@ pub fn conversation(entry: &LogEntry, assigned_users: Vec<UserId>) -> NewConvers
 
 /// The note, with whom else the number belongs to: known only once Kustomer was asked, so added last.
 pub fn note(delivery: &Delivery) -> NewNote {
-    let (written, others) = (&delivery.entry.note, &delivery.others);
+    let written = delivery.amended.as_ref().unwrap_or(&delivery.entry.note);
+    let others = &delivery.others;
     let body = if others.is_empty() {
         written.clone()
     } else {

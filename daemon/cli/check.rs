@@ -5,7 +5,7 @@ use crate::kustomer::client::Client;
 use crate::kustomer::fault::KustomerFault;
 use crate::settings::load;
 use crate::settings::summary::summary;
-use crate::settings::types::{KustomerSettings, Settings};
+use crate::settings::types::{KustomerSettings, LateFacts, Settings};
 use crate::terms::ids::{ConversationId, CustomerId};
 use crate::terms::number::E164;
 use clap::Args;
@@ -118,7 +118,7 @@ async fn probe_all(settings: &Settings) -> Vec<(String, Vec<Probe>)> {
     all
 }
 
-/// Reads that answer 404 at most, each of which needs one role (Kustomer: API keys and roles).
+/// Requests for what nobody has, answered 404 at most, each of which needs one role (Kustomer: API keys and roles).
 async fn probe(integration: &KustomerSettings) -> Vec<Probe> {
     let client = match Client::new(integration, 0) {
         Ok(client) => client,
@@ -161,17 +161,23 @@ async fn probe(integration: &KustomerSettings) -> Vec<Probe> {
         needed_for: "never noting twice",
         outcome,
     });
-    let outcome = verdict(client.all_users().await);
+    if integration.calls.late == LateFacts::Staged {
+        let outcome = verdict(client.update_note(&nobody.0, "tieline check").await);
+        probes.push(Probe {
+            role: "org.permission.note.update",
+            needed_for: "recordings that come after the call",
+            outcome,
+        });
+    }
     probes.push(Probe {
         role: "org.permission.user.read",
         needed_for: "assigning conversations to agents",
-        outcome,
+        outcome: verdict(client.all_users().await),
     });
-    let outcome = verdict(client.bulk_job(&nobody.0).await);
     probes.push(Probe {
         role: "org.permission.bulk.read",
         needed_for: "catching up quickly after an outage",
-        outcome,
+        outcome: verdict(client.bulk_job(&nobody.0).await),
     });
     if integration.calls.voice_message || integration.texts.text_message {
         let outcome = verdict(client.message_by_external_id("tieline:check").await);

@@ -1,7 +1,7 @@
 //! Conversations, their notes and messages: what a logged call or text becomes. Each method is one request unless it
 //! says otherwise. Source: Kustomer: Conversations; Notes; Messages.
 
-use super::client::{Client, PAGE_ROWS, found, segment, time};
+use super::client::{Client, PAGE_ROWS, found, one, segment, time};
 use super::fault::KustomerFault;
 use super::text;
 use super::wire::Record;
@@ -165,6 +165,20 @@ impl Client {
         let path = format!("/v1/conversations/{}/notes", segment(&id.0));
         let route = "POST /v1/conversations/{id}/notes";
         Ok(note(&self.post(route, path, note_body(new)).await?))
+    }
+
+    /// One note; `NotFound` if somebody deleted it.
+    pub async fn note(&self, id: &str) -> Result<Note, KustomerFault> {
+        let path = format!("/v1/notes/{}", segment(id));
+        Ok(note(&one(self.get("GET /v1/notes/{id}", path).await?)?))
+    }
+
+    /// Replaces a note's text.
+    pub async fn update_note(&self, id: &str, text: &str) -> Result<(), KustomerFault> {
+        let path = format!("/v1/notes/{}", segment(id));
+        let body = json!({"body": text::body(text)});
+        self.put("PUT /v1/notes/{id}", path, body).await?;
+        Ok(())
     }
 
     /// All notes of a conversation, one request for each 100.

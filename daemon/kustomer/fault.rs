@@ -99,6 +99,11 @@ impl KustomerFault {
     }
 
     /// Kustomer as a whole seems to be away, so that other requests would fail the same way.
+    /// The key is good but lacks the role for this.
+    pub const fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Unauthorized { status: 403, .. })
+    }
+
     pub const fn unreachable(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Timeout(_))
     }

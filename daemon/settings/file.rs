@@ -6,7 +6,7 @@ mod contacts;
 
 pub use contacts::{CardDavFile, ClientFile, ContactsFile};
 
-use super::types::{Dialect, HmacAlgorithm, LogAs, SeveralPolicy, UnknownPolicy};
+use super::types::{Dialect, HmacAlgorithm, LateFacts, LogAs, SeveralPolicy, UnknownPolicy};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -307,6 +307,10 @@ pub struct CallsFile {
     pub several: SeveralPolicy,
     /// Also post a voice message, so that reports see a phone conversation.
     pub voice_message: bool,
+    /// A recording or another fact that comes after the call: put into the note ("staged"), or waited for.
+    pub late: LateFacts,
+    /// How long "all_at_once" waits for an announced recording or voicemail.
+    pub late_wait: String,
     /// Per kind of call the conversation's status, or "off" for no log.
     pub log: LogFile,
     /// Tags of the conversations.
@@ -328,6 +332,8 @@ impl Default for CallsFile {
             unknown: UnknownPolicy::Create,
             several: SeveralPolicy::Newest,
             voice_message: false,
+            late: LateFacts::Staged,
+            late_wait: "10min".to_owned(),
             log: LogFile::default(),
             tags: Vec::new(),
             note_template_file: None,

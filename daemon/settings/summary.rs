@@ -2,7 +2,7 @@
 
 use super::read::duration_words;
 use super::types::{
-    AdminAddress, AnonymousPolicy, Auth, CallRules, Dialect, KustomerSettings, LogAs,
+    AdminAddress, AnonymousPolicy, Auth, CallRules, Dialect, KustomerSettings, LateFacts, LogAs,
     NumberPattern, PbxSettings, Settings, SeveralPolicy, TextRules, UnknownPolicy,
 };
 use std::time::Duration;
@@ -113,6 +113,9 @@ fn calls(rules: &CallRules) -> String {
     parts.push(policies(rules.unknown, rules.several));
     if rules.voice_message {
         parts.push("with a voice message".to_owned());
+    }
+    if rules.late == LateFacts::AllAtOnce {
+        parts.push("written when everything announced has come".to_owned());
     }
     if rules.note_template.is_some() {
         parts.push("note from a template of your own".to_owned());

@@ -175,6 +175,9 @@ pub struct CallRules {
     pub unknown: UnknownPolicy,
     pub several: SeveralPolicy,
     pub voice_message: bool,
+    pub late: LateFacts,
+    /// How long an announced recording is waited for with `LateFacts::AllAtOnce`, from the call's end.
+    pub late_wait: Duration,
     /// What to do with each type of call; all six are there.
     pub log: BTreeMap<CallTypeKey, LogAs>,
     pub tags: Vec<String>,
@@ -182,6 +185,17 @@ pub struct CallRules {
     pub note_template: Option<String>,
     /// Names shown beside our numbers: `+4921155500100 (Support)`.
     pub labels: BTreeMap<E164, String>,
+}
+
+/// What becomes of facts that come after a call was logged: a recording, a voicemail, tags, an agent's note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LateFacts {
+    /// Logged at once; what comes later is put into the same note.
+    Staged,
+    /// Logged when what the phone system announced has come, or the wait is over: for keys that may create notes but not
+    /// change them.
+    AllAtOnce,
 }
 
 /// A call type as an ordered map key.

@@ -74,6 +74,8 @@ fn settings(url: &str, folder: &Path) -> KustomerSettings {
             unknown: UnknownPolicy::Create,
             several: SeveralPolicy::Newest,
             voice_message: false,
+            late: tieline::settings::types::LateFacts::Staged,
+            late_wait: Duration::from_secs(600),
             log: BTreeMap::new(),
             tags: Vec::new(),
             note_template: None,

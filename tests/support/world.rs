@@ -1,12 +1,16 @@
 //! The sandbox and the place of a daemon beside it, and what the sandbox holds, counted.
 
 use super::{Config, Daemon, Place};
+use http_body_util::Full;
+use hyper::{Method, Request};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
-use tieline::sandbox::{Sandbox, SandboxOptions};
+use tieline::cli::ask;
+use tieline::sandbox::{SANDBOX_KEY, Sandbox, SandboxOptions};
+use tokio::net::TcpStream;
 
 /// One test's sandbox, folder and addresses.
 pub struct World {
@@ -69,6 +73,23 @@ pub fn address() -> SocketAddr {
     let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let process = u8::try_from(std::process::id() % 200).unwrap();
     SocketAddr::from((Ipv4Addr::new(127, 20 + process, high, low), 8480))
+}
+
+/// One request to the sandbox, as a person or another tool would make it.
+pub async fn request(sandbox: &Sandbox, method: Method, path: &str, body: Option<&Value>) {
+    let address = sandbox.url().trim_start_matches("http://");
+    let stream = TcpStream::connect(address).await.unwrap();
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "sandbox")
+        .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {SANDBOX_KEY}"));
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let answer = ask::send(stream, request.body(Full::new(body.into())).unwrap())
+        .await
+        .unwrap();
+    assert!(answer.status.is_success(), "{path}: {}", answer.status);
 }
 
 /// For each externalId in the sandbox: how many conversations have it, and how many notes of them are its note.

@@ -190,6 +190,8 @@ fn calls(path: &str, file: &CallsFile, plan: &NumberPlan, fields: &mut Fields<'_
         unknown: file.unknown,
         several: file.several,
         voice_message: file.voice_message,
+        late: file.late,
+        late_wait: fields.duration(&at("late_wait"), &file.late_wait, [Duration::ZERO, DAY]),
         log: CallType::ALL
             .into_iter()
             .map(|one| (one.into(), log_as(one)))

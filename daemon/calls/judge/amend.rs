@@ -1,0 +1,73 @@
+//! What a late event changes in the notes of a decided call, and when a note is written. Part of `judge`.
+
+use super::super::journal::Journal;
+use super::super::late;
+use super::super::ledger::{CallRecord, End, Taker};
+use super::super::outbox::Amendment;
+use super::{Judge, Subject, later};
+use crate::settings::types::{KustomerSettings, LateFacts};
+use crate::store::StoreFault;
+use crate::terms::call::Call;
+use jiff::{SignedDuration, Timestamp};
+
+impl Judge {
+    /// What the last `fresh` events of a decided call change in the notes of those who have logged it or are about to, and when
+    /// it is to be written: after the settle time, for more may come and each write costs two requests. The same rules are asked with those events and without them, so that a changed template alone
+    /// amends nothing.
+    pub fn amendments(
+        &self,
+        record: &CallRecord,
+        fresh: usize,
+        journal: &Journal,
+        now: Timestamp,
+    ) -> Result<Vec<(Amendment, Timestamp)>, StoreFault> {
+        let mut before = record.clone();
+        before
+            .events
+            .truncate(record.events.len().saturating_sub(fresh));
+        let (Some(Subject::Call(before)), Some(Subject::Call(after))) = (
+            self.subject(&before, journal, now)?,
+            self.subject(record, journal, now)?,
+        ) else {
+            return Ok(Vec::new());
+        };
+        let settle = self.settle(&record.pbx);
+        let mut amendments = Vec::new();
+        for integration in &self.settings.kustomers {
+            let takes = |taker: &&Taker| {
+                taker.integration == integration.name
+                    && matches!(taker.end, None | Some(End::Logged))
+            };
+            if record.takers.iter().find(takes).is_none() {
+                continue;
+            }
+            let (Ok(old), Ok(new)) = (
+                self.entry(&before, integration),
+                self.entry(&after, integration),
+            ) else {
+                continue;
+            };
+            if old.note != new.note {
+                let amendment = Amendment {
+                    integration: integration.name.clone(),
+                    key: record.key.clone(),
+                    note: new.note,
+                };
+                let at = write_at(&after, integration, now).max(later(now, settle));
+                amendments.push((amendment, at));
+            }
+        }
+        Ok(amendments)
+    }
+}
+
+/// When a call is written: at once, or where a note can't be changed later, when what was announced has come.
+pub(super) fn write_at(call: &Call, integration: &KustomerSettings, now: Timestamp) -> Timestamp {
+    match integration.calls.late {
+        LateFacts::AllAtOnce if late::is_awaited(call) => {
+            let wait = SignedDuration::try_from(integration.calls.late_wait);
+            later(call.ended, wait.unwrap_or(SignedDuration::MAX)).max(now)
+        }
+        LateFacts::AllAtOnce | LateFacts::Staged => now,
+    }
+}

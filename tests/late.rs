@@ -1,0 +1,162 @@
+//! Facts that come after a call was logged, over real sockets: they go into the same note, people's edits stay, and a
+//! key that may not change notes loses nothing else.
+
+use crate::support::{Config, Daemon, World, attribute, call, logs, request};
+use hyper::Method;
+use serde_json::{Value, json};
+use tieline::sandbox::{ApiKey, Fault, SANDBOX_KEY, Sandbox, SandboxOptions};
+
+const MAX: &str = "+491711234567";
+const LINK: &str = "https://pbx.example/r/1";
+
+/// The call's record again, with the recording that was only announced before.
+fn with_recording(id: &str) -> Value {
+    let mut call = call(id, MAX);
+    call["recording"] = json!(LINK);
+    call
+}
+
+fn announced(id: &str) -> Value {
+    let mut call = call(id, MAX);
+    call["recording"] = json!(true);
+    call
+}
+
+/// Ended just now, so that something of it may still be waited for.
+fn recent(mut call: Value) -> Value {
+    let now = tieline::clock::now();
+    for (field, seconds) in [("started", 10), ("answered", 8), ("ended", 1)] {
+        call[field] = json!((now - jiff::SignedDuration::from_secs(seconds)).to_string());
+    }
+    call
+}
+
+fn note(sandbox: &Sandbox) -> (String, String) {
+    let notes = sandbox.notes();
+    let [note] = notes.as_slice() else {
+        panic!("{} notes", notes.len());
+    };
+    (
+        note["id"].as_str().unwrap().to_owned(),
+        attribute(note, "body"),
+    )
+}
+
+/// One conversation with one note, and both events of the call with their ends.
+async fn settled_as_one(world: &World, daemon: &Daemon, events: usize) {
+    let status = daemon.settled(events).await;
+    assert_eq!(status["events"]["logged"], 1);
+    assert_eq!(status["events"]["joined"], events - 1);
+    assert_eq!(logs(&world.sandbox).values().collect::<Vec<_>>(), [&(1, 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recording_that_comes_later_goes_into_the_same_note_and_edits_stay() {
+    let (world, daemon) = World::running(&Config::default()).await;
+    daemon.post(&announced("a1")).await;
+    daemon.settled(1).await;
+    let (id, first) = note(&world.sandbox);
+    assert!(!first.contains(LINK));
+    // An agent writes above and below our text.
+    let edited = json!({"body": format!("Called back, all fine.\n\n{first}\n\nGrace")});
+    request(
+        &world.sandbox,
+        Method::PUT,
+        &format!("/v1/notes/{id}"),
+        Some(&edited),
+    )
+    .await;
+
+    world.sandbox.reset_requests();
+    daemon.post(&with_recording("a1")).await;
+    settled_as_one(&world, &daemon, 2).await;
+    let (same, text) = note(&world.sandbox);
+    assert_eq!(same, id);
+    assert!(text.starts_with("Called back, all fine.\n\n") && text.ends_with("\n\nGrace"));
+    assert_eq!(text.matches(LINK).count(), 1);
+    assert_eq!(world.sandbox.requests().total, 2, "one read, one write");
+
+    // The same once more, and the first record again: nothing new, nothing asked.
+    world.sandbox.reset_requests();
+    daemon.post(&with_recording("a1")).await;
+    let mut tagged = with_recording("a1");
+    tagged["tags"] = json!([]);
+    daemon.post(&tagged).await;
+    settled_as_one(&world, &daemon, 3).await;
+    assert_eq!(world.sandbox.requests().total, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_survives_faults_and_kills() {
+    let (world, daemon) = World::running(&Config::default()).await;
+    daemon.post(&announced("a1")).await;
+    daemon.settled(1).await;
+    let fault = |kind: &str, count: u64| -> Fault {
+        serde_json::from_value(json!({"path": "/v1/notes/", "kind": kind, "count": count})).unwrap()
+    };
+    world.sandbox.add_fault(fault("commit_then_close", 2));
+    world.sandbox.add_fault(fault("close_before", 2));
+    daemon.post(&with_recording("a1")).await;
+    daemon.kill();
+    let daemon = world.place.start().await;
+    settled_as_one(&world, &daemon, 2).await;
+    assert_eq!(note(&world.sandbox).1.matches(LINK).count(), 1);
+}
+
+/// Without the role to change notes the call is logged all the same, and nothing else is held up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_may_not_change_notes_says_so_and_all_at_once_needs_no_change() {
+    let roles = [
+        "org.permission.customer",
+        "org.permission.conversation",
+        "org.permission.note.create",
+        "org.permission.note.read",
+        "org.permission.user.read",
+    ];
+    let options = || SandboxOptions {
+        keys: vec![ApiKey {
+            key: SANDBOX_KEY.to_owned(),
+            roles: roles.map(str::to_owned).to_vec(),
+        }],
+        ..SandboxOptions::empty()
+    };
+    let world = World::with(&Config::default(), options()).await;
+    let daemon = world.place.start().await;
+    daemon.post(&announced("a1")).await;
+    daemon.settled(1).await;
+    daemon.post(&with_recording("a1")).await;
+    settled_as_one(&world, &daemon, 2).await;
+    assert!(!note(&world.sandbox).1.contains(LINK));
+    let explained = daemon.place.explain("call:script:a1").await.to_string();
+    assert!(
+        explained.contains("later facts are not in the note"),
+        "{explained}"
+    );
+    daemon.post(&call("b1", MAX)).await;
+    daemon.settled(3).await;
+
+    let world = World::with(&Config::calls("late = \"all_at_once\""), options()).await;
+    let daemon = world.place.start().await;
+    let early = recent(announced("a1"));
+    daemon.post(&early).await;
+    daemon.post(&call("b1", MAX)).await;
+    world.sandbox.wait_until(|counts| counts.notes == 1).await;
+    let mut late = early.clone();
+    late["recording"] = json!(LINK);
+    daemon.post(&late).await;
+    daemon.settled(3).await;
+    let notes = world.sandbox.notes();
+    let links = notes
+        .iter()
+        .filter(|note| attribute(note, "body").contains(LINK));
+    assert_eq!((notes.len(), links.count()), (2, 1));
+}
+
+/// What was announced and never comes holds a call up for `late_wait` alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_at_once_waits_no_longer_than_it_may() {
+    let lines = "late = \"all_at_once\"\nlate_wait = \"0s\"";
+    let (world, daemon) = World::running(&Config::calls(lines)).await;
+    daemon.post(&recent(announced("a1"))).await;
+    settled_as_one(&world, &daemon, 1).await;
+}
