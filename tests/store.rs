@@ -230,6 +230,32 @@ async fn a_second_owner_a_wrong_folder_and_damage_are_named() {
     );
 }
 
+/// A start that is killed while sled writes its snapshot leaves a part of one beside the finished one.
+#[tokio::test]
+async fn the_snapshot_of_an_interrupted_start_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let store = open(dir.path());
+    put(&store, "a", text(1, 10)).await.unwrap();
+    drop(store);
+    let snapshot = || {
+        let entries = std::fs::read_dir(dir.path()).unwrap();
+        let mut paths = entries.map(|entry| entry.unwrap().path());
+        paths.find(|path| path.to_string_lossy().contains("snap."))
+    };
+    let whole = std::fs::read(snapshot().expect("sled has written a snapshot")).unwrap();
+    // Sorted behind the finished one, as a newer one is.
+    let unfinished = dir.path().join("snap.FFFFFFFFFFFFFFFF.generating");
+    for cut in [0, 1, 13, whole.len() - 1, whole.len()] {
+        std::fs::write(&unfinished, whole.get(..cut).unwrap()).unwrap();
+        let store = open(dir.path());
+        let tree = store.tree::<Text>("texts");
+        assert_eq!(tree.get(b"a").unwrap(), Some(text(1, 10)), "cut at {cut}");
+        drop((tree, store));
+        assert!(!unfinished.exists());
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_refuses_and_recovers_by_itself() {
     let disk = tempfile::tempdir().unwrap();
