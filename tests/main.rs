@@ -13,6 +13,7 @@
 
 mod asterisk;
 mod calls;
+mod cloud;
 mod crash;
 mod customers;
 mod decode;
