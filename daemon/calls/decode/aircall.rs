@@ -4,7 +4,7 @@
 //! Agents are people with e-mail addresses. `answered_at` is of a person: a menu or a mailbox picking up isn't one, and a
 //! `missed_call_reason` says that nobody came.
 
-use super::facts::{LegFacts, Line, TransferFact};
+use super::facts::{Glimpse, LegFacts, Line, TransferFact};
 use super::values::{
     self, Values, branch, call_key, contact, extension, is_whatsapp, login, object,
 };
@@ -57,14 +57,10 @@ fn call(
     let missed = post.word("data.missed_call_reason");
     root.reason = reason(&missed);
     root.cause = Some(missed.clone()).filter(|missed| !missed.is_empty());
-    parties(&mut root, post, site);
+    parties(&mut root, post, at, site);
     links(&mut root, post);
-    let mut legs = talk(
-        &mut root,
-        post,
-        answered.filter(|_| missed.is_empty()),
-        site,
-    );
+    let answered = answered.filter(|_| missed.is_empty());
+    let mut legs = Vec::from_iter(talk(&mut root, post, event, answered));
     if event == "transferred" {
         legs.extend(transfer(&mut root, post, at));
     }
@@ -84,7 +80,7 @@ fn reason(missed: &str) -> Option<Reason> {
     }
 }
 
-fn parties(root: &mut LegFacts, post: Values<'_>, site: &Site) {
+fn parties(root: &mut LegFacts, post: Values<'_>, at: Timestamp, site: &Site) {
     let names = ["data.contact.first_name", "data.contact.last_name"];
     let name: Vec<String> = names.iter().filter_map(|path| post.text(path)).collect();
     let name = Some(name.join(" ")).filter(|name| !name.is_empty());
@@ -97,8 +93,8 @@ fn parties(root: &mut LegFacts, post: Values<'_>, site: &Site) {
     if post.word("data.direction") == "outbound" {
         root.direction = Some(Direction::Out);
         root.line = Some(Line::Phone);
-        root.caller = agent(post, "data.user");
-        root.party.clone_from(&root.caller);
+        // After a transfer it is another.
+        root.caller_seen = agent(post, "data.user").map(|contact| Glimpse { at, contact });
         root.dialled = Some(other);
         root.shown = ours;
     } else {
@@ -120,37 +116,30 @@ fn links(root: &mut LegFacts, post: Values<'_>) {
     root.note = Some(notes.join("\n")).filter(|note| !note.is_empty());
 }
 
-/// Who talked. After a transfer `user` is the last one; the first is in `transferred_by`.
+/// Who talked. `user` is whoever has the call then: in `answered` the first, at the end the last, and the first may be in
+/// `transferred_by`.
 fn talk(
     root: &mut LegFacts,
     post: Values<'_>,
+    event: &str,
     answered: Option<Timestamp>,
-    site: &Site,
-) -> Vec<LegFacts> {
-    let Some(answered) = answered else {
-        return Vec::new();
-    };
+) -> Option<LegFacts> {
+    let answered = answered?;
     if root.direction == Some(Direction::Out) {
-        let to = post.text("data.raw_digits").unwrap_or_default();
-        let mut line = branch(root, Line::Trunk, contact(&to, None, site));
+        let mut line = branch(root, Line::Trunk, root.dialled.clone()?);
         line.bridged.insert(answered, root.ended);
-        return vec![line];
+        return Some(line);
     }
-    let last = agent(post, "data.user");
-    let first = agent(post, "data.transferred_by");
-    // While the call goes on it is whoever has it then.
-    root.agent = last
-        .as_ref()
-        .and_then(extension)
-        .filter(|_| root.over)
-        .cloned();
-    let Some(first) = first.or(last) else {
+    let user = agent(post, "data.user");
+    if root.over {
         root.bridged.insert(answered, root.ended);
-        return Vec::new();
-    };
+        root.agent = user.as_ref().and_then(extension).cloned();
+    }
+    let first = user.filter(|_| event == "answered");
+    let first = first.or_else(|| agent(post, "data.transferred_by"))?;
     let mut phone = branch(root, Line::Phone, first);
     phone.bridged.insert(answered, None);
-    vec![phone]
+    Some(phone)
 }
 
 fn transfer(root: &mut LegFacts, post: Values<'_>, at: Timestamp) -> Option<LegFacts> {

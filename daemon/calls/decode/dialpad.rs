@@ -80,9 +80,9 @@ fn call(post: Values<'_>, raw: &RawEvent<'_>, site: &Site) -> Result<Vec<LegFact
     let first = post.first(&["entry_point_call_id", "master_call_id"]);
     let first = first.unwrap_or_else(|| id.clone());
     let mut root = values::root(&first, site).ok_or(NotUnderstood::Missing("call_id"))?;
-    parties(&mut root, post, site);
-    links(&mut root, post);
     if id == root.leg {
+        parties(&mut root, post, site);
+        links(&mut root, post);
         let stretch = states(&mut root, post, raw, site);
         let person = talker(post).is_some() || root.direction == Some(Direction::Out);
         if let Some(from) = stretch.filter(|_| person) {
@@ -94,7 +94,10 @@ fn call(post: Values<'_>, raw: &RawEvent<'_>, site: &Site) -> Result<Vec<LegFact
         }
         return Ok(vec![root]);
     }
+    // Who called whom is told here too, for one who sees nothing else; what the first leg says goes before it.
     let mut leg = LegFacts::new(root.key.clone(), id);
+    parties(&mut leg, post, site);
+    links(&mut leg, post);
     leg.role = Some(Role::Branch);
     leg.party = talker(post);
     leg.line = Some(if leg.party.is_some() {
@@ -109,7 +112,7 @@ fn call(post: Values<'_>, raw: &RawEvent<'_>, site: &Site) -> Result<Vec<LegFact
     Ok(vec![root, leg])
 }
 
-fn parties(root: &mut LegFacts, post: Values<'_>, site: &Site) {
+fn parties(leg: &mut LegFacts, post: Values<'_>, site: &Site) {
     let name = post.text("contact.name");
     let other = post.first(&["external_number", "contact.phone"]);
     let other = contact(&other.unwrap_or_default(), name.as_deref(), site);
@@ -120,18 +123,18 @@ fn parties(root: &mut LegFacts, post: Values<'_>, site: &Site) {
     ];
     let ours = post.first(&paths).map(|ours| contact(&ours, None, site));
     if post.word("direction") == "outbound" {
-        root.direction = Some(Direction::Out);
-        root.line = Some(Line::Phone);
-        root.caller = talker(post);
-        root.party.clone_from(&root.caller);
-        root.dialled = Some(other);
-        root.shown = ours;
+        leg.direction = Some(Direction::Out);
+        leg.line = Some(Line::Phone);
+        leg.caller = talker(post);
+        leg.party.clone_from(&leg.caller);
+        leg.dialled = Some(other);
+        leg.shown = ours;
     } else {
-        root.direction = Some(Direction::In);
-        root.line = Some(Line::Trunk);
-        root.party = Some(other.clone());
-        root.caller = Some(other);
-        root.dialled = ours;
+        leg.direction = Some(Direction::In);
+        leg.line = Some(Line::Trunk);
+        leg.party = Some(other.clone());
+        leg.caller = Some(other);
+        leg.dialled = ours;
     }
     let group = |path: &str| {
         let kind = post.word(&format!("{path}.type"));
@@ -142,7 +145,7 @@ fn parties(root: &mut LegFacts, post: Values<'_>, site: &Site) {
         .then(|| post.text(&format!("{path}.name")))
         .flatten()
     };
-    root.queue = group("entry_point_target").or_else(|| group("target"));
+    leg.queue = group("entry_point_target").or_else(|| group("target"));
 }
 
 /// The person on this leg, by e-mail, else by id; none for a group or a menu.
@@ -183,14 +186,14 @@ fn states(
     joined.filter(|_| !mailbox && !silent && state != "missed")
 }
 
-fn links(root: &mut LegFacts, post: Values<'_>) {
+fn links(leg: &mut LegFacts, post: Values<'_>) {
     let mut recordings = post.texts("recording_details", &["url"]);
     recordings.extend(post.texts("recording_url", &["url"]));
-    root.recording = recordings.into_iter().next();
-    root.recording_announced = root.recording.is_some() || post.flag("was_recorded");
-    root.voicemail_link = post.text("voicemail_link");
-    root.voicemail = root.voicemail_link.is_some() || post.word("state").starts_with("voicemail");
-    root.tags = post.texts("labels", &["name"]).into_iter().collect();
+    leg.recording = recordings.into_iter().next();
+    leg.recording_announced = leg.recording.is_some() || post.flag("was_recorded");
+    leg.voicemail_link = post.text("voicemail_link");
+    leg.voicemail = leg.voicemail_link.is_some() || post.word("state").starts_with("voicemail");
+    leg.tags = post.texts("labels", &["name"]).into_iter().collect();
 }
 
 /// A message; none for a report on the delivery of one, or from an account that may not read texts.

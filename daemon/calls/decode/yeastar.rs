@@ -74,33 +74,33 @@ fn record(
     let start = start(row, id.as_deref(), site)?;
     let start = start.unwrap_or_else(|| received.checked_sub(length).unwrap_or(received));
     let end = start.checked_add(length).unwrap_or(start);
-    root.started = Some(start);
-    root.ended = Some(end);
-    if let Some(file) = row.text("recording") {
-        root.recording_announced = true;
-        root.recording = Some(file);
-    }
+    root.born = Some(start);
+    root.until = Some(end);
+    root.recording = row.text("recording");
+    root.recording_announced = root.recording.is_some();
     root.note = row.text("call_note");
     let from = party(row, &["call_from", "callfrom"], site);
     let to = party(row, &["call_to", "callto"], site);
     let status = row.word("status");
     root.cause = Some(status.to_ascii_uppercase()).filter(|status| !status.is_empty());
     root.voicemail = status == "voicemail";
+    // Of an agent who missed, the record may come while the next one's phone rings: only what took the call ends it.
+    root.ended = Some(end).filter(|_| root.voicemail || status.starts_with("answer"));
     root.outcomes
         .extend(outcome(&status).map(|end_of| (end, end_of)));
     let direction = direction(row, from.as_ref(), to.as_ref());
     root.direction = Some(direction);
-    root.line = Some(match direction {
-        Direction::In => Line::Trunk,
-        Direction::Out | Direction::Internal => Line::Phone,
-    });
-    root.dialled = match direction {
+    match direction {
         Direction::In => {
+            root.line = Some(Line::Trunk);
             let did = row.first(&["did_number", "didnumber"]);
-            did.map(|did| contact(&did, None, site))
+            root.dialled = did.map(|did| contact(&did, None, site));
         }
-        Direction::Out | Direction::Internal => to.clone(),
-    };
+        Direction::Out | Direction::Internal => {
+            root.line = Some(Line::Phone);
+            root.dialled.clone_from(&to);
+        }
+    }
     root.party.clone_from(&from);
     root.caller.clone_from(&from);
     let mut legs = Vec::new();
