@@ -306,7 +306,7 @@ fn wrong_types_cost_fields_and_no_call() {
     let call = only_call(
         Dialect::Dialpad,
         &[
-            json!({"call_id": 5, "state": ["hangup"], "date_started": "x", "date_ended": 1, "contact": [], "target": "x", "external_number": {}}),
+            json!({"call_id": 5, "state": "hangup", "date_started": "x", "date_ended": 1, "contact": [], "target": "x", "external_number": {}}),
         ],
     );
     assert_eq!(call.other.party, Party::Anonymous);

@@ -72,10 +72,10 @@ fn call(
 /// The reasons that have a word of ours; `out_of_opening_hours` has none.
 fn reason(missed: &str) -> Option<Reason> {
     match missed {
-        "short_abandoned" | "abandoned_in_ivr" | "abandoned_in_classic" => {
-            Some(Reason::CallerGaveUp)
-        }
+        "short_abandoned" => Some(Reason::CallerGaveUp),
         "no_available_agent" | "agents_did_not_answer" => Some(Reason::NoAnswer),
+        // In a menu or in a queue; also spelled abandonned.
+        _ if missed.starts_with("abandon") => Some(Reason::CallerGaveUp),
         _ => None,
     }
 }
@@ -107,9 +107,10 @@ fn parties(root: &mut LegFacts, post: Values<'_>, at: Timestamp, site: &Site) {
 }
 
 fn links(root: &mut LegFacts, post: Values<'_>) {
-    root.recording = post.text("data.recording");
+    // The short ones ask for a login and last; the others expire within the hour.
+    root.recording = post.first(&["data.recording_short_url", "data.recording"]);
     root.recording_announced = root.recording.is_some();
-    root.voicemail_link = post.text("data.voicemail");
+    root.voicemail_link = post.first(&["data.voicemail_short_url", "data.voicemail"]);
     root.voicemail = root.voicemail_link.is_some();
     root.tags = post.texts("data.tags", &["name"]).into_iter().collect();
     let notes = post.texts("data.comments", &["content", "body"]);

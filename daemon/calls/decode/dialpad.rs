@@ -2,7 +2,9 @@
 //!
 //! One event for each state of each leg, in any order. The leg through which a call came in (`entry_point_call_id`, else
 //! `master_call_id`) is the call; every event tells of it, for a subscription to single people never sees that leg's own.
-//! A department, a call centre or a menu picking up isn't a person. Times are milliseconds since 1970.
+//! No single id is on all legs of a call, so each event also names the other ids as legs of the call, which brings those
+//! calls home (docs/assembly.md). A department, a call centre or a menu picking up isn't a person. Times are milliseconds
+//! since 1970.
 
 use super::body::{self, Payload};
 use super::facts::{LegFacts, Line, Role};
@@ -16,6 +18,24 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::Value;
+
+/// Ids of other legs of the same call.
+const RELATED: [&str; 3] = ["entry_point_call_id", "master_call_id", "operator_call_id"];
+
+/// States that a call has while it goes on, and that end it. All others come after it or beside it and tell of no times:
+/// a recording, a transcript, a disposition.
+const STATES: [&str; 10] = [
+    "calling",
+    "ringing",
+    "preanswer",
+    "queued",
+    "connected",
+    "hold",
+    "parked",
+    "voicemail",
+    "missed",
+    "hangup",
+];
 
 /// See [`super::admit`].
 pub fn admit(raw: &RawEvent<'_>) -> Result<(), Malformed> {
@@ -77,24 +97,47 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
 fn call(post: Values<'_>, raw: &RawEvent<'_>, site: &Site) -> Result<Vec<LegFacts>, NotUnderstood> {
     let id = post.text("call_id").and_then(|id| vendor_id(&id));
     let id = id.ok_or(NotUnderstood::Missing("call_id"))?;
-    let first = post.first(&["entry_point_call_id", "master_call_id"]);
+    let first = post.first(&RELATED[..2]);
     let first = first.unwrap_or_else(|| id.clone());
     let mut root = values::root(&first, site).ok_or(NotUnderstood::Missing("call_id"))?;
+    let related = RELATED
+        .iter()
+        .filter_map(|path| vendor_id(&post.text(path)?));
+    let related = related.filter(|other| *other != id && *other != root.leg);
+    let mut legs: Vec<LegFacts> = related
+        .map(|other| LegFacts::new(root.key.clone(), other))
+        .collect();
     if id == root.leg {
-        parties(&mut root, post, site);
-        links(&mut root, post);
-        let stretch = states(&mut root, post, raw, site);
-        let person = talker(post).is_some() || root.direction == Some(Direction::Out);
-        if let Some(from) = stretch.filter(|_| person) {
-            root.bridged.insert(from, root.ended);
-        }
-        // The line's own person: assembly knows agents by the legs to their phones.
-        if root.direction == Some(Direction::In) {
-            root.agent = talker(post).as_ref().and_then(extension).cloned();
-        }
-        return Ok(vec![root]);
+        first_leg(&mut root, post, raw, site);
+    } else {
+        legs.push(further_leg(&root, id, post, raw, site));
     }
-    // Who called whom is told here too, for one who sees nothing else; what the first leg says goes before it.
+    legs.push(root);
+    Ok(legs)
+}
+
+fn first_leg(root: &mut LegFacts, post: Values<'_>, raw: &RawEvent<'_>, site: &Site) {
+    parties(root, post, site);
+    links(root, post);
+    let stretch = states(root, post, raw, site);
+    let person = talker(post).is_some() || root.direction == Some(Direction::Out);
+    if let Some(from) = stretch.filter(|_| person) {
+        root.bridged.insert(from, root.ended);
+    }
+    // The line's own person: assembly knows agents by the legs to their phones.
+    if root.direction == Some(Direction::In) {
+        root.agent = talker(post).as_ref().and_then(extension).cloned();
+    }
+}
+
+/// Who called whom is told here too, for one who sees nothing else; what the first leg says goes before it.
+fn further_leg(
+    root: &LegFacts,
+    id: String,
+    post: Values<'_>,
+    raw: &RawEvent<'_>,
+    site: &Site,
+) -> LegFacts {
     let mut leg = LegFacts::new(root.key.clone(), id);
     parties(&mut leg, post, site);
     links(&mut leg, post);
@@ -109,7 +152,7 @@ fn call(post: Values<'_>, raw: &RawEvent<'_>, site: &Site) -> Result<Vec<LegFact
     if let Some(from) = stretch.filter(|_| leg.party.is_some()) {
         leg.bridged.insert(from, leg.ended);
     }
-    Ok(vec![root, leg])
+    leg
 }
 
 fn parties(leg: &mut LegFacts, post: Values<'_>, site: &Site) {
@@ -137,9 +180,8 @@ fn parties(leg: &mut LegFacts, post: Values<'_>, site: &Site) {
         leg.dialled = ours;
     }
     let group = |path: &str| {
-        let kind = post.word(&format!("{path}.type"));
         matches!(
-            kind.replace('_', "").as_str(),
+            kind(post, path).as_str(),
             "department" | "callcenter" | "office"
         )
         .then(|| post.text(&format!("{path}.name")))
@@ -148,10 +190,17 @@ fn parties(leg: &mut LegFacts, post: Values<'_>, site: &Site) {
     leg.queue = group("entry_point_target").or_else(|| group("target"));
 }
 
+/// What a target is: `Call Center`, `call_center` and `callcenter` are one.
+fn kind(post: Values<'_>, path: &str) -> String {
+    post.word(&format!("{path}.type")).replace(['_', ' '], "")
+}
+
 /// The person on this leg, by e-mail, else by id; none for a group or a menu.
 fn talker(post: Values<'_>) -> Option<Contact> {
-    let kind = post.word("target.type");
-    if !matches!(kind.as_str(), "" | "user" | "room" | "userprofile") {
+    if !matches!(
+        kind(post, "target").as_str(),
+        "" | "user" | "room" | "userprofile"
+    ) {
         return None;
     }
     let id = post.first(&["target.email", "target.id"])?;
@@ -167,13 +216,16 @@ fn states(
 ) -> Option<Timestamp> {
     let at = post.time("event_timestamp", site).unwrap_or(raw.received);
     let state = post.word("state");
+    if !STATES.contains(&state.as_str()) {
+        return None;
+    }
     let starts = ["date_started", "date_rang", "date_connected"];
     leg.started = starts
         .iter()
         .find_map(|path| post.time(path, site))
         .or(Some(at));
     leg.ended = post.time("date_ended", site);
-    if matches!(state.as_str(), "hangup" | "missed" | "voicemail_uploaded") {
+    if matches!(state.as_str(), "hangup" | "missed") {
         leg.ended = leg.ended.or(Some(at));
     }
     leg.cause = Some(state.clone()).filter(|_| leg.ended.is_some());
