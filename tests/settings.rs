@@ -417,7 +417,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "[[pbx]]\nname = \"b\"\ndialect = \"3cx\"\nauth = { kind = \"none\" }",
-        "tieline.toml:14: pbx.b.dialect: \"3cx\" is not one of \"tieline\", \"freeswitch\", \"asterisk\"",
+        "tieline.toml:14: pbx.b.dialect: \"3cx\" is not one of \"tieline\", \"freeswitch\", \"asterisk\", \"aircall\", \"cloudtalk\", \"dialpad\", \"ringcentral\", \"twilio\", \"yeastar\"",
     ),
     (
         "[[pbx]]\nname = \"b\"\ndialect = \"tieline\"",
@@ -425,15 +425,35 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "[[pbx]]\nname = \"b\"\ndialect = \"tieline\"\nauth = { user = \"a\" }",
-        "tieline.toml:15: pbx.b.auth.kind: kind is missing; allowed: \"basic\", \"bearer\", \"hmac\", \"query\", \"none\"",
+        "tieline.toml:15: pbx.b.auth.kind: kind is missing; allowed: \"basic\", \"bearer\", \"hmac\", \"query\", \"header\", \"body\", \"jwt\", \"twilio\", \"none\"",
     ),
     (
         "[[pbx]]\nname = \"b\"\ndialect = \"tieline\"\nauth = { kind = \"digest\" }",
-        "tieline.toml:15: pbx.b.auth.kind: \"digest\" is not one of \"basic\", \"bearer\", \"hmac\", \"query\", \"none\"",
+        "tieline.toml:15: pbx.b.auth.kind: \"digest\" is not one of \"basic\", \"bearer\", \"hmac\", \"query\", \"header\", \"body\", \"jwt\", \"twilio\", \"none\"",
     ),
     (
         "[[pbx]]\nname = \"b\"\ndialect = \"tieline\"\nauth = { kind = \"query\", name = \"t\" }",
         "tieline.toml:15: pbx.b.auth.token_file: token_file is missing; allowed: the path of a file that holds the secret alone",
+    ),
+    (
+        "[[pbx]]\nname = \"b\"\ndialect = \"twilio\"\nauth = { kind = \"twilio\", token_file = \"hq-password\" }",
+        "tieline.toml:15: pbx.b.auth.url: url is missing",
+    ),
+    (
+        "[[pbx]]\nname = \"b\"\ndialect = \"twilio\"\nauth = { kind = \"twilio\", token_file = \"hq-password\", url = \"https://me@example.com/x\" }",
+        "tieline.toml:15: pbx.b.auth.url: \"https://me@example.com/x\" is no such address; allowed: the address that the phone system posts to, such as \"https://tieline.example.com/v1/pbx/twilio/events\", without user, query and fragment",
+    ),
+    (
+        "[[pbx]]\nname = \"b\"\ndialect = \"ringcentral\"\nauth = { kind = \"header\", name = \"a b\", token_file = \"hq-password\" }",
+        "tieline.toml:15: pbx.b.auth.name: \"a b\" is no name of a header; allowed: letters, digits and -, such as \"x-signature\"",
+    ),
+    (
+        "[[pbx]]\nname = \"b\"\ndialect = \"aircall\"\nauth = { kind = \"body\", field = \"a.b c\", token_file = \"hq-password\" }",
+        "tieline.toml:15: pbx.b.auth.field: \"a.b c\" is no name of a parameter; allowed: letters, digits, _, - and .",
+    ),
+    (
+        "[[pbx]]\nname = \"b\"\ndialect = \"dialpad\"\nauth = { kind = \"jwt\" }",
+        "tieline.toml:15: pbx.b.auth.secret_file: secret_file is missing; allowed: the path of a file that holds the secret alone",
     ),
     (
         "[[pbx]]\nname = \"b\"\ndialect = \"tieline\"\nauth = { kind = \"none\" }\nallow_from = [\"10.0.0.0/33\"]",

@@ -32,7 +32,7 @@ const EXIT_NO_DECODER: u8 = 2;
 /// source.
 #[derive(Args, Clone, Debug)]
 pub struct DecodeArgs {
-    /// The phone system's dialect: freeswitch, asterisk or tieline, as in `[[pbx]] dialect`
+    /// The phone system's dialect, as in `[[pbx]] dialect`: freeswitch, asterisk, twilio, …
     #[arg(long, value_parser = dialect)]
     pub dialect: Dialect,
     /// How the events were received
@@ -100,8 +100,8 @@ pub struct Undecoded {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this version has no decoder for {dialect} by {by}; it reads freeswitch and tieline by http, and asterisk by http, ami, \
-     cdr, cel and ari"
+    "this version has no decoder for {dialect} by {by}; it reads every dialect by http, and asterisk by http, ami, cdr, cel and \
+     ari"
 )]
 pub struct NoDecoder {
     dialect: &'static str,
@@ -198,7 +198,7 @@ fn split(dialect: Dialect, source: Source, recording: &[u8]) -> Result<Vec<Post>
         (_, Source::Ari) => "ari",
         (_, Source::Esl) => "esl",
     };
-    let dialect = word(dialect);
+    let dialect = dialect.word();
     Err(NoDecoder { dialect, by })
 }
 
@@ -254,17 +254,10 @@ fn extensions(written: &str) -> anyhow::Result<ExtensionRange> {
 }
 
 fn dialect(written: &str) -> anyhow::Result<Dialect> {
-    let known = [Dialect::Freeswitch, Dialect::Asterisk, Dialect::Tieline];
+    let known = Dialect::ALL;
+    let words = known.map(Dialect::word).join(", ");
     known
         .into_iter()
-        .find(|dialect| word(*dialect) == written)
-        .ok_or_else(|| anyhow!("this version knows freeswitch, asterisk and tieline"))
-}
-
-const fn word(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Tieline => "tieline",
-        Dialect::Freeswitch => "freeswitch",
-        Dialect::Asterisk => "asterisk",
-    }
+        .find(|dialect| dialect.word() == written)
+        .ok_or_else(|| anyhow!("this version knows {words}"))
 }

@@ -2,6 +2,7 @@
 //! all that is wrong is reported at once. Called by `load.rs`. A wrong value stands in for nothing: with one fault no
 //! settings come out, so what the functions return after a fault is never used.
 
+mod auth;
 mod contacts;
 mod fields;
 mod kustomer;

@@ -2,11 +2,13 @@
 //! JSON schema is made from here (`schema.rs`), each file is held against that schema (`shape.rs`), and the comments
 //! become its descriptions. The defaults of `[daemon]` are in config/tieline.toml, which is the lowest layer.
 
+pub mod auth;
 mod contacts;
 
 pub use contacts::{CardDavFile, ClientFile, ContactsFile};
 
-use super::types::{Dialect, HmacAlgorithm, LateFacts, LogAs, SeveralPolicy, UnknownPolicy};
+use super::types::{Dialect, LateFacts, LogAs, SeveralPolicy, UnknownPolicy};
+use auth::AuthFile;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -139,52 +141,6 @@ impl Default for PbxFile {
             time_zone: None,
         }
     }
-}
-
-/// How a phone system proves itself. Secrets stand in files, never here.
-// Unknown keys are refused by the schema alone: where a later file changes the kind, keys of the former kind remain.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-#[schemars(deny_unknown_fields)]
-pub enum AuthFile {
-    /// HTTP Basic.
-    Basic {
-        /// The user's name.
-        #[schemars(required)]
-        user: Option<String>,
-        /// File with the password alone.
-        #[schemars(required)]
-        password_file: Option<String>,
-    },
-    /// A token in the Authorization header.
-    Bearer {
-        /// File with the token alone.
-        #[schemars(required)]
-        token_file: Option<String>,
-    },
-    /// HMAC over the raw body, as hex or base64.
-    Hmac {
-        /// File with the secret alone.
-        #[schemars(required)]
-        secret_file: Option<String>,
-        /// Header that carries the HMAC.
-        #[schemars(required)]
-        header: Option<String>,
-        /// Hash of the HMAC.
-        #[schemars(required)]
-        algorithm: Option<HmacAlgorithm>,
-    },
-    /// A token in the query, for systems that can do nothing else.
-    Query {
-        /// Name of the query's parameter.
-        #[schemars(required)]
-        name: Option<String>,
-        /// File with the token alone.
-        #[schemars(required)]
-        token_file: Option<String>,
-    },
-    /// No proof: for a loopback listener only.
-    None {},
 }
 
 /// A Kustomer organisation.

@@ -2,7 +2,7 @@
 
 use super::read::duration_words;
 use super::types::{
-    AdminAddress, AnonymousPolicy, Auth, CallRules, Dialect, KustomerSettings, LateFacts, LogAs,
+    AdminAddress, AnonymousPolicy, Auth, CallRules, KustomerSettings, LateFacts, LogAs,
     NumberPattern, PbxSettings, Settings, SeveralPolicy, TextRules, UnknownPolicy,
 };
 use std::time::Duration;
@@ -43,16 +43,16 @@ pub fn summary(settings: &Settings) -> Vec<String> {
 }
 
 fn pbx(pbx: &PbxSettings) -> String {
-    let dialect = match pbx.dialect {
-        Dialect::Tieline => "tieline",
-        Dialect::Freeswitch => "freeswitch",
-        Dialect::Asterisk => "asterisk",
-    };
+    let dialect = pbx.dialect.word();
     let proof = match &pbx.auth {
         Auth::Basic { .. } => "user and password",
         Auth::Bearer { .. } => "a bearer token",
         Auth::Hmac { .. } => "an HMAC",
         Auth::Query { .. } => "a token in the query",
+        Auth::Header { .. } => "a token in a header",
+        Auth::Body { .. } => "a token in the body",
+        Auth::Jwt { .. } => "a signed body",
+        Auth::Twilio { .. } => "Twilio's signature",
         Auth::None => "no proof",
     };
     let from = if pbx.allow_from.is_empty() {

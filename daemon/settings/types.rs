@@ -91,6 +91,41 @@ pub enum Dialect {
     Tieline,
     Freeswitch,
     Asterisk,
+    Aircall,
+    Cloudtalk,
+    Dialpad,
+    Ringcentral,
+    Twilio,
+    Yeastar,
+}
+
+impl Dialect {
+    pub const ALL: [Self; 9] = [
+        Self::Freeswitch,
+        Self::Asterisk,
+        Self::Aircall,
+        Self::Cloudtalk,
+        Self::Dialpad,
+        Self::Ringcentral,
+        Self::Twilio,
+        Self::Yeastar,
+        Self::Tieline,
+    ];
+
+    /// As settings and the command line have it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tieline => "tieline",
+            Self::Freeswitch => "freeswitch",
+            Self::Asterisk => "asterisk",
+            Self::Aircall => "aircall",
+            Self::Cloudtalk => "cloudtalk",
+            Self::Dialpad => "dialpad",
+            Self::Ringcentral => "ringcentral",
+            Self::Twilio => "twilio",
+            Self::Yeastar => "yeastar",
+        }
+    }
 }
 
 /// How a phone system proves itself. Secrets stay in files until the listener is built.
@@ -113,6 +148,26 @@ pub enum Auth {
     Query {
         name: String,
         token_file: PathBuf,
+    },
+    /// A shared secret in a header of its own, as RingCentral's `Verification-Token`.
+    Header {
+        name: String,
+        token_file: PathBuf,
+    },
+    /// A shared secret in a field of the JSON body, as Aircall's `token`.
+    Body {
+        field: String,
+        token_file: PathBuf,
+    },
+    /// The body is a token signed with HS256 (RFC 7519), as Dialpad's.
+    Jwt {
+        secret_file: PathBuf,
+    },
+    /// `X-Twilio-Signature`: over the address as Twilio calls it, and the form.
+    Twilio {
+        token_file: PathBuf,
+        /// Without a query.
+        url: String,
     },
     /// Loopback listeners only.
     None,

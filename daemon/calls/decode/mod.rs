@@ -1,11 +1,18 @@
 //! Raw payloads -> phone events. One file per phone system; pure. A new phone system is one file here, its fixtures,
 //! and one line in each `match` below. Called by intake (`admit`), by the line and by `tieline decode` (`decode`).
 
+mod aircall;
 mod asterisk;
 mod body;
+mod cloudtalk;
+mod dialpad;
 pub mod facts;
 mod freeswitch;
+mod ringcentral;
 mod tieline;
+mod twilio;
+mod values;
+mod yeastar;
 
 pub use facts::LegFacts;
 
@@ -99,6 +106,12 @@ pub enum NotUnderstood {
          post a form with URIENCODE instead (docs/phone-systems.md)"
     )]
     GluedJson,
+    #[error("not an event of {0}; docs/phone-systems.md says what to send here")]
+    NotOf(&'static str),
+    #[error(
+        "a kind of event of {0} that this version doesn't know; docs/phone-systems.md lists those it knows"
+    )]
+    UnknownKind(&'static str),
     #[error("these columns are unknown; put a line with the columns' names before the records")]
     CsvColumns,
     #[error("more than 1000 records in one body; post them in parts")]
@@ -130,6 +143,12 @@ pub fn admit(dialect: Dialect, raw: &RawEvent<'_>) -> Result<(), Malformed> {
         Dialect::Tieline => tieline::admit(raw),
         Dialect::Freeswitch => freeswitch::admit(raw),
         Dialect::Asterisk => asterisk::admit(raw),
+        Dialect::Dialpad => dialpad::admit(raw),
+        Dialect::Aircall
+        | Dialect::Cloudtalk
+        | Dialect::Ringcentral
+        | Dialect::Twilio
+        | Dialect::Yeastar => values::admit(raw),
     }
 }
 
@@ -143,6 +162,12 @@ pub fn decode(
         Dialect::Tieline => tieline::decode(raw, site),
         Dialect::Freeswitch => freeswitch::decode(raw, site),
         Dialect::Asterisk => asterisk::decode(raw, site),
+        Dialect::Aircall => aircall::decode(raw, site),
+        Dialect::Cloudtalk => cloudtalk::decode(raw, site),
+        Dialect::Dialpad => dialpad::decode(raw, site),
+        Dialect::Ringcentral => ringcentral::decode(raw, site),
+        Dialect::Twilio => twilio::decode(raw, site),
+        Dialect::Yeastar => yeastar::decode(raw, site),
     }
 }
 

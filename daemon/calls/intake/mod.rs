@@ -4,6 +4,7 @@
 mod body;
 pub mod problem;
 pub mod proof;
+mod reply;
 pub mod routes;
 pub mod server;
 

@@ -1,11 +1,15 @@
 //! How a phone system proves itself: built once from the settings and the secret files, checked on every post in
 //! constant time (invariant 9). Called by `routes.rs`.
 
+mod jwt;
+mod twilio;
+
 use crate::settings::types::{Auth, HmacAlgorithm};
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha1::Sha1;
@@ -44,6 +48,19 @@ pub enum Proof {
         name: String,
         token: SecretString,
     },
+    Header {
+        name: String,
+        token: SecretString,
+    },
+    Body {
+        field: String,
+        token: SecretString,
+    },
+    Jwt(SecretString),
+    Twilio {
+        token: SecretString,
+        url: String,
+    },
     None,
 }
 
@@ -81,6 +98,19 @@ impl Proof {
             Auth::Query { name, token_file } => Self::Query {
                 name: name.clone(),
                 token: read_secret(token_file)?,
+            },
+            Auth::Header { name, token_file } => Self::Header {
+                name: name.clone(),
+                token: read_secret(token_file)?,
+            },
+            Auth::Body { field, token_file } => Self::Body {
+                field: field.clone(),
+                token: read_secret(token_file)?,
+            },
+            Auth::Jwt { secret_file } => Self::Jwt(read_secret(secret_file)?),
+            Auth::Twilio { token_file, url } => Self::Twilio {
+                token: read_secret(token_file)?,
+                url: url.clone(),
             },
             Auth::None => Self::None,
         })
@@ -126,34 +156,96 @@ impl Proof {
                     Err(QUERY)
                 }
             }
-            Self::None => Ok(kept),
+            Self::Header { name, token } => {
+                let shown = headers.get(name).map(HeaderValue::as_bytes);
+                let expected = token.expose_secret().as_bytes();
+                if shown.is_some_and(|shown| same(shown, expected)) {
+                    Ok(kept)
+                } else {
+                    Err(HEADER)
+                }
+            }
+            Self::Twilio { .. } if headers.contains_key(twilio::HEADER) => Ok(kept),
+            Self::Twilio { .. } => Err(TWILIO),
+            Self::Body { .. } | Self::Jwt(_) | Self::None => Ok(kept),
         }
     }
 
-    /// Checks what needs the body.
+    /// Whether a request that may come without the secret, but not with a wrong one, is all right.
+    pub fn may_ask(&self, headers: &HeaderMap, query: Option<&str>) -> bool {
+        match self {
+            Self::Header { name, .. } => {
+                !headers.contains_key(name) || self.check_head(headers, query).is_ok()
+            }
+            Self::Basic { .. } | Self::Bearer(_) | Self::Query { .. } | Self::Hmac { .. } => {
+                self.check_head(headers, query).is_ok()
+            }
+            Self::Body { .. } | Self::Jwt(_) | Self::Twilio { .. } | Self::None => true,
+        }
+    }
+
+    /// Checks what needs the body. `query` is the one that `check_head` gave.
     ///
     /// # Errors
-    /// `Unproven` if the HMAC isn't that of the body.
-    pub fn check_body(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Unproven> {
-        match self {
+    /// `Unproven` if the signature isn't that of the body, or the body hasn't the secret.
+    pub fn check_body(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        body: &[u8],
+    ) -> Result<(), Unproven> {
+        let (right, otherwise) = match self {
             Self::Hmac {
                 secret,
                 header,
                 algorithm,
             } => {
-                let shown = headers
-                    .get(header)
-                    .and_then(|value| value.to_str().ok())
-                    .ok_or(HMAC)?;
+                let shown = shown_text(headers, header).ok_or(HMAC)?;
                 let secret = secret.expose_secret().as_bytes();
                 let right = match algorithm {
                     HmacAlgorithm::Sha256 => verify::<Hmac<Sha256>>(secret, body, shown, "sha256="),
                     HmacAlgorithm::Sha1 => verify::<Hmac<Sha1>>(secret, body, shown, "sha1="),
                 };
-                if right { Ok(()) } else { Err(HMAC) }
+                (right, HMAC)
             }
-            Self::Basic { .. } | Self::Bearer(_) | Self::Query { .. } | Self::None => Ok(()),
+            Self::Body { field, token } => {
+                let shown = text_field(body, field);
+                let expected = token.expose_secret().as_bytes();
+                let right = shown.is_some_and(|shown| same(shown.as_bytes(), expected));
+                (right, BODY)
+            }
+            Self::Jwt(secret) => (jwt::verify(secret.expose_secret(), body), JWT),
+            Self::Twilio { token, url } => {
+                let shown = shown_text(headers, twilio::HEADER).ok_or(TWILIO)?;
+                let post = twilio::Post { url, query, body };
+                (twilio::verify(token.expose_secret(), &post, shown), TWILIO)
+            }
+            Self::Basic { .. }
+            | Self::Bearer(_)
+            | Self::Query { .. }
+            | Self::Header { .. }
+            | Self::None => (true, HMAC),
+        };
+        if right { Ok(()) } else { Err(otherwise) }
+    }
+
+    /// The body without the secret that it proved itself with, for a journal holds no secrets: its bytes become stars.
+    pub fn without_secret(&self, body: Bytes) -> Bytes {
+        let Self::Body { token, .. } = self else {
+            return body;
+        };
+        let token = token.expose_secret().as_bytes();
+        let mut clean = body.to_vec();
+        let mut at = 0;
+        while let Some(rest) = clean.get_mut(at..).filter(|rest| rest.len() >= token.len()) {
+            if rest.starts_with(token) {
+                rest.iter_mut()
+                    .take(token.len())
+                    .for_each(|byte| *byte = b'*');
+            }
+            at += 1;
         }
+        Bytes::from(clean)
     }
 }
 
@@ -175,6 +267,36 @@ const QUERY: Unproven = Unproven {
              gives, percent-encoded",
     challenge: "Query realm=\"tieline\"",
 };
+
+const HEADER: Unproven = Unproven {
+    detail: "the secret header is missing or wrong; send the token of this phone system in the header that its auth \
+             setting names",
+    challenge: "Header realm=\"tieline\"",
+};
+const BODY: Unproven = Unproven {
+    detail: "the token in the body is missing or wrong; the token file must hold the one that the phone system gave for \
+             this webhook",
+    challenge: "Body realm=\"tieline\"",
+};
+const JWT: Unproven = Unproven {
+    detail: "the body is no token signed with HS256 and this phone system's secret; set the same secret for the webhook",
+    challenge: "JWT realm=\"tieline\"",
+};
+const TWILIO: Unproven = Unproven {
+    detail: "X-Twilio-Signature is missing or wrong; url in this phone system's auth setting must be the address as Twilio \
+             calls it, and the token file must hold the account's auth token",
+    challenge: "Twilio realm=\"tieline\"",
+};
+
+fn shown_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// A text among the JSON object's own fields.
+fn text_field(body: &[u8], field: &str) -> Option<String> {
+    let object: serde_json::Value = serde_json::from_slice(body).ok()?;
+    object.get(field)?.as_str().map(str::to_owned)
+}
 
 /// Reads a secret from its file, without a line end at its end.
 ///
@@ -254,152 +376,4 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::http::{HeaderName, HeaderValue};
-
-    fn headers(name: &str, value: &str) -> HeaderMap {
-        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
-    }
-
-    #[test]
-    fn basic_and_bearer_take_the_right_secret_alone() {
-        let basic = Proof::Basic {
-            user: "fs".to_owned(),
-            password: "a:b ü".into(),
-        };
-        let right = format!("bAsIc {}", BASE64.encode("fs:a:b ü"));
-        assert_eq!(
-            basic.check_head(&headers("authorization", &right), Some("uuid=1")),
-            Ok(Some("uuid=1".to_owned()))
-        );
-        for wrong in [
-            "Basic",
-            "Basic ???",
-            "Bearer x",
-            &format!("Basic {}", BASE64.encode("fs:a:b")),
-        ] {
-            assert_eq!(
-                basic.check_head(&headers("authorization", wrong), None),
-                Err(BASIC),
-                "{wrong}"
-            );
-        }
-        let bearer = Proof::Bearer("t0ken".into());
-        assert_eq!(
-            bearer.check_head(&headers("authorization", "Bearer t0ken"), None),
-            Ok(None)
-        );
-        for wrong in [
-            "Bearer t0ke",
-            "Bearer t0kenn",
-            "Bearer",
-            "t0ken",
-            "Basic t0ken",
-        ] {
-            assert_eq!(
-                bearer.check_head(&headers("authorization", wrong), None),
-                Err(BEARER),
-                "{wrong}"
-            );
-        }
-        assert_eq!(bearer.check_head(&HeaderMap::new(), None), Err(BEARER));
-    }
-
-    #[test]
-    fn the_query_secret_is_taken_out_and_a_second_question_mark_separates() {
-        let query = Proof::Query {
-            name: "token".to_owned(),
-            token: "a&b?".into(),
-        };
-        for (given, kept) in [
-            ("token=a%26b%3F", None),
-            ("token=a%26b%3F?uuid=a_1", Some("uuid=a_1")),
-            ("x=1&token=a%26b%3F&y", Some("x=1&y")),
-        ] {
-            assert_eq!(
-                query.check_head(&HeaderMap::new(), Some(given)),
-                Ok(kept.map(str::to_owned)),
-                "{given}"
-            );
-        }
-        for wrong in [
-            "",
-            "token",
-            "token=",
-            "token=a",
-            "Token=a%26b%3F",
-            "uuid=token=a%26b%3F",
-        ] {
-            assert_eq!(
-                query.check_head(&HeaderMap::new(), Some(wrong)),
-                Err(QUERY),
-                "{wrong}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_hmac_is_taken_as_hex_or_base64_with_or_without_its_name() {
-        // RFC 4231, test case 2, and RFC 2202, test case 2.
-        let body = b"what do ya want for nothing?";
-        let sha256 = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-        let sha1 = "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79";
-        for (algorithm, prefix, hex) in [
-            (HmacAlgorithm::Sha256, "sha256=", sha256),
-            (HmacAlgorithm::Sha1, "sha1=", sha1),
-        ] {
-            let proof = Proof::Hmac {
-                secret: "Jefe".into(),
-                header: "x-signature".to_owned(),
-                algorithm,
-            };
-            let base64 = BASE64.encode(from_hex(hex).unwrap());
-            for right in [
-                hex.to_owned(),
-                hex.to_uppercase(),
-                format!("{prefix}{hex}"),
-                base64,
-            ] {
-                assert_eq!(
-                    proof.check_body(&headers("X-Signature", &right), body),
-                    Ok(()),
-                    "{right}"
-                );
-                assert_eq!(
-                    proof.check_body(&headers("X-Signature", &right), b"other"),
-                    Err(HMAC),
-                    "{right}"
-                );
-            }
-            for wrong in ["", "00", hex.get(2..).unwrap(), "sha512=ab"] {
-                assert_eq!(
-                    proof.check_body(&headers("X-Signature", wrong), body),
-                    Err(HMAC),
-                    "{wrong}"
-                );
-            }
-            assert_eq!(proof.check_head(&HeaderMap::new(), None), Err(HMAC));
-        }
-    }
-
-    #[test]
-    fn a_secret_file_is_read_without_its_line_end() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("secret");
-        std::fs::write(&path, "s3cret\r\n").unwrap();
-        assert_eq!(read_secret(&path).unwrap().expose_secret(), "s3cret");
-        std::fs::write(&path, "\n").unwrap();
-        assert!(matches!(read_secret(&path), Err(ProofFault::Empty { .. })));
-        std::fs::write(&path, "x".repeat(5000)).unwrap();
-        assert!(matches!(
-            read_secret(&path),
-            Err(ProofFault::TooLarge { .. })
-        ));
-        assert!(matches!(
-            read_secret(&dir.path().join("none")),
-            Err(ProofFault::Unreadable { .. })
-        ));
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 use super::body::{oversized, read, refuse};
 use super::problem::{Extra, Problem};
 use super::proof::{Proof, ProofFault, Unproven};
+use super::reply;
 use super::server::{Answer, Peer};
 use crate::calls::decode::{self, Malformed, RawEvent};
 use crate::calls::journal::{Accepted, Journal, Posted};
@@ -11,7 +12,6 @@ use crate::clock;
 use crate::settings::types::{Dialect, IntakeLimits, PbxSettings};
 use crate::store::StoreFault;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, request};
@@ -181,6 +181,13 @@ async fn events(intake: &Intake, peer: Peer, name: &str, request: Request<Incomi
         intake.stats.unknown.fetch_add(1, Relaxed);
         return refuse(unknown_pbx(), &head.headers, body).await;
     };
+    if head.method == Method::POST
+        && door.dialect == Dialect::Ringcentral
+        && is_from(door, peer)
+        && let Some(response) = reply::handshake(&door.proof, &head.headers, head.uri.query())
+    {
+        return response;
+    }
     let checked = check_head(door, peer, &head, intake.limits.body_bytes)
         .and_then(|query| Ok((query, hold(intake, &head.headers)?)));
     let (query, _held) = match checked {
@@ -202,7 +209,7 @@ async fn events(intake: &Intake, peer: Peer, name: &str, request: Request<Incomi
                 &counts.accepted
             };
             counter.fetch_add(1, Relaxed);
-            answer(accepted)
+            reply::accepted(door.dialect, &accepted)
         }
         Err(problem) => {
             count(counts, &problem);
@@ -226,12 +233,7 @@ fn check_head(
         );
         return Err(problem.with(Extra::Allow("POST")));
     }
-    if !door.allow_from.is_empty()
-        && !door
-            .allow_from
-            .iter()
-            .any(|network| network.contains(&peer.0))
-    {
+    if !is_from(door, peer) {
         let detail = "this address is not in the phone system's allow_from networks";
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
@@ -282,7 +284,9 @@ async fn read_event(
 ) -> Result<Posted, Problem> {
     let body = read(body, &intake.limits).await?;
     let headers = &head.headers;
-    door.proof.check_body(headers, &body).map_err(unproven)?;
+    door.proof
+        .check_body(headers, query.as_deref(), &body)
+        .map_err(unproven)?;
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -295,6 +299,7 @@ async fn read_event(
         received,
     };
     decode::admit(door.dialect, &raw).map_err(malformed)?;
+    let body = door.proof.without_secret(body);
     Ok(Posted {
         pbx: name.to_owned(),
         received,
@@ -328,17 +333,9 @@ fn hold<'a>(intake: &'a Intake, headers: &HeaderMap) -> Result<SemaphorePermit<'
         .map_err(|_| unavailable(&StoreFault::Busy))
 }
 
-fn answer(accepted: Accepted) -> Response {
-    let json = format!(
-        "{{\"id\":\"{}\",\"repeat\":{}}}",
-        accepted.id, accepted.repeat
-    );
-    let mut response = Response::new(Body::from(json));
-    *response.status_mut() = StatusCode::ACCEPTED;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+fn is_from(door: &Door, peer: Peer) -> bool {
+    let mut networks = door.allow_from.iter();
+    door.allow_from.is_empty() || networks.any(|network| network.contains(&peer.0))
 }
 
 fn count(counts: &PbxCounts, problem: &Problem) {

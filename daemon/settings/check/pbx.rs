@@ -1,8 +1,9 @@
 //! One `[[pbx]]`: how it proves itself, where it posts from, its phones and its numbers.
 
-use super::super::file::{AuthFile, DaemonFile, PbxFile};
+use super::super::file::{DaemonFile, PbxFile};
 use super::super::patterns;
-use super::super::types::{Auth, PbxSettings};
+use super::super::types::PbxSettings;
+use super::auth;
 use super::fields::Fields;
 use crate::terms::number::NumberPlan;
 use crate::terms::party::Extensions;
@@ -33,7 +34,7 @@ impl Home<'_> {
         let auth = file
             .auth
             .as_ref()
-            .and_then(|auth| self.auth(&at("auth"), auth, fields));
+            .and_then(|auth| auth::auth(&at("auth"), auth, self.listen, fields));
         let mut allow_from = Vec::new();
         for (index, text) in file.allow_from.iter().enumerate() {
             let network = text
@@ -100,98 +101,4 @@ impl Home<'_> {
             ),
         }
     }
-
-    /// Where the proof is all right; what is wrong with its parts is reported in any case.
-    fn auth(&self, path: &str, file: &AuthFile, fields: &mut Fields<'_>) -> Option<Auth> {
-        match file {
-            AuthFile::Basic {
-                user,
-                password_file,
-            } => {
-                let user = user_name(path, user.as_ref(), fields);
-                let password_file = fields.secret(path, "password_file", password_file.as_deref());
-                Some(Auth::Basic {
-                    user: user?,
-                    password_file: password_file?,
-                })
-            }
-            AuthFile::Bearer { token_file } => {
-                let token_file = fields.secret(path, "token_file", token_file.as_deref());
-                Some(Auth::Bearer {
-                    token_file: token_file?,
-                })
-            }
-            AuthFile::Hmac {
-                secret_file,
-                header,
-                algorithm,
-            } => {
-                let secret_file = fields.secret(path, "secret_file", secret_file.as_deref());
-                let header = header_name(path, header.as_ref(), fields);
-                let algorithm = fields.need(path, "algorithm", algorithm.as_ref());
-                Some(Auth::Hmac {
-                    secret_file: secret_file?,
-                    header: header?,
-                    algorithm: *algorithm?,
-                })
-            }
-            AuthFile::Query { name, token_file } => {
-                let name = parameter(path, name.as_ref(), fields);
-                let token_file = fields.secret(path, "token_file", token_file.as_deref());
-                Some(Auth::Query {
-                    name: name?,
-                    token_file: token_file?,
-                })
-            }
-            AuthFile::None {} => {
-                if self.listen.is_some_and(|listen| !listen.ip().is_loopback()) {
-                    let what = "without a proof anybody who reaches daemon.listen could write calls into Kustomer";
-                    let allowed =
-                        "kind = \"none\" only while daemon.listen is on loopback (127.0.0.1)";
-                    fields.origins.fault(path, what, allowed);
-                }
-                Some(Auth::None)
-            }
-        }
-    }
-}
-
-fn user_name(path: &str, user: Option<&String>, fields: &mut Fields<'_>) -> Option<String> {
-    let user = fields.need(path, "user", user)?;
-    if user.is_empty() || user.contains(':') {
-        let what = "a user's name is not empty and has no colon (RFC 7617)";
-        fields.origins.fault(&format!("{path}.user"), what, "");
-    }
-    Some(user.clone())
-}
-
-fn header_name(path: &str, header: Option<&String>, fields: &mut Fields<'_>) -> Option<String> {
-    let header = fields.need(path, "header", header)?;
-    if header.parse::<hyper::header::HeaderName>().is_err() {
-        let allowed = "letters, digits and -, such as \"x-signature\"";
-        fields.wrong(
-            &format!("{path}.header"),
-            header,
-            "is no name of a header",
-            allowed,
-        );
-    }
-    Some(header.clone())
-}
-
-fn parameter(path: &str, name: Option<&String>, fields: &mut Fields<'_>) -> Option<String> {
-    let name = fields.need(path, "name", name)?;
-    let plain = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
-    if name.is_empty() || !plain {
-        let allowed = "letters, digits, _, - and .";
-        fields.wrong(
-            &format!("{path}.name"),
-            name,
-            "is no name of a parameter",
-            allowed,
-        );
-    }
-    Some(name.clone())
 }
