@@ -24,6 +24,7 @@ mod journal;
 mod kustomer;
 mod kustomer_faults;
 mod numbers;
+mod onprem;
 mod patterns;
 mod retention;
 mod running;

@@ -2,8 +2,8 @@
 
 use super::read::duration_words;
 use super::types::{
-    AdminAddress, AnonymousPolicy, Auth, CallRules, Dialect, KustomerSettings, LogAs,
-    NumberPattern, PbxSettings, Settings, SeveralPolicy, TextRules, UnknownPolicy,
+    AdminAddress, AnonymousPolicy, Auth, CallRules, KustomerSettings, LogAs, NumberPattern,
+    PbxSettings, Settings, SeveralPolicy, TextRules, UnknownPolicy,
 };
 use std::time::Duration;
 
@@ -43,11 +43,7 @@ pub fn summary(settings: &Settings) -> Vec<String> {
 }
 
 fn pbx(pbx: &PbxSettings) -> String {
-    let dialect = match pbx.dialect {
-        Dialect::Tieline => "tieline",
-        Dialect::Freeswitch => "freeswitch",
-        Dialect::Asterisk => "asterisk",
-    };
+    let dialect = pbx.dialect.word();
     let proof = match &pbx.auth {
         Auth::Basic { .. } => "user and password",
         Auth::Bearer { .. } => "a bearer token",

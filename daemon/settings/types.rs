@@ -91,6 +91,48 @@ pub enum Dialect {
     Tieline,
     Freeswitch,
     Asterisk,
+    #[serde(rename = "3cx")]
+    ThreeCx,
+    Gammu,
+    Grandstream,
+    Jasmin,
+    Kamailio,
+    Kannel,
+    PlaySms,
+    Zammad,
+}
+
+impl Dialect {
+    pub const ALL: [Self; 11] = [
+        Self::Tieline,
+        Self::Freeswitch,
+        Self::Asterisk,
+        Self::ThreeCx,
+        Self::Gammu,
+        Self::Grandstream,
+        Self::Jasmin,
+        Self::Kamailio,
+        Self::Kannel,
+        Self::PlaySms,
+        Self::Zammad,
+    ];
+
+    /// The name in the settings and on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tieline => "tieline",
+            Self::Freeswitch => "freeswitch",
+            Self::Asterisk => "asterisk",
+            Self::ThreeCx => "3cx",
+            Self::Gammu => "gammu",
+            Self::Grandstream => "grandstream",
+            Self::Jasmin => "jasmin",
+            Self::Kamailio => "kamailio",
+            Self::Kannel => "kannel",
+            Self::PlaySms => "playsms",
+            Self::Zammad => "zammad",
+        }
+    }
 }
 
 /// How a phone system proves itself. Secrets stay in files until the listener is built.
