@@ -391,6 +391,50 @@ fn directions_come_from_the_phones_where_nobody_says_them() {
 }
 
 #[test]
+fn whoever_hangs_up_changes_no_party() {
+    let start = r#"{"event":"start","callid":"1","from":"+491711234567","to":"+4921155500100","setup":"1795177729.5","time":"1795177731.0"}"#;
+    // The callee's BYE: From is the callee.
+    let end = r#"{"event":"end","callid":"1","from":"+4921155500100","to":"+491711234567","setup":"1795177729.5","time":"1795177734.0"}"#;
+    let bye = "ACC: transaction answered: timestamp=1795177734;method=BYE;call_id=1;code=200;src_user=+4921155500100;dst_ouser=101";
+    for bodies in [[start, end, bye], [bye, end, start]] {
+        let calls = calls(Dialect::Kamailio, &bodies);
+        assert_eq!(calls.len(), 1);
+        let found = &calls[0];
+        assert_eq!(
+            (found.direction, found.other.raw.as_str()),
+            (Direction::In, "+491711234567")
+        );
+        assert_eq!(found.connected.as_ref().unwrap().as_str(), "+4921155500100");
+    }
+}
+
+#[test]
+fn what_a_gateway_tells_was_received() {
+    // A service's short number is no phone of ours, whatever `extensions` says.
+    for dialect in [Dialect::Kannel, Dialect::PlaySms] {
+        let text = text(
+            dialect,
+            "id=1&from=101&to=%2B4921155500100&text=x&message=x",
+        );
+        assert_eq!(
+            (text.direction, text.from.party),
+            (Direction::In, Party::Short("101".to_owned()))
+        );
+    }
+}
+
+#[test]
+fn variables_that_an_older_3cx_left_as_they_are() {
+    let body = r#"{"type":"Inbound","number":"+491711234567","name":"[Name]","start":"2026-11-20T12:24:29Z","recording":"[RecordingUrl]","summary":"[Summary]"}"#;
+    let found = call(Dialect::ThreeCx, body);
+    assert_eq!(
+        (found.recording, found.agent_note, found.other.name),
+        (None, None, None)
+    );
+    assert!(!found.recording_announced);
+}
+
+#[test]
 fn weak_keys_tell_calls_apart_and_hold_no_number() {
     let post = |kind: &str, agent: &str, number: &str, start: &str| {
         let body = format!(

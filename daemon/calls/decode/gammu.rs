@@ -40,8 +40,13 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
         // A message without words: a delivery report, a ring tone, a business card.
         return Ok(Vec::new());
     }
+    // A file's name holds the number, which must not be in a key; a new database counts from 1 again.
+    let id = post.get(&["id"]).map(|id| {
+        let phone = post.fields.text("phone_id");
+        super::hashed(&[phone, id, from, &body].join("\n"))
+    });
     let sms = Sms {
-        id: post.get(&["id"]),
+        id: id.as_deref(),
         from,
         to: post.get(&["to"]).unwrap_or_default(),
         at: post.time("time")?,

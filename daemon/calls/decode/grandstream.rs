@@ -209,11 +209,8 @@ fn branch(
 ) -> Result<LegFacts, NotUnderstood> {
     let name = post
         .get(&["dstchannel", "acctid"])
-        .and_then(super::vendor_id);
-    let mut leg = LegFacts::new(
-        root.key.clone(),
-        name.unwrap_or_else(|| format!("{}/{}", root.leg, start.as_second())),
-    );
+        .map_or_else(|| start.as_second().to_string(), str::to_owned);
+    let mut leg = LegFacts::new(root.key.clone(), format!("{}/{name}", root.leg));
     leg.role = Some(Role::Branch);
     (leg.started, leg.ended) = (Some(start), Some(end));
     leg.party = post.contact(&["dstchannel_ext", "dst"], &[]);

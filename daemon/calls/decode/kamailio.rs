@@ -4,7 +4,7 @@
 //! A proxy: one Call-ID is one call, and the 200 is taken for a person. Field names of the posts are ours
 //! (docs/phone-systems.md), the values are Kamailio's.
 
-use super::facts::{LegFacts, Outcome};
+use super::facts::{Glimpse, LegFacts, Outcome};
 use super::fields::Fields;
 use super::post::{self, Post};
 use super::{Malformed, NotUnderstood, PhoneEvent, RawEvent, Site};
@@ -106,7 +106,7 @@ fn dialog(post: &Post<'_>) -> Result<LegFacts, NotUnderstood> {
             if let Some(start) = post.time("start_ts")? {
                 answered(&mut root, start);
             }
-            root.ended = Some(at);
+            hung_up(&mut root, at);
         }
         // The failure route knows why; the dialog's own event has the times. Both are the same end of the same call.
         "failed" | "dlg_failed" => failed(&mut root, post.get(&["code"]), at),
@@ -130,7 +130,7 @@ fn row(post: &Post<'_>) -> Result<Option<LegFacts>, NotUnderstood> {
     match (post.fields.text("method"), class(code)) {
         ("INVITE", Some(2)) => root(&|root| answered(root, at)),
         ("INVITE", Some(3..=6)) => root(&|root| failed(root, code, at)),
-        ("BYE", _) => root(&|root| root.ended = Some(at)),
+        ("BYE", _) => root(&|root| hung_up(root, at)),
         // A provisional answer, or a transaction that changes nothing (ACK, CANCEL, UPDATE).
         _ => Ok(None),
     }
@@ -145,6 +145,16 @@ fn class(code: Option<&str>) -> Option<u16> {
 fn answered(root: &mut LegFacts, at: Timestamp) {
     root.answered = Some(at);
     root.bridged.insert(at, None);
+}
+
+/// Whoever hangs up is `From` of the BYE: its parties may be the wrong way round, and only fill a gap.
+fn hung_up(root: &mut LegFacts, at: Timestamp) {
+    let seen = |contact| Glimpse { at, contact };
+    root.ended = Some(at);
+    root.caller_seen = root.caller.take().map(seen);
+    root.dialled_seen = root.dialled.take().map(seen);
+    root.party = None;
+    root.shown = None;
 }
 
 fn failed(root: &mut LegFacts, code: Option<&str>, at: Timestamp) {

@@ -46,11 +46,14 @@ pub fn text(sms: Sms<'_>, post: &Post<'_>) -> Result<Text, NotUnderstood> {
         hashed(&[sms.from, sms.to, &at, &sms.body].join("\n"))
     };
     let id = sms.id.and_then(super::vendor_id).unwrap_or_else(weak);
-    let (from, to) = (post.read(sms.from, None), post.read(sms.to, None));
-    let ours = matches!(from.party, Party::Extension(Extension(_)));
+    let (mut from, to) = (post.read(sms.from, None), post.read(sms.to, None));
+    // Gateways tell what they received: a few digits are a service's, not one of our phones.
+    if let Party::Extension(Extension(digits)) = from.party {
+        from.party = Party::Short(digits);
+    }
     Ok(Text {
         key: post.key(Kind::Text, id),
-        direction: if ours { Direction::Out } else { Direction::In },
+        direction: Direction::In,
         from,
         to,
         at: sms.at.unwrap_or(post.received),

@@ -50,7 +50,7 @@ fn journaled(post: &Post<'_>) -> Result<LegFacts, NotUnderstood> {
         .or_else(|| after(established.unwrap_or(started)))
         .unwrap_or(post.received);
     root.ended = Some(ended.max(started));
-    let contact = Some(post.read(other, post.get(&["name"])));
+    let contact = Some(post.read(other, said(post, "name")));
     let ours = agent.as_ref().map(|agent| post.read(&agent.0, None));
     match direction {
         Direction::In => root.caller = contact,
@@ -67,8 +67,15 @@ fn journaled(post: &Post<'_>) -> Result<LegFacts, NotUnderstood> {
         // Whether it rang out, was busy or was given up isn't told.
         root.outcomes.insert((ended, Outcome::Unknown));
     }
-    root.recording = post.get(&["recording"]).map(str::to_owned);
+    root.recording = said(post, "recording").map(str::to_owned);
     root.recording_announced = root.recording.is_some();
-    root.note = post.get(&["summary"]).map(str::to_owned);
+    root.note = said(post, "summary").map(str::to_owned);
     Ok(root)
+}
+
+/// A value, unless it is the variable itself: an older version that doesn't know it may leave it as it stands.
+fn said<'a>(post: &'a Post<'_>, name: &str) -> Option<&'a str> {
+    post.fields
+        .get(name)
+        .filter(|value| !(value.starts_with('[') && value.ends_with(']')))
 }
