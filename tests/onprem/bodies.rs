@@ -409,6 +409,19 @@ fn whoever_hangs_up_changes_no_party() {
 }
 
 #[test]
+fn a_second_that_was_cut_lies_in_no_wrong_place() {
+    let end = r#"{"event":"end","callid":"1","from":"+491711234567","to":"+4921155500100","start_ts":"1795177731","setup":"1795177731.9","time":"1795177734.0"}"#;
+    let found = call(Dialect::Kamailio, end);
+    assert_eq!((found.wait.as_millis(), found.doubts.len()), (0, 0));
+    // The exact moment, if the post that has it came.
+    let start = r#"{"event":"start","callid":"1","from":"+491711234567","to":"+4921155500100","setup":"1795177729.5","time":"1795177731.75"}"#;
+    let end = end.replace("1795177731.9", "1795177729.5");
+    for bodies in [[start, &end], [&end, start]] {
+        assert_eq!(calls(Dialect::Kamailio, &bodies)[0].wait.as_millis(), 2250);
+    }
+}
+
+#[test]
 fn what_a_gateway_tells_was_received() {
     // A service's short number is no phone of ours, whatever `extensions` says.
     for dialect in [Dialect::Kannel, Dialect::PlaySms] {

@@ -104,6 +104,8 @@ fn dialog(post: &Post<'_>) -> Result<LegFacts, NotUnderstood> {
         "start" => answered(&mut root, at),
         "end" => {
             if let Some(start) = post.time("start_ts")? {
+                // Cut to its second, it may seem to lie before the setup.
+                let start = root.started.map_or(start, |setup| setup.max(start));
                 answered(&mut root, start);
             }
             hung_up(&mut root, at);
