@@ -623,7 +623,7 @@ fn a_call_of_a_hundred_legs_is_one_call() {
 
 #[test]
 fn sources_without_a_decoder_are_refused() {
-    for source in [Source::Ami, Source::Cdr, Source::Cel, Source::Esl] {
+    for source in [Source::Ami, Source::Cdr, Source::Cel, Source::Ari] {
         let fault = decode_recording(Dialect::Freeswitch, source, b"", &lab()).unwrap_err();
         assert!(fault.to_string().contains("no decoder"));
     }
@@ -810,7 +810,7 @@ fn the_command_prints_a_table_or_json() {
         serde_json::from_str::<Value>(&json).unwrap()["calls"][0]["agent"],
         "102"
     );
-    let (nothing, code) = printed(&["--dialect", "freeswitch", "--source", "esl", &file]);
+    let (nothing, code) = printed(&["--dialect", "freeswitch", "--source", "ari", &file]);
     assert_eq!(
         (nothing.as_str(), code),
         ("", std::process::ExitCode::from(2))

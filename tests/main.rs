@@ -27,6 +27,7 @@ mod kustomer;
 mod kustomer_faults;
 mod late;
 mod numbers;
+mod onprem;
 mod patterns;
 mod retention;
 mod running;

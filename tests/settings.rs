@@ -416,8 +416,8 @@ const FAULTS: &[(&str, &str)] = &[
         "tieline.toml:12: pbx.#2.name: this [[pbx]] has no name; allowed: 1 to 32 of a-z, 0-9, _ and -",
     ),
     (
-        "[[pbx]]\nname = \"b\"\ndialect = \"3cx\"\nauth = { kind = \"none\" }",
-        "tieline.toml:14: pbx.b.dialect: \"3cx\" is not one of \"tieline\", \"freeswitch\", \"asterisk\", \"aircall\", \"cloudtalk\", \"dialpad\", \"ringcentral\", \"twilio\", \"yeastar\"",
+        "[[pbx]]\nname = \"b\"\ndialect = \"4cx\"\nauth = { kind = \"none\" }",
+        "tieline.toml:14: pbx.b.dialect: \"4cx\" is not one of \"tieline\", \"freeswitch\", \"asterisk\", \"aircall\", \"cloudtalk\", \"dialpad\", \"ringcentral\", \"twilio\", \"yeastar\", \"3cx\", \"gammu\", \"grandstream\", \"jasmin\", \"kamailio\", \"kannel\", \"playsms\", \"zammad\"",
     ),
     (
         "[[pbx]]\nname = \"b\"\ndialect = \"tieline\"",

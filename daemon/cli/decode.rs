@@ -27,12 +27,13 @@ const EXIT_NO_DECODER: u8 = 2;
 ///
 /// Reads raw posts (for each: a line `### <seconds since 1970>`, the request line, the headers, a blank line, the body),
 /// the files that FreeSWITCH leaves in its error folder, or files with one JSON object a line; of Asterisk also what came
-/// from AMI's port (ami), its CSV files (cdr, cel) and ARI's messages, one a line (ari). Needs no daemon, no configuration
+/// from AMI's port (ami), its CSV files (cdr, cel) and ARI's messages, one a line (ari); of FreeSWITCH what
+/// came from the event socket (esl), of Kamailio acc's log and of Grandstream a file of records (cdr). Needs no daemon, no configuration
 /// and no Kustomer. Exit codes: 0 done, 1 a file can't be read, 2 wrong arguments or no decoder for the
 /// source.
 #[derive(Args, Clone, Debug)]
 pub struct DecodeArgs {
-    /// The phone system's dialect, as in `[[pbx]] dialect`: freeswitch, asterisk, twilio, …
+    /// The phone system's or gateway's dialect, as in `[[pbx]] dialect`: freeswitch, asterisk, twilio, …
     #[arg(long, value_parser = dialect)]
     pub dialect: Dialect,
     /// How the events were received
@@ -100,8 +101,8 @@ pub struct Undecoded {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this version has no decoder for {dialect} by {by}; it reads every dialect by http, and asterisk by http, ami, cdr, cel and \
-     ari"
+    "this version has no decoder for {dialect} by {by}; it reads all by http, freeswitch by esl too, grandstream and kamailio by \
+     cdr, and asterisk by ami, cdr, cel and ari"
 )]
 pub struct NoDecoder {
     dialect: &'static str,
@@ -192,6 +193,9 @@ fn split(dialect: Dialect, source: Source, recording: &[u8]) -> Result<Vec<Post>
         (Dialect::Asterisk, Source::Ami) => return Ok(streams::manager_events(recording)),
         (Dialect::Asterisk, Source::Cdr | Source::Cel) => return Ok(streams::records(recording)),
         (Dialect::Asterisk, Source::Ari) => return Ok(streams::lines(recording)),
+        (Dialect::Freeswitch, Source::Esl) => return Ok(streams::socket_events(recording)),
+        (Dialect::Kamailio, Source::Cdr) => return Ok(streams::lines(recording)),
+        (Dialect::Grandstream, Source::Cdr) => return Ok(streams::records(recording)),
         (_, Source::Ami) => "ami",
         (_, Source::Cdr) => "cdr",
         (_, Source::Cel) => "cel",

@@ -1,7 +1,7 @@
 //! Recordings of what phone systems posted: reading one, and the built-in ones that the demo plays.
 //!
 //! A recording holds, for each post, `### <seconds since 1970>`, the request line, the headers, a blank line and the
-//! body. Files that a phone system left in its error folder (one JSON or XML document, or one JSON object a line) are
+//! body; a GET ends with its headers. Files that a phone system left in its error folder (one JSON or XML document, or one JSON object a line) are
 //! read too. Called by `tieline decode`, the demo and the tests.
 
 use jiff::Timestamp;
@@ -66,6 +66,16 @@ pub fn posts(recording: &[u8]) -> Vec<Post> {
     let mut waiting: Vec<Head> = Vec::new();
     for (start, end) in starts.iter().copied().zip(ends) {
         let (head, rest) = head(recording.get(start..end).unwrap_or_default());
+        if head.get {
+            // Its query is the event, as intake journals it.
+            let query = head.query.clone().unwrap_or_default();
+            let head = Head {
+                query: None,
+                ..head
+            };
+            posts.push(head.post(query.as_bytes()));
+            continue;
+        }
         waiting.push(head);
         let Some(mut rest) = rest else { continue };
         while let Some((index, length)) = owner(&waiting, rest) {
@@ -87,6 +97,7 @@ pub fn posts(recording: &[u8]) -> Vec<Post> {
 #[derive(Default)]
 struct Head {
     received: Timestamp,
+    get: bool,
     query: Option<String>,
     content_type: Option<String>,
     content_length: Option<usize>,
@@ -163,6 +174,7 @@ fn head(block: &[u8]) -> (Head, Option<&[u8]>) {
                 _ => {}
             }
         } else {
+            head.get = line.starts_with("GET ");
             let target = line.split(' ').nth(1).unwrap_or_default();
             head.query = target.split_once('?').map(|(_, query)| query.to_owned());
         }

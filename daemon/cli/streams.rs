@@ -1,4 +1,4 @@
-//! Recordings that aren't posts: what came from AMI's port, Asterisk's CSV files, ARI's messages. Each is cut into the
+//! Recordings that aren't posts: what came from AMI's port or FreeSWITCH's event socket, Asterisk's CSV files, ARI's messages. Each is cut into the
 //! events that a listener would have journaled one by one. Called by `tieline decode`.
 
 use super::recording::Post;
@@ -22,6 +22,44 @@ pub fn manager_events(stream: &[u8]) -> Vec<Post> {
         }
     }
     posts
+}
+
+/// The events of FreeSWITCH's event socket: one JSON object a line, or the bytes of the connection, in which each event is
+/// behind a head that tells its length. Answers to commands are none.
+pub fn socket_events(stream: &[u8]) -> Vec<Post> {
+    if stream.trim_ascii_start().starts_with(b"{") {
+        return lines(stream);
+    }
+    let mut posts = Vec::new();
+    let mut rest = stream;
+    while let Some(at) = rest.windows(2).position(|two| two == b"\n\n") {
+        let (head, behind) = rest.split_at(at);
+        let behind = behind.get(2..).unwrap_or_default();
+        let length = content_length(head);
+        if length == 0 && head.trim_ascii_start().starts_with(b"Event-Name: ") {
+            // A log of events without the connection's heads.
+            posts.push(post(head.trim_ascii_start().to_vec()));
+        }
+        let (body, after) = behind
+            .split_at_checked(length)
+            .unwrap_or((behind, Default::default()));
+        if length > 0 && head.windows(11).any(|part| part == b"text/event-") {
+            posts.push(post(body.to_vec()));
+        }
+        rest = after;
+    }
+    posts
+}
+
+fn content_length(head: &[u8]) -> usize {
+    let head = String::from_utf8_lossy(head);
+    let mut lengths = head
+        .lines()
+        .filter_map(|line| line.strip_prefix("Content-Length:"));
+    lengths
+        .next()
+        .and_then(|length| length.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 /// The records of a CSV file. Line ends inside quotes don't end one; a first line of columns' names goes with each.

@@ -97,10 +97,20 @@ pub enum Dialect {
     Ringcentral,
     Twilio,
     Yeastar,
+    #[serde(rename = "3cx")]
+    ThreeCx,
+    Gammu,
+    Grandstream,
+    Jasmin,
+    Kamailio,
+    Kannel,
+    PlaySms,
+    Zammad,
 }
 
 impl Dialect {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 17] = [
+        Self::Tieline,
         Self::Freeswitch,
         Self::Asterisk,
         Self::Aircall,
@@ -109,10 +119,17 @@ impl Dialect {
         Self::Ringcentral,
         Self::Twilio,
         Self::Yeastar,
-        Self::Tieline,
+        Self::ThreeCx,
+        Self::Gammu,
+        Self::Grandstream,
+        Self::Jasmin,
+        Self::Kamailio,
+        Self::Kannel,
+        Self::PlaySms,
+        Self::Zammad,
     ];
 
-    /// As settings and the command line have it.
+    /// The name in the settings and on the command line.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Tieline => "tieline",
@@ -124,6 +141,14 @@ impl Dialect {
             Self::Ringcentral => "ringcentral",
             Self::Twilio => "twilio",
             Self::Yeastar => "yeastar",
+            Self::ThreeCx => "3cx",
+            Self::Gammu => "gammu",
+            Self::Grandstream => "grandstream",
+            Self::Jasmin => "jasmin",
+            Self::Kamailio => "kamailio",
+            Self::Kannel => "kannel",
+            Self::PlaySms => "playsms",
+            Self::Zammad => "zammad",
         }
     }
 }

@@ -20,9 +20,11 @@ pub fn reason(legs: &BTreeMap<&str, LegFacts>) -> Option<Reason> {
         said.max().map(|(_, reason)| reason)
     };
     let stated = stated.or_else(last);
-    // Systems that name their lines tell outcomes; where they don't, nobody knows. Of the others, silence means that
-    // it rang and nobody came.
-    let silent = legs.values().all(|leg| leg.line.is_none());
+    // Systems that name their lines or tell outcomes may say that nobody knows. Of the others, silence means that it
+    // rang and nobody came.
+    let silent = legs
+        .values()
+        .all(|leg| leg.line.is_none() && leg.outcomes.is_empty());
     stated.or_else(|| {
         if silent {
             Some(Reason::NoAnswer)

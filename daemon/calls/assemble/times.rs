@@ -120,7 +120,15 @@ fn stated(legs: &BTreeMap<&str, LegFacts>, ended: Timestamp) -> Vec<talk::Stretc
         .collect();
     let mut stretches = Vec::new();
     for leg in legs.values() {
+        let exact = |second: &Timestamp| {
+            let mut starts = leg.bridged.keys();
+            starts.any(|start| start.as_second() == second.as_second() && start != second)
+        };
         for (start, end) in &leg.bridged {
+            // The same moment, cut to its second by another record.
+            if start.subsec_nanosecond() == 0 && exact(start) {
+                continue;
+            }
             let transfer = handed_over.iter().filter(|at| *at > start).min().copied();
             let end = end
                 .or(leg.ended.into_iter().chain(transfer).min())

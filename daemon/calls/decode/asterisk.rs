@@ -9,15 +9,14 @@ mod ari;
 mod cdr;
 mod cel;
 mod channel;
-mod csv;
-mod fields;
+pub(super) mod csv;
 mod hook;
 mod status;
 
 use super::body::{self, Payload};
 use super::facts::LegFacts;
+use super::fields::{self, Fields};
 use super::{Malformed, NotUnderstood, PhoneEvent, RawEvent, Site};
-use fields::Fields;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -77,7 +76,7 @@ fn named(
         return ari::decode(&object, raw, site);
     }
     let mut events = Vec::new();
-    for post in fields::read(payload)? {
+    for post in fields::read(payload, NotUnderstood::NotAsterisk)? {
         if hook::is_message(&post) {
             events.push(PhoneEvent::Text(hook::text(&post, raw, site)?));
         } else if cel::is_named(&post) {

@@ -1,18 +1,22 @@
-//! FreeSWITCH: call records posted by mod_json_cdr, mod_xml_cdr or mod_format_cdr at the end of each leg.
+//! FreeSWITCH: call records posted by mod_json_cdr, mod_xml_cdr or mod_format_cdr at the end of each leg, and events of
+//! the event socket (`esl`).
 //!
 //! A record is one leg's. The family is one call: its id is the uuid of the leg that the others were set up by
 //! (`originating_leg_uuid`; of a queue agent's leg `cc_member_session_uuid`). An a leg's record names its b legs and the
 //! time it was bridged with each, so it gives facts of those too, and one module posting a legs alone is enough.
 
+mod esl;
+mod reason;
 mod record;
 
 use super::body::{self, Payload};
 use super::facts::{LegFacts, Role, TransferFact};
 use super::{Malformed, NotUnderstood, PhoneEvent, RawEvent, Site, vendor_id};
-use crate::terms::call::{Direction, Reason, TransferKind};
+use crate::terms::call::{Direction, TransferKind};
 use crate::terms::ids::{CallKey, Kind};
 use crate::terms::party::{self, Contact, Extension, Party};
 use jiff::Timestamp;
+use reason::{of_cause, of_root};
 use record::{Flow, Record, said};
 
 /// Most legs that one record may name: a hunt group of every phone in a large office.
@@ -23,6 +27,11 @@ const DEFAULT_NAME: &str = "Outbound Call";
 
 /// See [`super::admit`].
 pub fn admit(raw: &RawEvent<'_>) -> Result<(), Malformed> {
+    if let Ok(text) = std::str::from_utf8(raw.body)
+        && esl::is_plain(text.trim_start())
+    {
+        return Ok(());
+    }
     match record::unwrap(raw.body)? {
         // What mod_json_cdr puts into a form may be beyond repair; it is taken, so that the reason can be shown.
         (Payload::Json(json), in_form) => match body::check_json(&json) {
@@ -36,6 +45,9 @@ pub fn admit(raw: &RawEvent<'_>) -> Result<(), Malformed> {
 
 /// See [`super::decode`].
 pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnderstood> {
+    if let Some(headers) = event(raw.body) {
+        return esl::decode(&headers, raw, site);
+    }
     let record = record::read(raw.body)?;
     let leg = record
         .variable("uuid")
@@ -50,10 +62,7 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
     let mut facts = LegFacts::new(key, leg);
     timing(&mut facts, &record, raw.received)?;
     facts.cause = record.variable("hangup_cause").map(str::to_owned);
-    facts.queue = record
-        .variable("cc_queue")
-        .and_then(|queue| queue.split('@').next())
-        .map(str::to_owned);
+    facts.queue = queue(&record);
     facts.transfers = transfers(&record);
     recordings(&mut facts, &record);
     if record.variable("transfer_disposition").is_some() {
@@ -74,6 +83,28 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
         .into_iter()
         .map(|facts| PhoneEvent::Leg(Box::new(facts)))
         .collect())
+}
+
+/// The headers of an event of the event socket, if `body` is one.
+fn event(body: &[u8]) -> Option<record::Fields> {
+    let text = std::str::from_utf8(body).ok()?.trim_start();
+    if esl::is_plain(text) {
+        return Some(esl::from_plain(text));
+    }
+    if !text.starts_with('{') || !text.contains("\"Event-Name\"") {
+        return None;
+    }
+    let object = serde_json::from_str(text).ok()?;
+    esl::is_event(&object).then(|| esl::from_json(&object))
+}
+
+fn queue(record: &Record) -> Option<String> {
+    record.variable("cc_queue").map(without_domain)
+}
+
+/// `support` of `support@default`.
+fn without_domain(name: &str) -> String {
+    name.split('@').next().unwrap_or_default().to_owned()
 }
 
 /// The root leg's uuid, if this leg isn't it.
@@ -135,7 +166,7 @@ fn bridge(flow: &Flow) -> Option<(Timestamp, Option<Timestamp>)> {
 
 fn root(facts: &mut LegFacts, record: &Record, site: &Site) {
     facts.role = Some(Role::Root);
-    facts.reason = root_reason(record);
+    facts.reason = of_root(record);
     facts.shown = record
         .variable("effective_caller_id_number")
         .map(|shown| read(shown, None, site));
@@ -208,7 +239,7 @@ fn caller(first: Option<&Flow>, record: &Record, site: &Site) -> Contact {
 
 fn branch(facts: &mut LegFacts, record: &Record, site: &Site) {
     facts.role = Some(Role::Branch);
-    facts.reason = facts.cause.as_deref().and_then(reason_of);
+    facts.reason = facts.cause.as_deref().and_then(of_cause);
     let first = record.flows.last();
     let profile = |name: &str| first.and_then(|flow| flow.field(name));
     // A phone that logged on is called by a contact address that may say nothing; the user that was dialled does.
@@ -266,7 +297,7 @@ fn named_legs(facts: &LegFacts, record: &Record, site: &Site) -> Vec<LegFacts> {
         let (id, cause) = entry.split_once(';').unwrap_or((entry, ""));
         if let Some(mut named) = new(id).filter(|_| !matches!(cause, "" | "NONE")) {
             named.cause = Some(cause.to_owned());
-            named.reason = reason_of(cause);
+            named.reason = of_cause(cause);
             legs.push(named);
         }
     }
@@ -315,10 +346,10 @@ fn transfers(record: &Record) -> std::collections::BTreeSet<TransferFact> {
         };
         let from = from.filter(|from| !from.is_empty()).map(str::to_owned);
         // The history has whole seconds; the call flow has the same moment in microseconds.
-        let mut exact = record
-            .flows
-            .iter()
-            .filter_map(|flow| flow.time("transfer_time"));
+        let mut exact = record.flows.iter().flat_map(|flow| {
+            let entered = flow.time("profile_created_time");
+            flow.time("transfer_time").into_iter().chain(entered)
+        });
         let at = exact
             .find(|time| time.as_second() == second.as_second())
             .unwrap_or(second);
@@ -354,56 +385,6 @@ fn recordings(facts: &mut LegFacts, record: &Record) {
         .applications
         .iter()
         .any(|(name, data)| name == "voicemail" && !data.starts_with("check"));
-}
-
-/// Why nobody talked, as the root leg tells it. Its own hang-up cause is the last resort: after a time-out it reads
-/// NORMAL_CLEARING.
-fn root_reason(record: &Record) -> Option<Reason> {
-    let hangup = record.variable("hangup_cause").unwrap_or_default();
-    let caller_hung_up = matches!(
-        record.variable("sip_hangup_disposition"),
-        Some("recv_bye" | "recv_cancel")
-    );
-    if hangup == "ORIGINATOR_CANCEL" {
-        return Some(Reason::CallerGaveUp);
-    }
-    if record.variable("cc_queue").is_some() && record.variable("cc_queue_answered_epoch").is_none()
-    {
-        return match record.variable("cc_cancel_reason") {
-            Some("TIMEOUT" | "NO_AGENT_TIMEOUT") => Some(Reason::QueueTimeout),
-            Some("BREAK_OUT") => Some(Reason::CallerGaveUp),
-            _ if caller_hung_up => Some(Reason::CallerGaveUp),
-            _ => Some(Reason::NoAnswer),
-        };
-    }
-    let dialling = record
-        .values("originate_disposition")
-        .pop()
-        .and_then(reason_of);
-    let dialling = dialling.or_else(|| reason_of(hangup));
-    dialling.or(if caller_hung_up {
-        Some(Reason::CallerGaveUp)
-    } else {
-        None
-    })
-}
-
-/// FreeSWITCH's hang-up causes (ITU-T Q.850 and its own) that say why nobody talked.
-fn reason_of(cause: &str) -> Option<Reason> {
-    match cause {
-        // Someone else took the call, or it was an ordinary end.
-        "" | "NONE" | "SUCCESS" | "NORMAL_CLEARING" | "LOSE_RACE" | "PICKED_OFF"
-        | "MANAGER_REQUEST" | "BLIND_TRANSFER" | "ATTENDED_TRANSFER" => None,
-        "NO_ANSWER" | "ALLOTTED_TIMEOUT" | "NO_USER_RESPONSE" | "PROGRESS_TIMEOUT"
-        | "MEDIA_TIMEOUT" => Some(Reason::NoAnswer),
-        "USER_BUSY" => Some(Reason::Busy),
-        "CALL_REJECTED" => Some(Reason::Declined),
-        "UNALLOCATED_NUMBER" | "NO_ROUTE_DESTINATION" | "INVALID_NUMBER_FORMAT" => {
-            Some(Reason::NoSuchNumber)
-        }
-        "ORIGINATOR_CANCEL" => Some(Reason::CallerGaveUp),
-        _ => Some(Reason::Failed),
-    }
 }
 
 fn read(raw: &str, name: Option<&str>, site: &Site) -> Contact {

@@ -7,12 +7,23 @@ mod body;
 mod cloudtalk;
 mod dialpad;
 pub mod facts;
+mod fields;
 mod freeswitch;
+mod gammu;
+mod grandstream;
+mod jasmin;
+mod kamailio;
+mod kannel;
+mod playsms;
+mod post;
 mod ringcentral;
+mod sms;
+mod threecx;
 mod tieline;
 mod twilio;
 mod values;
 mod yeastar;
+mod zammad;
 
 pub use facts::LegFacts;
 
@@ -132,8 +143,45 @@ pub enum NotUnderstood {
          call.transferred, call.ended and text"
     )]
     UnknownEvent,
+    #[error("not an event of {0}: post what docs/phone-systems.md has for it")]
+    Foreign(&'static str),
     #[error("a WhatsApp message is not a text; it is not logged")]
     WhatsApp,
+}
+
+/// How a dialect's posts are taken and answered, where that isn't a POST and our own JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manners {
+    /// Events may come as the query of a GET.
+    pub get: bool,
+    /// The body of a 200 that says yes; none: 202 and our own JSON.
+    pub answer: Option<&'static str>,
+}
+
+/// See [`Manners`].
+pub const fn manners(dialect: Dialect) -> Manners {
+    match dialect {
+        Dialect::Jasmin => jasmin::MANNERS,
+        Dialect::Kannel => kannel::MANNERS,
+        Dialect::PlaySms => playsms::MANNERS,
+        Dialect::Tieline
+        | Dialect::Freeswitch
+        | Dialect::Asterisk
+        | Dialect::Aircall
+        | Dialect::Cloudtalk
+        | Dialect::Dialpad
+        | Dialect::Ringcentral
+        | Dialect::Twilio
+        | Dialect::Yeastar
+        | Dialect::ThreeCx
+        | Dialect::Gammu
+        | Dialect::Grandstream
+        | Dialect::Kamailio
+        | Dialect::Zammad => Manners {
+            get: false,
+            answer: None,
+        },
+    }
 }
 
 /// Whether a body may be accepted: whole and of a kind that this phone system sends. Builds nothing for JSON.
@@ -149,6 +197,14 @@ pub fn admit(dialect: Dialect, raw: &RawEvent<'_>) -> Result<(), Malformed> {
         | Dialect::Ringcentral
         | Dialect::Twilio
         | Dialect::Yeastar => values::admit(raw),
+        Dialect::Grandstream => grandstream::admit(raw),
+        Dialect::Kamailio => kamailio::admit(raw),
+        Dialect::ThreeCx
+        | Dialect::Gammu
+        | Dialect::Jasmin
+        | Dialect::Kannel
+        | Dialect::PlaySms
+        | Dialect::Zammad => post::admit(raw),
     }
 }
 
@@ -168,6 +224,14 @@ pub fn decode(
         Dialect::Ringcentral => ringcentral::decode(raw, site),
         Dialect::Twilio => twilio::decode(raw, site),
         Dialect::Yeastar => yeastar::decode(raw, site),
+        Dialect::ThreeCx => threecx::decode(raw, site),
+        Dialect::Gammu => gammu::decode(raw, site),
+        Dialect::Grandstream => grandstream::decode(raw, site),
+        Dialect::Jasmin => jasmin::decode(raw, site),
+        Dialect::Kamailio => kamailio::decode(raw, site),
+        Dialect::Kannel => kannel::decode(raw, site),
+        Dialect::PlaySms => playsms::decode(raw, site),
+        Dialect::Zammad => zammad::decode(raw, site),
     }
 }
 

@@ -1,11 +1,18 @@
 //! Answers that aren't 2xx, as problem details (RFC 9457) whose detail says what to do. Used by every route.
 
+use crate::calls::decode::Malformed;
+use crate::store::StoreFault;
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::borrow::Cow;
 use std::time::Duration;
+
+/// When to come again: a full queue is written within milliseconds, a full disk needs a person.
+const RETRY_BUSY: Duration = Duration::from_secs(1);
+const RETRY_DISK_FULL: Duration = Duration::from_secs(30);
+const RETRY_BROKEN: Duration = Duration::from_secs(5);
 
 /// One problem on its way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,4 +86,49 @@ impl IntoResponse for Problem {
         };
         response
     }
+}
+
+/// 400 or 415: the body isn't an event.
+pub(super) fn malformed(fault: Malformed) -> Problem {
+    let (status, kind) = match fault {
+        Malformed::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type"),
+        Malformed::Empty => (StatusCode::BAD_REQUEST, "empty"),
+        Malformed::NotUtf8 { .. } => (StatusCode::BAD_REQUEST, "not-utf-8"),
+        Malformed::Json { .. } => (StatusCode::BAD_REQUEST, "not-json"),
+        Malformed::Xml { .. } => (StatusCode::BAD_REQUEST, "not-xml"),
+        Malformed::Form => (StatusCode::BAD_REQUEST, "not-a-form"),
+        Malformed::Csv => (StatusCode::BAD_REQUEST, "not-csv"),
+        Malformed::TooDeep => (StatusCode::BAD_REQUEST, "too-deep"),
+        Malformed::Unknown => (StatusCode::BAD_REQUEST, "unknown-body"),
+    };
+    Problem::new(status, kind, fault.to_string())
+}
+
+/// 503: the event can't be stored now.
+pub(super) fn unavailable(fault: &StoreFault) -> Problem {
+    let (kind, detail, wait) = match fault {
+        StoreFault::Busy => (
+            "busy",
+            "more events wait than can be held; send it again",
+            RETRY_BUSY,
+        ),
+        StoreFault::DiskFull { .. } => (
+            "disk-full",
+            "the disk is full; send it again once there is space",
+            RETRY_DISK_FULL,
+        ),
+        StoreFault::InUse { .. }
+        | StoreFault::NotWritable { .. }
+        | StoreFault::Damaged { .. }
+        | StoreFault::NewerRecord { .. }
+        | StoreFault::BadRecord { .. }
+        | StoreFault::Broken { .. }
+        | StoreFault::Export { .. }
+        | StoreFault::NotEmpty => (
+            "store",
+            "the event could not be stored; send it again",
+            RETRY_BROKEN,
+        ),
+    };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail).with(Extra::RetryAfter(wait))
 }

@@ -32,6 +32,14 @@ pub(super) fn accepted(dialect: Dialect, accepted: &Accepted) -> Response {
     response
 }
 
+/// The same in the words that a gateway understands.
+pub(super) fn exact(words: &'static str) -> Response {
+    let mut response = Response::new(Body::from(words));
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, plain);
+    response
+}
+
 /// RingCentral asks before a subscription begins, and again later: the header comes back as it was sent. Nothing is
 /// journaled. Whether its own token comes along isn't documented, so that one is only looked at if it does.
 pub(super) fn handshake(

@@ -1,12 +1,12 @@
 //! `POST /v1/pbx/{name}/events`: who sent it, is it whole, journal it, 202. Every other outcome is a problem that says
-//! what to do. `app.rs` puts a `Front` before the routes of the public listener.
+//! what to do. A dialect may take a GET too, and have an answer of its own (`decode::manners`). `app.rs` puts a `Front` before the routes of the public listener.
 
 use super::body::{oversized, read, refuse};
-use super::problem::{Extra, Problem};
+use super::problem::{Extra, Problem, malformed, unavailable};
 use super::proof::{Proof, ProofFault, Unproven};
 use super::reply;
 use super::server::{Answer, Peer};
-use crate::calls::decode::{self, Malformed, RawEvent};
+use crate::calls::decode::{self, RawEvent};
 use crate::calls::journal::{Accepted, Journal, Posted};
 use crate::clock;
 use crate::settings::types::{Dialect, IntakeLimits, PbxSettings};
@@ -14,13 +14,13 @@ use crate::store::StoreFault;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, request};
+use axum::http::{HeaderValue, Method, StatusCode, request};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use hyper::body::Incoming;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Bytes of all bodies held at once, from their first byte to the journal: what intake may use of the memory.
@@ -29,11 +29,11 @@ const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 const BODY_PIECE_BYTES: usize = 1024;
 /// The query holds what a phone system appends, such as a call id; a longer one is no phone system's.
 const QUERY_BYTES_MAX: usize = 2048;
+/// A query that is the event: a text of ten parts in letters of three bytes, each written as `%XX`, and its fields.
+const EVENT_QUERY_BYTES_MAX: usize = 12 * 1024;
+/// What a GET's query is to the decoders.
+const FORM: &str = "application/x-www-form-urlencoded";
 const CONTENT_TYPE_BYTES_MAX: usize = 256;
-/// When to come again: a full queue is written within milliseconds, a full disk needs a person.
-const RETRY_BUSY: Duration = Duration::from_secs(1);
-const RETRY_DISK_FULL: Duration = Duration::from_secs(30);
-const RETRY_BROKEN: Duration = Duration::from_secs(5);
 
 /// The listener cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +83,15 @@ struct Door {
     dialect: Dialect,
     proof: Proof,
     allow_from: Vec<ipnet::IpNet>,
+    /// Events may come as the query of a GET. A signature is of the body alone: with one they may not.
+    get: bool,
+    answer: Option<&'static str>,
+}
+
+impl Door {
+    fn takes(&self, method: &Method) -> bool {
+        method == Method::POST || (self.get && method == Method::GET)
+    }
 }
 
 impl Intake {
@@ -102,8 +111,11 @@ impl Intake {
                 pbx: pbx.name.clone(),
                 fault,
             })?;
+            let manners = decode::manners(pbx.dialect);
             let door = Door {
                 dialect: pbx.dialect,
+                get: manners.get && !matches!(proof, Proof::Hmac { .. }),
+                answer: manners.answer,
                 proof,
                 allow_from: pbx.allow_from.clone(),
             };
@@ -189,7 +201,7 @@ async fn events(intake: &Intake, peer: Peer, name: &str, request: Request<Incomi
         return response;
     }
     let checked = check_head(door, peer, &head, intake.limits.body_bytes)
-        .and_then(|query| Ok((query, hold(intake, &head.headers)?)));
+        .and_then(|query| Ok((query, hold(intake, &head)?)));
     let (query, _held) = match checked {
         Ok(checked) => checked,
         Err(problem) => {
@@ -209,7 +221,10 @@ async fn events(intake: &Intake, peer: Peer, name: &str, request: Request<Incomi
                 &counts.accepted
             };
             counter.fetch_add(1, Relaxed);
-            reply::accepted(door.dialect, &accepted)
+            match door.answer {
+                Some(words) => reply::exact(words),
+                None => reply::accepted(door.dialect, &accepted),
+            }
         }
         Err(problem) => {
             count(counts, &problem);
@@ -225,13 +240,18 @@ fn check_head(
     head: &request::Parts,
     body_max: usize,
 ) -> Result<Option<String>, Problem> {
-    if head.method != Method::POST {
-        let problem = Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method",
-            "post events here, one in each request",
-        );
-        return Err(problem.with(Extra::Allow("POST")));
+    let get = head.method == Method::GET;
+    if !door.takes(&head.method) {
+        let (detail, allow) = if door.get {
+            (
+                "send events here by GET or POST, one in each request",
+                "GET, POST",
+            )
+        } else {
+            ("post events here, one in each request", "POST")
+        };
+        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail);
+        return Err(problem.with(Extra::Allow(allow)));
     }
     if !is_from(door, peer) {
         let detail = "this address is not in the phone system's allow_from networks";
@@ -242,8 +262,13 @@ fn check_head(
         ));
     }
     let query = head.uri.query();
-    if query.is_some_and(|query| query.len() > QUERY_BYTES_MAX) {
-        let detail = format!("the query is longer than {QUERY_BYTES_MAX} bytes");
+    let query_max = if get {
+        EVENT_QUERY_BYTES_MAX
+    } else {
+        QUERY_BYTES_MAX
+    };
+    if query.is_some_and(|query| query.len() > query_max) {
+        let detail = format!("the query is longer than {query_max} bytes");
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "query-too-long",
@@ -263,6 +288,7 @@ fn check_head(
             Ok(query)
         }
         Some(_) => Err(oversized(body_max)),
+        None if get => Ok(query),
         None if head.headers.contains_key(TRANSFER_ENCODING) => Ok(query),
         None => Err(Problem::new(
             StatusCode::LENGTH_REQUIRED,
@@ -287,10 +313,26 @@ async fn read_event(
     door.proof
         .check_body(headers, query.as_deref(), &body)
         .map_err(unproven)?;
+    if head.method == Method::GET {
+        // The query is the event, as a form would be.
+        let body = Bytes::from(query.unwrap_or_default());
+        return admitted(name, door, Some(FORM), None, body);
+    }
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     let content_type = content_type.filter(|value| value.len() <= CONTENT_TYPE_BYTES_MAX);
+    admitted(name, door, content_type, query, body)
+}
+
+/// The event, if its body is whole.
+fn admitted(
+    name: &str,
+    door: &Door,
+    content_type: Option<&str>,
+    query: Option<String>,
+    body: Bytes,
+) -> Result<Posted, Problem> {
     let received = clock::now();
     let raw = RawEvent {
         content_type,
@@ -319,13 +361,19 @@ async fn append(intake: &Intake, posted: Posted) -> Result<Accepted, Problem> {
 }
 
 /// Takes room for a body; one of unknown length takes the most it may have.
-fn hold<'a>(intake: &'a Intake, headers: &HeaderMap) -> Result<SemaphorePermit<'a>, Problem> {
-    let length = headers
+fn hold<'a>(intake: &'a Intake, head: &request::Parts) -> Result<SemaphorePermit<'a>, Problem> {
+    let length = head
+        .headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok());
-    let length = length
-        .and_then(|length| length.parse().ok())
-        .unwrap_or(intake.limits.body_bytes);
+    let length =
+        length
+            .and_then(|length| length.parse().ok())
+            .unwrap_or(if head.method == Method::GET {
+                EVENT_QUERY_BYTES_MAX
+            } else {
+                intake.limits.body_bytes
+            });
     let pieces = u32::try_from(length.div_ceil(BODY_PIECE_BYTES)).unwrap_or(u32::MAX);
     intake
         .bodies
@@ -360,47 +408,4 @@ fn unknown_pbx() -> Problem {
 fn unproven(unproven: Unproven) -> Problem {
     let problem = Problem::new(StatusCode::UNAUTHORIZED, "wrong-proof", unproven.detail);
     problem.with(Extra::Challenge(unproven.challenge))
-}
-
-fn malformed(fault: Malformed) -> Problem {
-    let (status, kind) = match fault {
-        Malformed::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type"),
-        Malformed::Empty => (StatusCode::BAD_REQUEST, "empty"),
-        Malformed::NotUtf8 { .. } => (StatusCode::BAD_REQUEST, "not-utf-8"),
-        Malformed::Json { .. } => (StatusCode::BAD_REQUEST, "not-json"),
-        Malformed::Xml { .. } => (StatusCode::BAD_REQUEST, "not-xml"),
-        Malformed::Form => (StatusCode::BAD_REQUEST, "not-a-form"),
-        Malformed::Csv => (StatusCode::BAD_REQUEST, "not-csv"),
-        Malformed::TooDeep => (StatusCode::BAD_REQUEST, "too-deep"),
-        Malformed::Unknown => (StatusCode::BAD_REQUEST, "unknown-body"),
-    };
-    Problem::new(status, kind, fault.to_string())
-}
-
-fn unavailable(fault: &StoreFault) -> Problem {
-    let (kind, detail, wait) = match fault {
-        StoreFault::Busy => (
-            "busy",
-            "more events wait than can be held; send it again",
-            RETRY_BUSY,
-        ),
-        StoreFault::DiskFull { .. } => (
-            "disk-full",
-            "the disk is full; send it again once there is space",
-            RETRY_DISK_FULL,
-        ),
-        StoreFault::InUse { .. }
-        | StoreFault::NotWritable { .. }
-        | StoreFault::Damaged { .. }
-        | StoreFault::NewerRecord { .. }
-        | StoreFault::BadRecord { .. }
-        | StoreFault::Broken { .. }
-        | StoreFault::Export { .. }
-        | StoreFault::NotEmpty => (
-            "store",
-            "the event could not be stored; send it again",
-            RETRY_BROKEN,
-        ),
-    };
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail).with(Extra::RetryAfter(wait))
 }

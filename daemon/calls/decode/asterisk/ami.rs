@@ -5,9 +5,9 @@
 
 use super::cdr;
 use super::channel::{self, Channel, said, unescaped};
-use super::fields::{Fields, RECORDS_MAX};
 use super::status;
 use crate::calls::decode::facts::{Glimpse, LegFacts, Line, Outcome, Role, TransferFact};
+use crate::calls::decode::fields::{Fields, RECORDS_MAX};
 use crate::calls::decode::{NotUnderstood, Site, vendor_id};
 use crate::terms::call::{Direction, TransferKind};
 use jiff::Timestamp;

@@ -5,10 +5,10 @@
 //! second end of a link is filed under the link's name, and its first end says that the link is part of its call.
 
 use super::channel::{self, Channel, said};
-use super::fields::scalar;
 use super::hook::{self, Message};
 use super::status;
 use crate::calls::decode::facts::{LegFacts, Line, Role, TransferFact};
+use crate::calls::decode::fields::scalar;
 use crate::calls::decode::{NotUnderstood, PhoneEvent, RawEvent, Site, hashed, vendor_id};
 use crate::terms::call::TransferKind;
 use jiff::Timestamp;

@@ -6,9 +6,9 @@
 
 use super::channel::{self, Channel, said};
 use super::csv;
-use super::fields::{Fields, RECORDS_MAX};
 use super::status;
 use crate::calls::decode::facts::{Glimpse, Join, LegFacts, Line, Outcome, Role};
+use crate::calls::decode::fields::{Fields, RECORDS_MAX};
 use crate::calls::decode::{NotUnderstood, Site, vendor_id};
 use jiff::{SignedDuration, Timestamp};
 

@@ -4,9 +4,9 @@
 
 use super::channel::{self, Channel, said};
 use super::csv;
-use super::fields::{Fields, RECORDS_MAX};
 use super::status;
 use crate::calls::decode::facts::{LegFacts, Line, Role, TransferFact};
+use crate::calls::decode::fields::{Fields, RECORDS_MAX};
 use crate::calls::decode::{NotUnderstood, Site, vendor_id};
 use crate::terms::call::TransferKind;
 use jiff::Timestamp;
@@ -124,7 +124,11 @@ pub fn decode(line: &Fields, site: &Site) -> Result<Vec<LegFacts>, NotUnderstood
         .first(&["extra", "eventextra"])
         .and_then(|extra| serde_json::from_str(extra).ok())
         .unwrap_or(Value::Null);
-    let more = |name: &str| extra.get(name).and_then(super::fields::scalar);
+    let more = |name: &str| {
+        extra
+            .get(name)
+            .and_then(crate::calls::decode::fields::scalar)
+    };
     let mut others = Vec::new();
     match kind {
         "CHAN_START" => {

@@ -6,9 +6,9 @@
 //! end is `epoch`, whether somebody answered is in `dialstatus` and `answeredtime`, and `direction` is derived.
 
 use super::channel::{self, Channel, extension, said};
-use super::fields::Fields;
 use super::status;
 use crate::calls::decode::facts::{Glimpse, LegFacts, Line, Role};
+use crate::calls::decode::fields::Fields;
 use crate::calls::decode::{NotUnderstood, RawEvent, Site, hashed, vendor_id};
 use crate::terms::call::Direction;
 use crate::terms::ids::{CallKey, Kind};

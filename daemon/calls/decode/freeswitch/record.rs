@@ -37,6 +37,15 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// A stay with these, and nobody else's profile.
+    pub fn new(profile: Fields, times: Fields) -> Self {
+        Self {
+            profile,
+            times,
+            ..Self::default()
+        }
+    }
+
     /// A field of the caller's profile, if it says anything.
     pub fn field(&self, name: &str) -> Option<&str> {
         said(&self.profile, name)
@@ -49,6 +58,14 @@ impl Flow {
 }
 
 impl Record {
+    /// A record of these channel variables alone.
+    pub fn new(variables: Fields) -> Self {
+        Self {
+            variables,
+            ..Self::default()
+        }
+    }
+
     /// A channel variable, if it says anything.
     pub fn variable(&self, name: &str) -> Option<&str> {
         said(&self.variables, name)
@@ -80,7 +97,8 @@ pub fn said<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
         .filter(|value| !value.is_empty())
 }
 
-fn micros(value: &str) -> Option<Timestamp> {
+/// Microseconds since the epoch; zero means never.
+pub fn micros(value: &str) -> Option<Timestamp> {
     value
         .parse()
         .ok()

@@ -2,6 +2,7 @@
 
 use crate::calls::decode::body::{self, Payload};
 use crate::calls::decode::{Malformed, NotUnderstood};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -62,16 +63,16 @@ impl<N: AsRef<str>> FromIterator<(N, String)> for Fields {
     }
 }
 
-/// The objects of a form or JSON body.
-pub fn read(payload: &Payload<'_>) -> Result<Vec<Fields>, NotUnderstood> {
+/// The objects of a form or JSON body; `foreign` is what to say of a body that has none.
+pub fn read(payload: &Payload<'_>, foreign: NotUnderstood) -> Result<Vec<Fields>, NotUnderstood> {
     match payload {
         Payload::Form(form) => Ok(vec![from_form(form)]),
-        Payload::Json(json) => from_json(json),
-        Payload::Xml(_) => Err(NotUnderstood::NotAsterisk),
+        Payload::Json(json) => from_json(json, foreign),
+        Payload::Xml(_) => Err(foreign),
     }
 }
 
-fn from_json(json: &str) -> Result<Vec<Fields>, NotUnderstood> {
+fn from_json(json: &str, foreign: NotUnderstood) -> Result<Vec<Fields>, NotUnderstood> {
     let value: Value = serde_json::from_str(json).map_err(|fault| broken(json, &fault))?;
     let objects = match value {
         Value::Array(items) => items,
@@ -85,7 +86,7 @@ fn from_json(json: &str) -> Result<Vec<Fields>, NotUnderstood> {
             .into_iter()
             .filter_map(|(name, value)| Some((name, scalar(&value)?)))
             .collect()),
-        _ => Err(NotUnderstood::NotAsterisk),
+        _ => Err(foreign),
     };
     objects.into_iter().map(fields).collect()
 }
@@ -136,6 +137,13 @@ fn from_form(form: &str) -> Fields {
         .filter_map(|pair| pair.split_once('='))
         .map(|(name, text)| (value(name), value(text)))
         .collect()
+}
+
+/// The bytes of one value of a form, whatever character set they are in; a plus is a blank.
+pub fn bytes_in_form(form: &str, name: &str) -> Option<Vec<u8>> {
+    let mut pairs = form.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+    Some(percent_decode_str(&value.replace('+', " ")).collect())
 }
 
 /// Whether a form is whole.
