@@ -23,6 +23,10 @@ fn config() -> Config {
         );
         config.agents.push_str(&block);
     }
+    config.agents.push_str(
+        "\n[[pbx]]\nname = \"signed\"\ndialect = \"kannel\"\nauth = { kind = \"hmac\", \
+         secret_file = \"script-token\", header = \"x-signature\", algorithm = \"sha256\" }\n",
+    );
     config
 }
 
@@ -169,6 +173,9 @@ async fn a_get_is_for_those_who_can_do_nothing_else() {
         "{}",
         other.head
     );
+    // A signature is of the body, and a GET has none: an old one would open the door to any query.
+    let signed = get(&daemon, "signed", "id=1&from=2&text=x").await;
+    assert_eq!(signed.status, 405, "{}", signed.body);
     let empty = send(&daemon, "GET", &events_of("kannel"), "").await;
     assert_eq!(empty.status, 400, "{}", empty.body);
     let unproven = send(&daemon, "GET", "/v1/pbx/kannel/events?from=1&text=x", "").await;
