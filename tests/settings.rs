@@ -195,10 +195,10 @@ fn later_layers_override_key_by_key() {
     assert_eq!(support.calls.min_talk, Duration::from_secs(4));
     assert_eq!(support.calls.ignore.len(), 1);
     assert_eq!(support.calls.ignore[0].written, "103");
-    let Auth::Basic {
+    let Some(Auth::Basic {
         user,
         password_file,
-    } = &settings.pbxs[0].auth
+    }) = &settings.pbxs[0].auth
     else {
         panic!("{:?}", settings.pbxs[0].auth)
     };
@@ -212,7 +212,7 @@ fn a_later_kind_of_proof_replaces_the_former_one() {
         "conf.d/a.toml",
         "[[pbx]]\nname = \"hq\"\nauth = { kind = \"bearer\", token_file = \"../token\" }\n",
     );
-    assert!(matches!(etc.settings().pbxs[0].auth, Auth::Bearer { .. }));
+    assert!(matches!(etc.settings().pbxs[0].auth, Some(Auth::Bearer { .. })));
 }
 
 #[test]

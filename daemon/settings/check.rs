@@ -5,6 +5,7 @@
 mod contacts;
 mod fields;
 mod kustomer;
+mod link;
 mod lists;
 mod pbx;
 

@@ -12,6 +12,7 @@ mod channel;
 mod csv;
 mod fields;
 mod hook;
+pub mod live;
 mod status;
 
 use super::body::{self, Payload};

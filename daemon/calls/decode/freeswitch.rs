@@ -4,6 +4,7 @@
 //! (`originating_leg_uuid`; of a queue agent's leg `cc_member_session_uuid`). An a leg's record names its b legs and the
 //! time it was bridged with each, so it gives facts of those too, and one module posting a legs alone is enough.
 
+pub mod live;
 mod record;
 
 use super::body::{self, Payload};
@@ -36,6 +37,9 @@ pub fn admit(raw: &RawEvent<'_>) -> Result<(), Malformed> {
 
 /// See [`super::decode`].
 pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnderstood> {
+    if let Some(gone) = live::read(raw.body, site) {
+        return Ok(vec![PhoneEvent::Leg(Box::new(gone))]);
+    }
     let record = record::read(raw.body)?;
     let leg = record
         .variable("uuid")

@@ -1,10 +1,10 @@
 //! Raw payloads -> phone events. One file per phone system; pure. A new phone system is one file here, its fixtures,
 //! and one line in each `match` below. Called by intake (`admit`), by the line and by `tieline decode` (`decode`).
 
-mod asterisk;
+pub mod asterisk;
 mod body;
 pub mod facts;
-mod freeswitch;
+pub mod freeswitch;
 mod tieline;
 
 pub use facts::LegFacts;

@@ -4,6 +4,7 @@ use super::super::file::{AuthFile, DaemonFile, PbxFile};
 use super::super::patterns;
 use super::super::types::{Auth, PbxSettings};
 use super::fields::Fields;
+use super::link;
 use crate::terms::number::NumberPlan;
 use crate::terms::party::Extensions;
 use ipnet::IpNet;
@@ -29,11 +30,19 @@ impl Home<'_> {
         let path = format!("pbx.{name}");
         let at = |key: &str| format!("{path}.{key}");
         fields.need(&path, "dialect", file.dialect.as_ref());
-        fields.need(&path, "auth", file.auth.as_ref());
+        let fetched = file.connect.is_some() || file.pickup_dir.is_some();
+        if !fetched {
+            fields.need(&path, "auth", file.auth.as_ref());
+        }
         let auth = file
             .auth
             .as_ref()
             .and_then(|auth| self.auth(&at("auth"), auth, fields));
+        let link = link::link(&path, file, fields);
+        let pickup_dir = file
+            .pickup_dir
+            .as_ref()
+            .map(|folder| fields.path(&at("pickup_dir"), folder));
         let mut allow_from = Vec::new();
         for (index, text) in file.allow_from.iter().enumerate() {
             let network = text
@@ -72,12 +81,14 @@ impl Home<'_> {
         Some(PbxSettings {
             name: name.to_owned(),
             dialect: file.dialect?,
-            auth: auth?,
+            auth,
             allow_from,
             extensions: Extensions(extensions),
             settle,
             plan: plan?,
             time_zone: time_zone?,
+            link,
+            pickup_dir,
         })
     }
 
