@@ -23,6 +23,7 @@ mod intake;
 mod journal;
 mod kustomer;
 mod kustomer_faults;
+mod links;
 mod numbers;
 mod patterns;
 mod retention;
