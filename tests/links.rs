@@ -3,12 +3,12 @@
 
 mod cuts;
 mod life;
-mod manager;
+mod pbx;
 mod pickup;
 mod socket;
 
 use crate::support::{Config, Daemon, LOOK_EVERY, World, within};
-use manager::{Manager, SECRET, USER};
+use pbx::{Manager, SECRET, USER};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,9 @@ struct Scenario {
 }
 
 fn folder(system: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/calls").join(system)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/calls")
+        .join(system)
 }
 
 fn scenarios() -> Vec<Scenario> {
@@ -32,12 +34,16 @@ fn scenarios() -> Vec<Scenario> {
     folders.sort();
     let scenario = |path: &PathBuf| {
         let stream = std::fs::read_to_string(path.join("ami-events.txt")).unwrap();
-        let events = stream.split("\r\n\r\n").filter(|event| event.starts_with("Event:"));
+        let events = stream
+            .split("\r\n\r\n")
+            .filter(|event| event.starts_with("Event:"));
         let expected = std::fs::read_to_string(path.join("expected.json")).unwrap();
         let expected: Value = serde_json::from_str(&expected).unwrap();
         Scenario {
             name: path.file_name().unwrap().to_str().unwrap().to_owned(),
-            events: events.map(|event| format!("{event}\r\n\r\n").into_bytes()).collect(),
+            events: events
+                .map(|event| format!("{event}\r\n\r\n").into_bytes())
+                .collect(),
             expected: expected["calls"].as_array().unwrap().clone(),
             rows: std::fs::read_to_string(path.join("cdr-freepbx-columns.csv")).unwrap_or_default(),
         }
@@ -96,7 +102,9 @@ async fn world(config: &Config) -> World {
 
 /// Waits until the connection is as wanted; its part of the status.
 async fn until_link(daemon: &Daemon, what: &str, reached: impl Fn(&Value) -> bool) -> Value {
-    let status = daemon.until(what, |status| reached(&status["connections"][0])).await;
+    let status = daemon
+        .until(what, |status| reached(&status["connections"][0]))
+        .await;
     status["connections"][0].clone()
 }
 
@@ -115,7 +123,9 @@ async fn all_settled(daemon: &Daemon) -> Value {
     daemon
         .until("every event has its end", |status| {
             let events = &status["events"];
-            events["in_flight"] == 0 && events["adds_up"] == true && status["integrations"][0]["owed"] == 0
+            events["in_flight"] == 0
+                && events["adds_up"] == true
+                && status["integrations"][0]["owed"] == 0
         })
         .await
 }

@@ -236,7 +236,10 @@ fn links(admin: &Admin) -> Vec<Family> {
             ("row", link.rows),
             ("missed_end", link.missed_ends),
         ] {
-            events.push(([name(), vec![("outcome", outcome.to_owned())]].concat(), count));
+            events.push((
+                [name(), vec![("outcome", outcome.to_owned())]].concat(),
+                count,
+            ));
         }
     }
     let mut files = Vec::new();
@@ -253,11 +256,31 @@ fn links(admin: &Admin) -> Vec<Family> {
     }
     vec![
         gauge("tieline_link_up", "1: connected to the phone system", up),
-        counter("tieline_link_gaps", "Times without a connection, ever", gaps),
-        counter("tieline_link_gap_seconds", "Their length together, ever", seconds),
-        counter("tieline_link_events", "What came over connections, since the start", events),
-        gauge("tieline_link_lacking", "Rights that the user lacks", lacking),
-        counter("tieline_pickup_files", "Files of pickup_dir, since the start", files),
+        counter(
+            "tieline_link_gaps",
+            "Times without a connection, ever",
+            gaps,
+        ),
+        counter(
+            "tieline_link_gap_seconds",
+            "Their length together, ever",
+            seconds,
+        ),
+        counter(
+            "tieline_link_events",
+            "What came over connections, since the start",
+            events,
+        ),
+        gauge(
+            "tieline_link_lacking",
+            "Rights that the user lacks",
+            lacking,
+        ),
+        counter(
+            "tieline_pickup_files",
+            "Files of pickup_dir, since the start",
+            files,
+        ),
     ]
 }
 

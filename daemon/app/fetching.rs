@@ -21,7 +21,13 @@ impl Fetching {
         for pbx in &settings.pbxs {
             links.extend(Link::open(pbx, parts, &mut seen)?);
             let (bytes_max, keep) = (settings.daemon.intake.body_bytes, settings.daemon.keep);
-            pickups.extend(Pickup::open(pbx, bytes_max, keep, &parts.journal, &mut seen));
+            pickups.extend(Pickup::open(
+                pbx,
+                bytes_max,
+                keep,
+                &parts.journal,
+                &mut seen,
+            ));
         }
         Ok(Self {
             links,

@@ -55,7 +55,10 @@ fn pbx(pbx: &PbxSettings) -> String {
             (Protocol::Ami, true) => "manager interface (TLS)",
             (Protocol::Esl, _) => "event socket",
         };
-        ways.push(format!("connects to the {name} at {}:{}", link.host, link.port));
+        ways.push(format!(
+            "connects to the {name} at {}:{}",
+            link.host, link.port
+        ));
     }
     if let Some(folder) = &pbx.pickup_dir {
         ways.push(format!("takes files from {}", folder.display()));

@@ -1,9 +1,10 @@
 //! Every recording played live, then the same with cut connections and killed daemons: each call is logged once.
 
-use super::manager::{Manager, Manner};
+use super::pbx::{Manager, Manner};
 use super::{Scenario, all_settled, fetching, listened_to, logged, scenarios, until_link, world};
 use crate::support::{Daemon, World, logs, seed, within};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
@@ -17,13 +18,25 @@ fn address(manager: &Manager) -> String {
 fn assert_logged_once(world: &World, scenarios: &[Scenario]) {
     let logs = logs(&world.sandbox);
     let wrong: Vec<_> = logs.iter().filter(|(_, made)| **made != (1, 1)).collect();
-    assert!(wrong.is_empty(), "not one conversation and one note: {wrong:?}");
-    let made: Vec<String> = logs.into_keys().collect();
-    assert_eq!(made, logged(scenarios));
+    assert!(
+        wrong.is_empty(),
+        "not one conversation and one note: {wrong:?}"
+    );
+    let wanted: BTreeSet<String> = logged(scenarios).into_iter().collect();
+    let made: BTreeSet<String> = logs.into_keys().collect();
+    let (missing, beyond) = (&wanted - &made, &made - &wanted);
+    assert!(
+        missing.is_empty() && beyond.is_empty(),
+        "missing {missing:?}, beyond {beyond:?}"
+    );
 }
 
 fn append(file: &Path, rows: &str) {
-    let mut file = File::options().create(true).append(true).open(file).unwrap();
+    let mut file = File::options()
+        .create(true)
+        .append(true)
+        .open(file)
+        .unwrap();
     file.write_all(rows.as_bytes()).unwrap();
 }
 
@@ -58,20 +71,48 @@ async fn every_recording_played_live_gives_its_call() {
     assert_logged_once(&world, &scenarios);
     for call in scenarios.iter().flat_map(|scenario| &scenario.expected) {
         let got = explained(&daemon, call).await;
-        for field in ["type", "reason", "direction", "other_party", "connected_number", "agent", "first_agent", "queue", "answered", "ended", "talk_seconds", "transfers", "voicemail"] {
-            assert!(same(&got[field], &call[field]), "{} {field}: got {}, expected {}", call["key"], got[field], call[field]);
+        for field in [
+            "type",
+            "reason",
+            "direction",
+            "other_party",
+            "connected_number",
+            "agent",
+            "first_agent",
+            "queue",
+            "answered",
+            "ended",
+            "talk_seconds",
+            "transfers",
+            "voicemail",
+        ] {
+            assert!(
+                same(&got[field], &call[field]),
+                "{} {field}: got {}, expected {}",
+                call["key"],
+                got[field],
+                call[field]
+            );
         }
         assert_eq!(got["doubts"], json!([]), "{}", call["key"]);
     }
     let link = &status["connections"][0];
-    assert_eq!((&link["state"], &link["malformed"]), (&json!("connected"), &json!(0)), "{link}");
+    assert_eq!(
+        (&link["state"], &link["malformed"]),
+        (&json!("connected"), &json!(0)),
+        "{link}"
+    );
     assert_eq!(manager.actions()[..2], ["Challenge", "Login"]);
     assert!(daemon.stop().await.success());
 }
 
 /// Equal, times and seconds to 5 ms.
 fn same(got: &Value, wanted: &Value) -> bool {
-    let time = |value: &Value| value.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let time = |value: &Value| {
+        value
+            .as_str()
+            .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+    };
     if let (Some(got), Some(wanted)) = (time(got), time(wanted)) {
         return got.duration_since(wanted).as_secs_f64().abs() <= 0.005;
     }
@@ -82,7 +123,13 @@ fn same(got: &Value, wanted: &Value) -> bool {
 }
 
 /// Plays all scenarios, some while nobody listens; `disturb` comes before some events.
-async fn play_disturbed(manager: &Manager, csv: &Path, scenarios: &[Scenario], chance: &mut fastrand::Rng, mut disturb: impl AsyncFnMut(&mut fastrand::Rng)) {
+async fn play_disturbed(
+    manager: &Manager,
+    csv: &Path,
+    scenarios: &[Scenario],
+    chance: &mut fastrand::Rng,
+    mut disturb: impl AsyncFnMut(&mut fastrand::Rng),
+) {
     for scenario in scenarios {
         if chance.u8(..4) > 0 {
             listened_to(manager).await;
@@ -108,7 +155,15 @@ async fn cut_at_random_bytes_with_records_read_back_each_call_is_logged_once() {
     let mut chance = fastrand::Rng::with_seed(seed());
     let manner = Manner {
         // Some within the login, some within the list of channels, most within an event.
-        cuts: (0..25).map(|_| if chance.u8(..5) == 0 { chance.usize(1..800) } else { chance.usize(800..30_000) }).collect(),
+        cuts: (0..25)
+            .map(|_| {
+                if chance.u8(..5) == 0 {
+                    chance.usize(1..800)
+                } else {
+                    chance.usize(800..30_000)
+                }
+            })
+            .collect(),
         piece: 977,
         ..Manner::default()
     };
@@ -122,7 +177,10 @@ async fn cut_at_random_bytes_with_records_read_back_each_call_is_logged_once() {
     manager.change(|manner| manner.cuts.clear());
     manager.cut();
     listened_to(&manager).await;
-    let link = until_link(&daemon, "the connection is back", |link| link["state"] == "connected").await;
+    let link = until_link(&daemon, "the connection is back", |link| {
+        link["state"] == "connected"
+    })
+    .await;
     assert!(link["gaps_ever"].as_u64() > Some(3), "{link}");
     assert!(link["rows_read_back"].as_u64() > Some(0), "{link}");
     finished(&daemon, &logged(&scenarios)).await;
@@ -165,14 +223,18 @@ async fn finished(daemon: &Daemon, wanted: &[String]) {
             for id in wanted {
                 let key = id.strip_prefix("tieline:").unwrap();
                 let path = format!("/explain?of={}", tieline::cli::ask::segment(key));
-                if daemon.place.ask(hyper::Method::GET, &path, None).await.is_some() {
+                if daemon
+                    .place
+                    .ask(hyper::Method::GET, &path, None)
+                    .await
+                    .is_some()
+                {
                     missing.retain(|one| one != id);
                 }
             }
             if missing.is_empty() && status["open_calls"] == 0 {
                 return;
             }
-            println!("missing {missing:?}");
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     })

@@ -18,7 +18,11 @@ struct State {
 }
 
 async fn frame(stream: &mut (impl tokio::io::AsyncWrite + Unpin), head: &str, body: &str) {
-    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\n", body.len()) };
+    let length = if body.is_empty() {
+        String::new()
+    } else {
+        format!("Content-Length: {}\n", body.len())
+    };
     let text = format!("{length}{head}\n\n{body}");
     // In pieces that end anywhere.
     for piece in text.as_bytes().chunks(997) {
@@ -38,7 +42,14 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
         }
         state.lock().unwrap().commands.push(line.clone());
         match line.as_str() {
-            "auth ClueCon" => frame(&mut to, "Content-Type: command/reply\nReply-Text: +OK accepted", "").await,
+            "auth ClueCon" => {
+                frame(
+                    &mut to,
+                    "Content-Type: command/reply\nReply-Text: +OK accepted",
+                    "",
+                )
+                .await;
+            }
             "api show channels as json" => {
                 let ids = state.lock().unwrap().channels.clone();
                 let rows: Vec<Value> = ids.iter().map(|id| json!({"uuid": id})).collect();
@@ -46,10 +57,19 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
                 frame(&mut to, "Content-Type: api/response", &list).await;
             }
             other if other.starts_with("event json ") => {
-                frame(&mut to, "Content-Type: command/reply\nReply-Text: +OK event listener enabled json", "").await;
+                frame(
+                    &mut to,
+                    "Content-Type: command/reply\nReply-Text: +OK event listener enabled json",
+                    "",
+                )
+                .await;
                 let (turn, last) = {
                     let mut state = state.lock().unwrap();
-                    let turn = if state.turns.is_empty() { Vec::new() } else { state.turns.remove(0) };
+                    let turn = if state.turns.is_empty() {
+                        Vec::new()
+                    } else {
+                        state.turns.remove(0)
+                    };
                     (turn, state.turns.is_empty())
                 };
                 for event in turn {
@@ -59,7 +79,14 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
                     return;
                 }
             }
-            other if other.starts_with("auth ") => frame(&mut to, "Content-Type: command/reply\nReply-Text: -ERR invalid", "").await,
+            other if other.starts_with("auth ") => {
+                frame(
+                    &mut to,
+                    "Content-Type: command/reply\nReply-Text: -ERR invalid",
+                    "",
+                )
+                .await;
+            }
             _ => frame(&mut to, "Content-Type: api/response", "0").await,
         }
     }
@@ -98,7 +125,12 @@ async fn events_of_calls_are_journaled_and_the_connection_comes_back() {
     let mut large = event("CHANNEL_ANSWER", 3);
     large["variable_long"] = json!("x".repeat(2 << 20));
     let turns = vec![
-        vec![event("CHANNEL_CREATE", 1), event("HEARTBEAT", 2), large, event("CHANNEL_ANSWER", 4)],
+        vec![
+            event("CHANNEL_CREATE", 1),
+            event("HEARTBEAT", 2),
+            large,
+            event("CHANNEL_ANSWER", 4),
+        ],
         vec![event("CHANNEL_ANSWER", 5), event("CHANNEL_EXECUTE", 6)],
     ];
     let (address, state) = start(State {
@@ -109,13 +141,31 @@ async fn events_of_calls_are_journaled_and_the_connection_comes_back() {
     let world = world(&fetching(&address)).await;
     std::fs::write(world.place.folder.join("socket-password"), PASSWORD).unwrap();
     let daemon = world.place.start().await;
-    let link = until_link(&daemon, "all events came", |link| link["events"] == 3 && link["logins"] == 2).await;
-    assert_eq!((&link["left_out"], &link["malformed"]), (&json!(2), &json!(1)), "{link}");
+    let link = until_link(&daemon, "all events came", |link| {
+        link["events"] == 3 && link["logins"] == 2
+    })
+    .await;
+    assert_eq!(
+        (&link["left_out"], &link["malformed"]),
+        (&json!(2), &json!(1)),
+        "{link}"
+    );
     assert_eq!(link["gaps_ever"], 1, "{link}");
-    daemon.until("they are accepted", |status| status["events"]["accepted"] == 3).await;
+    daemon
+        .until("they are accepted", |status| {
+            status["events"]["accepted"] == 3
+        })
+        .await;
     let commands = state.lock().unwrap().commands.clone();
-    assert!(commands[1].starts_with("event json CHANNEL_CREATE") && commands[1].ends_with("HEARTBEAT CUSTOM callcenter::info"), "{commands:?}");
-    assert!(commands.contains(&"api show channels as json".to_owned()), "{commands:?}");
+    assert!(
+        commands[1].starts_with("event json CHANNEL_CREATE")
+            && commands[1].ends_with("HEARTBEAT CUSTOM callcenter::info"),
+        "{commands:?}"
+    );
+    assert!(
+        commands.contains(&"api show channels as json".to_owned()),
+        "{commands:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,6 +174,15 @@ async fn a_wrong_password_is_said() {
     let world = world(&fetching(&address)).await;
     std::fs::write(world.place.folder.join("socket-password"), "wrong").unwrap();
     let daemon = world.place.start().await;
-    let link = until_link(&daemon, "the login is refused", |link| link["state"] == "down").await;
-    assert!(link["why"].as_str().unwrap().contains("the login was refused (invalid)"), "{link}");
+    let link = until_link(&daemon, "the login is refused", |link| {
+        link["state"] == "down"
+    })
+    .await;
+    assert!(
+        link["why"]
+            .as_str()
+            .unwrap()
+            .contains("the login was refused (invalid)"),
+        "{link}"
+    );
 }

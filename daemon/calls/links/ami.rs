@@ -92,7 +92,9 @@ impl Session<'_> {
         let greeting = self.greeting().await?;
         if !greeting.starts_with(GREETING) {
             let shown = greeting.iter().take(GREETING_SHOWN);
-            let shown = shown.map(|byte| char::from(*byte)).filter(|c| !c.is_control());
+            let shown = shown
+                .map(|byte| char::from(*byte))
+                .filter(|c| !c.is_control());
             return Err(LinkFault::Stranger {
                 what: "manager interface of an Asterisk",
                 greeting: shown.filter(char::is_ascii).collect(),
@@ -104,12 +106,17 @@ impl Session<'_> {
         let answer = match challenge {
             Some(challenge) if succeeded(&answer) => {
                 let key = md5_key(&challenge, desk.secret.expose_secret());
-                let proof = [("AuthType", "MD5"), ("Username", user.as_str()), ("Key", key.as_str())];
+                let proof = [
+                    ("AuthType", "MD5"),
+                    ("Username", user.as_str()),
+                    ("Key", key.as_str()),
+                ];
                 self.ask("Login", &proof).await?
             }
             _ if desk.link.plain_login => {
                 let secret = desk.secret.expose_secret();
-                self.ask("Login", &[("Username", &user), ("Secret", secret)]).await?
+                self.ask("Login", &[("Username", &user), ("Secret", secret)])
+                    .await?
             }
             _ => return Err(LinkFault::NoChallenge(message(&answer))),
         };
@@ -236,7 +243,11 @@ impl Session<'_> {
             }
         }
         if malformed > 0 {
-            tracing::warn!(pbx = desk.pbx, malformed, "packets that are too long or no events; they are left out");
+            tracing::warn!(
+                pbx = desk.pbx,
+                malformed,
+                "packets that are too long or no events; they are left out"
+            );
         }
         let events = batch.events();
         desk.pen.write_all(batch.bodies()).await?;
@@ -262,10 +273,16 @@ impl Session<'_> {
         let of_list = self.list.as_ref().is_some_and(|list| list.action == action);
         if of_list && !succeeded(text) {
             self.list = None;
-            let what = "write class reporting (or system): it can't be asked which channels are there";
+            let what =
+                "write class reporting (or system): it can't be asked which channels are there";
             let fresh = desk.seen.change().lacking.insert(what.to_owned());
             if fresh {
-                tracing::warn!(pbx = desk.pbx, lacking = what, answer = message(text), "the manager's user lacks a right");
+                tracing::warn!(
+                    pbx = desk.pbx,
+                    lacking = what,
+                    answer = message(text),
+                    "the manager's user lacks a right"
+                );
             }
         }
     }
@@ -299,7 +316,11 @@ impl Session<'_> {
         for lacking in self.privileges.listed(&list.channels) {
             let fresh = desk.seen.change().lacking.insert(lacking.to_owned());
             if fresh {
-                tracing::warn!(pbx = desk.pbx, lacking, "channels are there that no event told of: the manager's user lacks a right");
+                tracing::warn!(
+                    pbx = desk.pbx,
+                    lacking,
+                    "channels are there that no event told of: the manager's user lacks a right"
+                );
             }
         }
         let there: HashSet<&str> = list
@@ -309,7 +330,8 @@ impl Session<'_> {
             .chain(list.ended.iter().map(String::as_str))
             .collect();
         let before = self.before.take();
-        desk.report_gone(before, |leg| there.contains(leg), live::gone).await
+        desk.report_gone(before, |leg| there.contains(leg), live::gone)
+            .await
     }
 
     /// The event as it came; without a time of its own with the time at which it came, never the same twice, or two
@@ -331,7 +353,9 @@ fn succeeded(answer: &str) -> bool {
 }
 
 fn message(answer: &str) -> String {
-    value(answer, "Message").unwrap_or("no reason given").to_owned()
+    value(answer, "Message")
+        .unwrap_or("no reason given")
+        .to_owned()
 }
 
 /// What proves the secret: hex of MD5 over challenge and secret.
@@ -339,5 +363,8 @@ fn md5_key(challenge: &str, secret: &str) -> String {
     let mut sum = Md5::new();
     sum.update(challenge.as_bytes());
     sum.update(secret.as_bytes());
-    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    sum.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -80,10 +80,21 @@ mod tests {
         }
         assert_eq!(batch.events(), 250);
         let bodies = batch.bodies();
-        let text: Vec<&str> = bodies.iter().map(|body| std::str::from_utf8(body).unwrap()).collect();
-        assert_eq!(text.iter().map(|body| body.matches(';').count()).sum::<usize>(), 250);
+        let text: Vec<&str> = bodies
+            .iter()
+            .map(|body| std::str::from_utf8(body).unwrap())
+            .collect();
+        assert_eq!(
+            text.iter()
+                .map(|body| body.matches(';').count())
+                .sum::<usize>(),
+            250
+        );
         // 84 of a, 83 of b, 83 without a call.
         assert_eq!(bodies.len(), 85);
-        assert!(text.iter().all(|body| !(body.contains('a') && body.contains('b'))));
+        assert!(
+            text.iter()
+                .all(|body| !(body.contains('a') && body.contains('b')))
+        );
     }
 }

@@ -66,7 +66,10 @@ impl Desk {
         let mut opening = Opening::default();
         if let Some(from) = since {
             opening.before = Some((from, self.roll.live(&self.pbx).await?));
-            let gap = Gap { from, to: now.max(from) };
+            let gap = Gap {
+                from,
+                to: now.max(from),
+            };
             self.memory.now.add(gap);
             let seconds = gap.to.duration_since(gap.from).as_secs_f64();
             tracing::warn!(pbx = self.pbx, from = %gap.from, to = %gap.to, seconds, "nobody listened for a while");
@@ -82,7 +85,11 @@ impl Desk {
         status.gaps.clone_from(&self.memory.now.gaps);
         status.gap_count = self.memory.now.gap_count;
         status.gap_seconds = self.memory.now.gap_seconds;
-        tracing::info!(pbx = self.pbx, address = status.address, "connected to the phone system");
+        tracing::info!(
+            pbx = self.pbx,
+            address = status.address,
+            "connected to the phone system"
+        );
         Ok(opening)
     }
 
@@ -98,7 +105,7 @@ impl Desk {
             && let Some(file) = self.link.gap_csv.clone()
         {
             self.memory.now.csv = self.records_end.take().or(self.memory.now.csv);
-            self.records_end = gap_csv::end_aside(file).await.unwrap_or_default();
+            self.records_end = gap_csv::end_aside(file).await.ok();
         }
         self.memory.keep().await?;
         Ok(true)
@@ -126,10 +133,12 @@ impl Desk {
             return Ok(());
         };
         if self.memory.now.csv.is_none() {
-            self.memory.now.csv = gap_csv::end_aside(file).await.unwrap_or_default();
+            self.memory.now.csv = gap_csv::end_aside(file).await.ok();
             return Ok(());
         }
-        let due = self.records_until.is_some_and(|until| clock::monotonic() < until);
+        let due = self
+            .records_until
+            .is_some_and(|until| clock::monotonic() < until);
         if !due {
             self.records_until = None;
             return Ok(());
@@ -174,7 +183,11 @@ impl Desk {
         let bodies: Vec<Bytes> = gone.map(|leg| Bytes::from(say(leg, since, now))).collect();
         let count = bodies.len() as u64;
         if count > 0 {
-            tracing::warn!(pbx = self.pbx, legs = count, "legs ended while nobody listened");
+            tracing::warn!(
+                pbx = self.pbx,
+                legs = count,
+                "legs ended while nobody listened"
+            );
         }
         self.seen.change().missed_ends += count;
         self.pen.write_all(bodies).await

@@ -136,7 +136,9 @@ impl Frames {
                 continue;
             }
             self.headers += 1;
-            let Some((name, value)) = text.split_once(": ").filter(|_| self.headers <= HEADERS_MAX)
+            let Some((name, value)) = text
+                .split_once(": ")
+                .filter(|_| self.headers <= HEADERS_MAX)
             else {
                 return Found::Garbled(text.to_owned());
             };
@@ -277,7 +279,11 @@ impl Session<'_> {
             }
         }
         if malformed > 0 {
-            tracing::warn!(pbx = desk.pbx, malformed, "frames that are too long or no events; they are left out");
+            tracing::warn!(
+                pbx = desk.pbx,
+                malformed,
+                "frames that are too long or no events; they are left out"
+            );
         }
         let events = bodies.len() as u64;
         desk.pen.write_all(bodies).await?;
@@ -294,7 +300,8 @@ impl Session<'_> {
         for mut there in lists {
             there.extend(self.ended.drain());
             let before = self.before.take();
-            desk.report_gone(before, |leg| there.contains(leg), live::gone).await?;
+            desk.report_gone(before, |leg| there.contains(leg), live::gone)
+                .await?;
         }
         over.map_or(Ok(()), Err)
     }

@@ -16,7 +16,9 @@ pub enum LinkFault {
     },
     #[error("the login was refused ({why}): check user, secret_file and {whose}")]
     Refused { why: String, whose: &'static str },
-    #[error("it knows no MD5 challenge ({0}): set plain_login = true to send the password as it is")]
+    #[error(
+        "it knows no MD5 challenge ({0}): set plain_login = true to send the password as it is"
+    )]
     NoChallenge(String),
     #[error("the login took longer than {0:?}")]
     SlowLogin(Duration),

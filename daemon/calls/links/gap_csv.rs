@@ -26,27 +26,43 @@ pub struct Part {
     pub lost: bool,
 }
 
-/// Where the file ends now, behind its last whole row. None if there is no file yet.
-pub fn end(path: &Path) -> io::Result<Option<Mark>> {
+/// The mark where there is no file yet: all of the one that comes is new. No file has this number.
+const NO_FILE: Mark = Mark {
+    inode: 0,
+    offset: 0,
+};
+
+/// Where the file ends now, behind its last whole row.
+pub fn end(path: &Path) -> io::Result<Mark> {
     let Some((mut file, inode, size)) = open(path)? else {
-        return Ok(None);
+        return Ok(NO_FILE);
     };
     let from = size.saturating_sub(ROW_BYTES_MAX);
     let tail = read(&mut file, from, size.saturating_sub(from))?;
     let row_end = tail.iter().rposition(|byte| *byte == b'\n');
     let whole = row_end.map_or(0, |at| at as u64 + 1);
-    let offset = if row_end.is_some() || from == 0 { from + whole } else { size };
-    Ok(Some(Mark { inode, offset }))
+    let offset = if row_end.is_some() || from == 0 {
+        from + whole
+    } else {
+        size
+    };
+    Ok(Mark { inode, offset })
 }
 
 /// What stands behind the mark; without a mark nothing does, and there is one from then on.
 pub fn read_on(path: &Path, mark: Option<Mark>) -> io::Result<Part> {
     let Some((mut file, inode, size)) = open(path)? else {
-        return Ok(Part { mark, ..Part::default() });
+        return Ok(Part {
+            mark,
+            ..Part::default()
+        });
     };
     let Some(mark) = mark else {
-        let mark = end(path)?;
-        return Ok(Part { mark, ..Part::default() });
+        let mark = Some(end(path)?);
+        return Ok(Part {
+            mark,
+            ..Part::default()
+        });
     };
     if mark.inode == inode {
         // Shorter than the mark: it was copied away and emptied.
@@ -54,11 +70,22 @@ pub fn read_on(path: &Path, mark: Option<Mark>) -> io::Result<Part> {
         return part(&mut file, Mark { inode, offset });
     }
     let fresh = Mark { inode, offset: 0 };
+    if mark == NO_FILE {
+        return part(&mut file, fresh);
+    }
     match rotated(path, mark.inode)? {
         Some(mut old) => {
             let rest = part(&mut old, mark)?;
-            let (next, more) = if rest.more { (rest.mark, true) } else { (Some(fresh), true) };
-            Ok(Part { mark: next, more, ..rest })
+            let (next, more) = if rest.more {
+                (rest.mark, true)
+            } else {
+                (Some(fresh), true)
+            };
+            Ok(Part {
+                mark: next,
+                more,
+                ..rest
+            })
         }
         None => Ok(Part {
             mark: Some(fresh),
@@ -71,7 +98,11 @@ pub fn read_on(path: &Path, mark: Option<Mark>) -> io::Result<Part> {
 
 fn part(file: &mut File, mark: Mark) -> io::Result<Part> {
     let head = read(file, 0, ROW_BYTES_MAX)?;
-    let head = records(&head).0.into_iter().next().filter(|line| names_columns(line));
+    let head = records(&head)
+        .0
+        .into_iter()
+        .next()
+        .filter(|line| names_columns(line));
     let text = read(file, mark.offset, PART_BYTES_MAX as u64)?;
     let (lines, mut whole) = records(&text);
     let full = text.len() >= PART_BYTES_MAX;
@@ -125,7 +156,10 @@ fn rotated(path: &Path, inode: u64) -> io::Result<Option<File>> {
     };
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let alike = entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes());
+        let alike = entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(name.as_encoded_bytes());
         if alike && entry.metadata()?.ino() == inode {
             return File::open(entry.path()).map(Some);
         }
@@ -157,7 +191,7 @@ pub async fn read_on_aside(path: PathBuf, mark: Option<Mark>) -> io::Result<Part
 }
 
 /// As [`end`], off the runtime.
-pub async fn end_aside(path: PathBuf) -> io::Result<Option<Mark>> {
+pub async fn end_aside(path: PathBuf) -> io::Result<Mark> {
     let read = tokio::task::spawn_blocking(move || end(&path));
     read.await.map_err(io::Error::other)?
 }
@@ -168,7 +202,11 @@ mod tests {
     use std::io::Write as _;
 
     fn append(path: &Path, text: &str) {
-        let mut file = File::options().create(true).append(true).open(path).unwrap();
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap();
         file.write_all(text.as_bytes()).unwrap();
     }
 
@@ -191,10 +229,19 @@ mod tests {
     fn only_whole_rows_behind_the_mark_are_read_and_each_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("Master.csv");
-        assert_eq!(all(&path, None), (Vec::new(), None, false));
+        let (_, mark, _) = all(&path, Some(end(&path).unwrap()));
+        append(&path, "\"first\",0\n");
+        assert_eq!(
+            all(&path, mark).0,
+            ["\"first\",0"],
+            "there was no file at the mark"
+        );
         append(&path, "\"a\",1\n\"b\",2\n\"half");
         let (rows, mark, _) = all(&path, None);
-        assert!(rows.is_empty(), "what stood there before the first mark isn't ours");
+        assert!(
+            rows.is_empty(),
+            "what stood there before the first mark isn't ours"
+        );
         append(&path, " a\nrow\",3\n\"c\",4\n\"d");
         let (rows, mark, _) = all(&path, mark);
         assert_eq!(rows, ["\"half a\nrow\",3", "\"c\",4"]);
@@ -222,7 +269,10 @@ mod tests {
         assert_eq!((rows, lost), (vec!["d".to_owned()], true));
         fs::write(&path, "").unwrap();
         append(&path, "e\n");
-        assert!(all(&path, mark).0.len() <= 1, "emptied and as long as before can't be told");
+        assert!(
+            all(&path, mark).0.len() <= 1,
+            "emptied and as long as before can't be told"
+        );
     }
 
     #[test]
@@ -235,6 +285,9 @@ mod tests {
         append(&path, &row.repeat(2500));
         let (rows, _, _) = all(&path, mark);
         assert_eq!(rows.len(), 2500);
-        assert!(rows.iter().all(|row| row.starts_with("channel,uniqueid\nxxx")));
+        assert!(
+            rows.iter()
+                .all(|row| row.starts_with("channel,uniqueid\nxxx"))
+        );
     }
 }

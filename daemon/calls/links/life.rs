@@ -197,7 +197,15 @@ pub async fn within_login_time<T>(
 
 fn wait(attempts: u32) -> Duration {
     let now = clock::now();
-    let retry = backoff::next_attempt(&WAITS, Duration::MAX, now, attempts, now, clock::chance(), None);
+    let retry = backoff::next_attempt(
+        &WAITS,
+        Duration::MAX,
+        now,
+        attempts,
+        now,
+        clock::chance(),
+        None,
+    );
     let last = WAITS.last().copied().unwrap_or_default();
     match retry {
         Retry::At(at) => Duration::try_from(at.duration_since(now)).unwrap_or(last),

@@ -150,7 +150,10 @@ impl Pickup {
         let body = match file.content {
             Content::Whole(body) => body,
             Content::Oversized => {
-                tracing::warn!(pbx, "a file in pickup_dir is larger than intake.body_bytes; it is refused");
+                tracing::warn!(
+                    pbx,
+                    "a file in pickup_dir is larger than intake.body_bytes; it is refused"
+                );
                 self.stats.refused.fetch_add(1, Relaxed);
                 self.put_away(file.path, file.written, REFUSED).await;
                 return Ok(true);
@@ -174,7 +177,11 @@ impl Pickup {
         let bytes = body.len();
         let accepted = self.pen.write(body).await?;
         tracing::info!(pbx, event = %accepted.id, bytes, repeat = accepted.repeat, "event taken from a file");
-        let counter = if accepted.repeat { &self.stats.repeated } else { &self.stats.taken };
+        let counter = if accepted.repeat {
+            &self.stats.repeated
+        } else {
+            &self.stats.taken
+        };
         counter.fetch_add(1, Relaxed);
         self.put_away(file.path, file.written, TAKEN).await;
         Ok(true)
@@ -221,7 +228,10 @@ fn due(
             continue;
         }
         // Gone again, or a link to somewhere else: none of ours.
-        let Some(written) = fs::symlink_metadata(&path).ok().and_then(|meta| written(&meta)) else {
+        let Some(written) = fs::symlink_metadata(&path)
+            .ok()
+            .and_then(|meta| written(&meta))
+        else {
             continue;
         };
         if age(written, now) >= AGE_MIN && !stuck.contains(&(path.clone(), written)) {
@@ -230,18 +240,36 @@ fn due(
     }
     found.sort();
     // What isn't whole yet must not hold up the others.
-    let (fresh, old): (Vec<_>, Vec<_>) = found.into_iter().partition(|(written, _)| age(*written, now) < PATIENCE);
+    let (fresh, old): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .partition(|(written, _)| age(*written, now) < PATIENCE);
     let files = old.into_iter().chain(fresh).take(FILES_AT_ONCE_MAX);
-    Ok(files.filter_map(|(written, path)| read(path, written, bytes_max)).collect())
+    Ok(files
+        .filter_map(|(written, path)| read(path, written, bytes_max))
+        .collect())
 }
 
 /// None if it can't be read (any more); the next look tells.
 fn read(path: PathBuf, written: Timestamp, bytes_max: usize) -> Option<Due> {
-    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    let limit = u64::try_from(bytes_max)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
     let mut bytes = Vec::new();
-    fs::File::open(&path).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
-    let content = if bytes.len() > bytes_max { Content::Oversized } else { Content::Whole(Bytes::from(bytes)) };
-    Some(Due { path, written, content })
+    fs::File::open(&path)
+        .ok()?
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    let content = if bytes.len() > bytes_max {
+        Content::Oversized
+    } else {
+        Content::Whole(Bytes::from(bytes))
+    };
+    Some(Due {
+        path,
+        written,
+        content,
+    })
 }
 
 /// Removes what was taken longer ago than events are kept: it holds numbers and names.

@@ -90,7 +90,10 @@ mod tests {
         assert!(privileges.listed(&list(&[("old", true)])).is_empty());
         privileges.told("Newchannel", "new");
         let both = list(&[("old", true), ("new", false), ("unseen", false)]);
-        assert!(privileges.listed(&both).is_empty(), "its event may be on its way");
+        assert!(
+            privileges.listed(&both).is_empty(),
+            "its event may be on its way"
+        );
         assert_eq!(privileges.listed(&both), ["read class call"]);
         let queue = list(&[("new", true)]);
         assert!(privileges.listed(&queue).is_empty());

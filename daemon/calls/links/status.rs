@@ -85,7 +85,10 @@ pub struct Links {
 
 impl Links {
     pub fn all(&self) -> Vec<LinkStatus> {
-        self.links.iter().map(|seen| seen.change().clone()).collect()
+        self.links
+            .iter()
+            .map(|seen| seen.change().clone())
+            .collect()
     }
 
     /// By phone system.

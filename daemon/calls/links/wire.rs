@@ -81,7 +81,9 @@ impl Wire {
         };
         match timeout(CONNECT_TIME_MAX, opened).await {
             Ok(opened) => opened,
-            Err(_) => Err(unreachable(format!("no connection within {CONNECT_TIME_MAX:?}"))),
+            Err(_) => Err(unreachable(format!(
+                "no connection within {CONNECT_TIME_MAX:?}"
+            ))),
         }
     }
 
@@ -189,6 +191,8 @@ async fn secure(link: &LinkSettings, stream: TcpStream) -> Result<Wire, String> 
                 .with_no_client_auth()
         }
     };
-    let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    let connected = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await;
     connected.map(Wire::over).map_err(|error| error.to_string())
 }

@@ -35,9 +35,11 @@ pub fn link(path: &str, file: &PbxFile, fields: &mut Fields<'_>) -> Option<LinkS
     let secret_file = fields.secret(path, "secret_file", file.secret_file.as_deref());
     let Some((host, port, protocol, tls, dialect)) = address(connect) else {
         // Not repeated: a password may stand in it.
-        fields
-            .origins
-            .fault(&at("connect"), "this is no address of a phone system", ALLOWED);
+        fields.origins.fault(
+            &at("connect"),
+            "this is no address of a phone system",
+            ALLOWED,
+        );
         return None;
     };
     if file.dialect.is_some_and(|set| set != dialect) {
@@ -89,7 +91,10 @@ fn address(text: &str) -> Option<(String, u16, Protocol, bool, Dialect)> {
     let (scheme, rest) = text.trim().split_once("://")?;
     let (_, protocol, tls, port, dialect) = SCHEMES.iter().find(|known| known.0 == scheme)?;
     let authority: hyper::http::uri::Authority = rest.trim_end_matches('/').parse().ok()?;
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     if host.is_empty() || rest.contains('@') {
         return None;
     }
@@ -126,7 +131,8 @@ mod tests {
 
     #[test]
     fn addresses_of_phone_systems() {
-        let read = |text| address(text).map(|(host, port, protocol, tls, _)| (host, port, protocol, tls));
+        let read =
+            |text| address(text).map(|(host, port, protocol, tls, _)| (host, port, protocol, tls));
         let ami = |host: &str, port, tls| Some((host.to_owned(), port, Protocol::Ami, tls));
         assert_eq!(read("ami://pbx"), ami("pbx", 5038, false));
         assert_eq!(read("ami://pbx:1/"), ami("pbx", 1, false));
@@ -136,7 +142,15 @@ mod tests {
             Some(("127.0.0.1".to_owned(), 8021, Protocol::Esl, false))
         );
         for bad in [
-            "", "pbx", "http://pbx", "ami://", "ami://u:p@pbx", "ami://pbx:0", "ami://pbx:x", "ami://pbx/x", "ami://pbx:",
+            "",
+            "pbx",
+            "http://pbx",
+            "ami://",
+            "ami://u:p@pbx",
+            "ami://pbx:0",
+            "ami://pbx:x",
+            "ami://pbx/x",
+            "ami://pbx:",
         ] {
             assert_eq!(read(bad), None, "{bad:?}");
         }

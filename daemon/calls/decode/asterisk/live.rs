@@ -36,7 +36,9 @@ const CALLS: [&str; 6] = [
 pub fn heading(event: &str) -> Option<Heading> {
     let fields = ami::read(event).ok()?.into_iter().next()?;
     let text = |names: &[&str]| {
-        let known = names.iter().find_map(|name| fields.get(name).and_then(said));
+        let known = names
+            .iter()
+            .find_map(|name| fields.get(name).and_then(said));
         known.unwrap_or_default().to_owned()
     };
     Some(Heading {

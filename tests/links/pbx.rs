@@ -212,7 +212,9 @@ impl Manager {
         };
         state.actions.push(get("Action"));
         match get("Action").as_str() {
-            "Challenge" if state.manner.challenge => answer(true, &format!("Challenge: {CHALLENGE}")),
+            "Challenge" if state.manner.challenge => {
+                answer(true, &format!("Challenge: {CHALLENGE}"));
+            }
             "Challenge" => answer(false, "Message: Must specify AuthType"),
             "Login" => {
                 let key: String = Md5::digest(format!("{CHALLENGE}{}", state.manner.secret))
@@ -220,7 +222,8 @@ impl Manager {
                     .map(|byte| format!("{byte:02x}"))
                     .collect();
                 let by_key = state.manner.challenge && get("Key") == key;
-                let right = get("Username") == USER && (by_key || get("Secret") == state.manner.secret);
+                let right =
+                    get("Username") == USER && (by_key || get("Secret") == state.manner.secret);
                 if right {
                     answer(true, "Message: Authentication accepted");
                 } else {
@@ -230,27 +233,48 @@ impl Manager {
             "Events" => {
                 let wanted = get("EventMask");
                 let wanted = wanted.split(',').map(str::to_owned);
-                let classes = wanted.filter(|class| state.manner.classes.contains(&class.as_str())).collect();
+                let classes = wanted
+                    .filter(|class| state.manner.classes.contains(&class.as_str()))
+                    .collect();
                 answer(true, "Events: On");
                 state.listeners.push((say.clone(), classes));
             }
             "Ping" => answer(true, "Ping: Pong"),
-            "CoreShowChannels" if !state.manner.may_list => answer(false, "Message: Permission denied"),
+            "CoreShowChannels" if !state.manner.may_list => {
+                answer(false, "Message: Permission denied");
+            }
             "CoreShowChannels" => {
                 answer(true, "EventList: start\r\nMessage: Channels will follow");
                 for (channel, bridge) in state.channels.values() {
                     let mut text = format!("Event: CoreShowChannel\r\nActionID: {id}\r\n");
                     for key in [
-                        "Channel", "ChannelState", "ChannelStateDesc", "CallerIDNum", "CallerIDName", "ConnectedLineNum",
-                        "ConnectedLineName", "Language", "AccountCode", "Context", "Exten", "Priority", "Uniqueid", "Linkedid",
+                        "Channel",
+                        "ChannelState",
+                        "ChannelStateDesc",
+                        "CallerIDNum",
+                        "CallerIDName",
+                        "ConnectedLineNum",
+                        "ConnectedLineName",
+                        "Language",
+                        "AccountCode",
+                        "Context",
+                        "Exten",
+                        "Priority",
+                        "Uniqueid",
+                        "Linkedid",
                     ] {
-                        text.push_str(&format!("{key}: {}\r\n", channel.get(key).cloned().unwrap_or_default()));
+                        text.push_str(&format!(
+                            "{key}: {}\r\n",
+                            channel.get(key).cloned().unwrap_or_default()
+                        ));
                     }
                     text.push_str(&format!("Application: Dial\r\nApplicationData: \r\nDuration: 00:00:01\r\nBridgeId: {bridge}\r\n\r\n"));
                     let _ = say.send(text.into_bytes());
                 }
                 let count = state.channels.len();
-                let text = format!("Event: CoreShowChannelsComplete\r\nActionID: {id}\r\nEventList: Complete\r\nListItems: {count}\r\n\r\n");
+                let text = format!(
+                    "Event: CoreShowChannelsComplete\r\nActionID: {id}\r\nEventList: Complete\r\nListItems: {count}\r\n\r\n"
+                );
                 let _ = say.send(text.into_bytes());
             }
             other => answer(false, &format!("Message: Invalid/unknown command: {other}")),
