@@ -186,3 +186,58 @@ async fn a_wrong_password_is_said() {
         "{link}"
     );
 }
+
+/// What the listener says of a leg that is gone, the dialect reads.
+#[test]
+fn a_leg_that_is_gone_ended_when_it_was_last_there() {
+    use tieline::calls::assemble::{self, State};
+    use tieline::calls::decode::freeswitch::live;
+    use tieline::calls::decode::{LegFacts, PhoneEvent, RawEvent, Site, decode};
+    use tieline::settings::types::Dialect;
+    use tieline::terms::ids::{CallKey, Kind};
+    let key = CallKey {
+        kind: Kind::Call,
+        pbx: "sw".to_owned(),
+        id: "root".to_owned(),
+    };
+    let at = |second: i64| jiff::Timestamp::from_second(second).unwrap();
+    let mut leg = LegFacts::new(key.clone(), "root".to_owned());
+    leg.role = Some(tieline::calls::decode::facts::Role::Root);
+    leg.live = true;
+    leg.started = Some(at(1_795_177_000));
+    assert_eq!(assemble::live(std::slice::from_ref(&leg)), [leg.clone()]);
+    let body = live::gone(&leg, at(1_795_177_010), at(1_795_177_020));
+    let raw = RawEvent {
+        content_type: None,
+        query: None,
+        body: body.as_bytes(),
+        received: at(1_795_177_020),
+    };
+    let site = Site {
+        pbx: "sw".to_owned(),
+        plan: tieline::terms::number::NumberPlan::new("DE", None).unwrap(),
+        extensions: tieline::terms::party::Extensions::default(),
+        time_zone: jiff::tz::TimeZone::UTC,
+    };
+    let facts = decode(Dialect::Freeswitch, &raw, &site).unwrap();
+    let [PhoneEvent::Leg(gone)] = facts.as_slice() else {
+        panic!("{facts:?}");
+    };
+    let both = [leg, (**gone).clone()];
+    assert!(assemble::live(&both).is_empty());
+    let made = assemble::assemble(&key, &both, at(1_795_177_030));
+    assert!(matches!(made.state, State::Complete(_)));
+    let call = made.call.unwrap();
+    assert_eq!(call.ended, at(1_795_177_010));
+    assert_eq!(
+        call.doubts,
+        ["ended while the connection to the phone system was down"]
+    );
+    // A record that tells its end says more.
+    let mut record = both.to_vec();
+    record[0].ended = Some(at(1_795_177_015));
+    let call = assemble::assemble(&key, &record, at(1_795_177_030))
+        .call
+        .unwrap();
+    assert_eq!((call.ended, call.doubts.len()), (at(1_795_177_015), 0));
+}

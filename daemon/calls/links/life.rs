@@ -102,9 +102,10 @@ impl Link {
         self.desk.stop = stop;
         let mut attempts = 0_u32;
         loop {
-            let logins = self.desk.seen.change().logins;
+            let events = self.desk.seen.change().events;
             let (fault, alive) = self.live_once().await;
-            if self.desk.seen.change().logins > logins {
+            // It worked. A login alone doesn't count: who is let in and thrown out again must not hammer at the door.
+            if self.desk.seen.change().events > events {
                 attempts = 0;
             }
             attempts = match &fault {

@@ -73,7 +73,9 @@ pub fn tells(event: &Fields) -> bool {
         }
         "Newexten" => APPLICATIONS.contains(&event.text("application")),
         "MessageWaiting" => event.number("new").is_some_and(|new| new > 0),
-        "Cdr" | "Newchannel" | "DialBegin" | "DialEnd" | "BridgeEnter" | "BridgeLeave"
+        // A record that doesn't say of which call it is would make one of its own, however late it comes.
+        "Cdr" => event.get("linkedid").is_some(),
+        "Newchannel" | "DialBegin" | "DialEnd" | "BridgeEnter" | "BridgeLeave"
         | "HangupRequest" | "Hangup" | "QueueCallerJoin" | "AgentConnect"
         | "QueueCallerAbandon" | "MixMonitorStart" | "BlindTransfer" | "AttendedTransfer"
         | "Pickup" | "UnParkedCall" | "OriginateResponse" | "CoreShowChannel" | GONE => true,
