@@ -149,12 +149,14 @@ fn pbx(token_file: std::path::PathBuf) -> Result<PbxSettings, Fault> {
     Ok(PbxSettings {
         name: "hq".to_owned(),
         dialect: Dialect::Tieline,
-        auth: Auth::Bearer { token_file },
+        auth: Some(Auth::Bearer { token_file }),
         allow_from: vec!["127.0.0.0/8".parse()?],
         extensions: Extensions::default(),
         settle: Duration::from_secs(5),
         plan: NumberPlan::new("DE", Some("211"))?,
         time_zone: jiff::tz::TimeZone::UTC,
+        link: None,
+        pickup_dir: None,
     })
 }
 

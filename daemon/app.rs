@@ -3,6 +3,7 @@
 //! The store and the listeners live as long as the process; everything else is built anew when the settings are read
 //! again (SIGHUP), so that a reload and a start are the same code (invariant 8).
 
+mod fetching;
 mod listeners;
 
 use crate::admin::{self, Admin, Integration};
@@ -15,6 +16,7 @@ use crate::calls::journal::Journal;
 use crate::calls::judge::Judge;
 use crate::calls::ledger::Ledger;
 use crate::calls::line::{Line, LineStats, Notice};
+use crate::calls::links::LinkParts;
 use crate::calls::log::Courier;
 use crate::calls::outbox::Outbox;
 use crate::calls::retention::Retention;
@@ -23,6 +25,7 @@ use crate::kustomer::client::Client;
 use crate::settings::types::{AdminAddress, KustomerSettings, Settings};
 use crate::store::{Store, StoreFault, StoreOptions};
 use crate::systemd;
+use fetching::Fetching;
 use listeners::{AdminListener, Listeners};
 use std::collections::HashMap;
 use std::io;
@@ -181,6 +184,7 @@ struct Parts {
     line: Line,
     dispatches: Vec<Dispatch>,
     intake: Intake,
+    fetching: Fetching,
     admin: Admin,
 }
 
@@ -219,6 +223,13 @@ impl Parts {
         )?;
         let intake = Intake::new(&settings.pbxs, settings.daemon.intake, journal.clone());
         let intake = intake.map_err(|fault| AppFault::Secret(fault.to_string()))?;
+        let parts = LinkParts {
+            store: store.clone(),
+            journal: journal.clone(),
+            ledger: ledger.clone(),
+            judge: judge.clone(),
+        };
+        let fetching = Fetching::build(settings, &parts)?;
         let admin = Admin {
             settings: shared,
             store: store.clone(),
@@ -231,12 +242,14 @@ impl Parts {
             notices,
             line: stats,
             intake: intake.stats(),
+            links: fetching.seen.clone(),
             reloaded,
         };
         Ok(Self {
             line,
             dispatches,
             intake,
+            fetching,
             admin,
         })
     }
@@ -255,6 +268,7 @@ impl Parts {
         let mut loops: JoinSet<Result<(), AppFault>> = JoinSet::new();
         let limits = serve_limits(settings);
         let admin = Arc::new(self.admin);
+        self.fetching.spawn(&mut intakes, &intake_stop);
         let events = Front::new(self.intake, axum::Router::new());
         intakes.spawn(serve(
             Arc::clone(&listeners.events),

@@ -58,7 +58,7 @@ fn pbx(name: &str, auth: Auth, allow_from: &[&str]) -> PbxSettings {
     PbxSettings {
         name: name.to_owned(),
         dialect: Dialect::Tieline,
-        auth,
+        auth: Some(auth),
         allow_from: allow_from
             .iter()
             .map(|network| network.parse().unwrap())
@@ -67,6 +67,8 @@ fn pbx(name: &str, auth: Auth, allow_from: &[&str]) -> PbxSettings {
         settle: Duration::from_secs(5),
         plan: NumberPlan::new("DE", Some("211")).unwrap(),
         time_zone: jiff::tz::TimeZone::UTC,
+        link: None,
+        pickup_dir: None,
     }
 }
 

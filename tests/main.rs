@@ -26,6 +26,7 @@ mod journal;
 mod kustomer;
 mod kustomer_faults;
 mod late;
+mod links;
 mod numbers;
 mod onprem;
 mod patterns;

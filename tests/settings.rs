@@ -195,10 +195,10 @@ fn later_layers_override_key_by_key() {
     assert_eq!(support.calls.min_talk, Duration::from_secs(4));
     assert_eq!(support.calls.ignore.len(), 1);
     assert_eq!(support.calls.ignore[0].written, "103");
-    let Auth::Basic {
+    let Some(Auth::Basic {
         user,
         password_file,
-    } = &settings.pbxs[0].auth
+    }) = &settings.pbxs[0].auth
     else {
         panic!("{:?}", settings.pbxs[0].auth)
     };
@@ -212,7 +212,10 @@ fn a_later_kind_of_proof_replaces_the_former_one() {
         "conf.d/a.toml",
         "[[pbx]]\nname = \"hq\"\nauth = { kind = \"bearer\", token_file = \"../token\" }\n",
     );
-    assert!(matches!(etc.settings().pbxs[0].auth, Auth::Bearer { .. }));
+    assert!(matches!(
+        etc.settings().pbxs[0].auth,
+        Some(Auth::Bearer { .. })
+    ));
 }
 
 #[test]
@@ -781,4 +784,72 @@ fn what_comes_later_is_said() {
             .contains("kustomer support: https://acme.api.kustomerapp.com takes all phone systems")
     );
     assert!(lines.contains("later: [[client]] c"));
+}
+
+#[test]
+fn a_live_connection_is_checked_whole() {
+    let with = |lines: &str| {
+        let pbx = format!(
+            "[daemon]\ndefault_region = \"DE\"\ntime_zone = \"Europe/Berlin\"\n[[pbx]]\nname = \"hq\"\n{lines}\n"
+        );
+        Etc::new()
+            .write("hq-manager", "manager-secret\n")
+            .write("tieline.toml", &pbx)
+    };
+    let right = with(
+        "dialect = \"asterisk\"\nconnect = \"ami://[::1]\"\nuser = \"tieline\"\nsecret_file = \"hq-manager\"\ngap_csv = \"/var/log/Master.csv\"",
+    );
+    let pbx = right.settings().pbxs.remove(0);
+    let link = pbx.link.unwrap();
+    assert_eq!(
+        (link.host.as_str(), link.port, link.tls, link.plain_login),
+        ("::1", 5038, false, false)
+    );
+    assert_eq!(link.gap_csv, Some("/var/log/Master.csv".into()));
+    assert!(pbx.auth.is_none());
+    let lines = summary(&right.settings()).join("\n");
+    assert!(
+        lines.contains("pbx hq: asterisk, connects to the manager interface at ::1:5038"),
+        "{lines}"
+    );
+    let table = [
+        (
+            "dialect = \"asterisk\"\nconnect = \"ami://u:hidden@pbx\"\nuser = \"a\"\nsecret_file = \"hq-manager\"",
+            "this is no address of a phone system",
+        ),
+        (
+            "dialect = \"asterisk\"\nconnect = \"ami://pbx\"\nsecret_file = \"hq-manager\"",
+            "user is missing",
+        ),
+        (
+            "dialect = \"asterisk\"\nconnect = \"ami://pbx\"\nuser = \"a\"",
+            "secret_file is missing",
+        ),
+        (
+            "dialect = \"freeswitch\"\nconnect = \"ami://pbx\"\nuser = \"a\"\nsecret_file = \"hq-manager\"",
+            "another dialect's",
+        ),
+        (
+            "dialect = \"asterisk\"\nconnect = \"ami://pbx\"\nuser = \"a\\nSecret: b\"\nsecret_file = \"hq-manager\"",
+            "no control characters",
+        ),
+        (
+            "dialect = \"asterisk\"\nconnect = \"amis://pbx\"\nuser = \"a\"\nsecret_file = \"hq-manager\"\nca_file = \"none.pem\"",
+            "none.pem is not there",
+        ),
+        (
+            "dialect = \"freeswitch\"\nconnect = \"esl://pbx\"\nsecret_file = \"hq-manager\"\ngap_csv = \"a\"",
+            "there is pickup_dir",
+        ),
+        (
+            "dialect = \"asterisk\"\nuser = \"a\"\nauth = { kind = \"none\" }",
+            "there is no connect",
+        ),
+        ("dialect = \"asterisk\"", "auth is missing"),
+    ];
+    for (lines, expected) in table {
+        let faults = with(lines).faults().join("\n");
+        assert!(faults.contains(expected), "{lines}: {faults}");
+        assert!(!faults.contains("hidden"), "{faults}");
+    }
 }

@@ -2,6 +2,7 @@
 //! configuration and fixed words, never anything a phone system sent.
 
 use super::Admin;
+use crate::calls::links::LinkState;
 use crate::store::StoreFault;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
@@ -50,6 +51,7 @@ pub fn text(admin: &Admin) -> Result<String, StoreFault> {
     let mut families = events(admin)?;
     families.extend(store(admin)?);
     families.extend(integrations(admin));
+    families.extend(links(admin));
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape(families)));
     let mut text = String::new();
@@ -213,6 +215,71 @@ fn integrations(admin: &Admin) -> Vec<Family> {
             "tieline_kustomer_requests",
             "Requests to Kustomer, since the start",
             requests,
+        ),
+    ]
+}
+
+fn links(admin: &Admin) -> Vec<Family> {
+    let (mut up, mut gaps, mut seconds, mut events, mut lacking) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for link in admin.links.all() {
+        let name = || vec![("pbx", link.pbx.clone())];
+        let is_up = matches!(link.state, LinkState::Connected(_));
+        up.push((name(), u64::from(is_up)));
+        gaps.push((name(), link.gap_count));
+        seconds.push((name(), link.gap_seconds));
+        lacking.push((name(), link.lacking.len() as u64));
+        for (outcome, count) in [
+            ("journaled", link.events),
+            ("left_out", link.left_out),
+            ("malformed", link.malformed),
+            ("row", link.rows),
+            ("missed_end", link.missed_ends),
+        ] {
+            events.push((
+                [name(), vec![("outcome", outcome.to_owned())]].concat(),
+                count,
+            ));
+        }
+    }
+    let mut files = Vec::new();
+    for (pbx, stats) in admin.links.pickups() {
+        for (outcome, count) in [
+            ("taken", &stats.taken),
+            ("repeated", &stats.repeated),
+            ("refused", &stats.refused),
+            ("stuck", &stats.stuck),
+        ] {
+            let labels = vec![("pbx", pbx.clone()), ("outcome", outcome.to_owned())];
+            files.push((labels, count.load(Relaxed)));
+        }
+    }
+    vec![
+        gauge("tieline_link_up", "1: connected to the phone system", up),
+        counter(
+            "tieline_link_gaps",
+            "Times without a connection, ever",
+            gaps,
+        ),
+        counter(
+            "tieline_link_gap_seconds",
+            "Their length together, ever",
+            seconds,
+        ),
+        counter(
+            "tieline_link_events",
+            "What came over connections, since the start",
+            events,
+        ),
+        gauge(
+            "tieline_link_lacking",
+            "Rights that the user lacks",
+            lacking,
+        ),
+        counter(
+            "tieline_pickup_files",
+            "Files of pickup_dir, since the start",
+            files,
         ),
     ]
 }

@@ -4,6 +4,7 @@
 mod answer;
 mod dead;
 mod explain;
+mod links;
 mod lookup;
 mod metrics;
 mod routes;
@@ -17,6 +18,7 @@ use crate::calls::journal::{Entry, Journal};
 use crate::calls::judge::Judge;
 use crate::calls::ledger::{CallRecord, Counts, Ledger};
 use crate::calls::line::{LineStats, Notice, Order};
+use crate::calls::links::Links;
 use crate::calls::outbox::Outbox;
 use crate::clock;
 use crate::kustomer::client::Client;
@@ -54,6 +56,7 @@ pub struct Admin {
     pub notices: mpsc::UnboundedSender<Notice>,
     pub line: Arc<LineStats>,
     pub intake: Arc<IntakeStats>,
+    pub links: Links,
     /// When the settings were last read again, or why the new ones are not in force; none since the start.
     pub reloaded: Option<Result<Timestamp, String>>,
 }
@@ -110,11 +113,12 @@ impl Admin {
                 .as_ref()
                 .map(|why| format!("; {}: {why}, {} wait", part.settings.name, status.owed))
         });
+        let down = links::down(&self.links);
         let reload = match &self.reloaded {
             Some(Err(_)) => "; the new settings are wrong, the old ones are in force",
             Some(Ok(_)) | None => "",
         };
-        format!("{counts}{}{reload}", held.collect::<String>())
+        format!("{counts}{}{down}{reload}", held.collect::<String>())
     }
 
     /// An event by its id.

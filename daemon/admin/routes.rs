@@ -1,7 +1,7 @@
 //! The admin interface's routes but the dead letters': health, readiness, metrics, status, explain, lookup.
 
 use super::answer::{Answer, broken, not_found};
-use super::{Admin, Integration, dead, explain, lookup, metrics};
+use super::{Admin, Integration, dead, explain, links, lookup, metrics};
 use crate::calls::intake::problem::Problem;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
@@ -96,6 +96,8 @@ async fn status(State(admin): State<Arc<Admin>>) -> Answer {
             "broken": health.broken,
         },
         "settings": settings,
+        "connections": links::connections(&admin.links),
+        "folders": links::folders(&admin.links),
         "phone_systems": admin.settings.pbxs.iter().map(|pbx| pbx.name.as_str()).collect::<Vec<_>>(),
     }))
     .into_response())

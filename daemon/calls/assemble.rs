@@ -150,7 +150,14 @@ fn merged(facts: &[LegFacts]) -> BTreeMap<&str, LegFacts> {
             .and_modify(|known| known.merge(&fact))
             .or_insert(fact);
     }
+    legs.values_mut().for_each(times::end_missed);
     legs
+}
+
+/// The legs that a live source told of and whose end nothing states.
+pub fn live(facts: &[LegFacts]) -> Vec<LegFacts> {
+    let legs = merged(facts).into_values();
+    legs.filter(|leg| leg.live && leg.ended.is_none()).collect()
 }
 
 fn state(legs: &BTreeMap<&str, LegFacts>) -> State {
@@ -207,6 +214,9 @@ fn build(
         shown,
         direction,
     } = Parties::of(legs);
+    if legs.values().any(|leg| leg.lost.is_some()) {
+        doubts.push("ended while the connection to the phone system was down".to_owned());
+    }
     let times = Times::of(legs, direction, until, &mut doubts)?;
     let (other, ours) = match direction {
         Direction::In => (caller, dialled),

@@ -11,12 +11,19 @@ use super::ledger::{CallRecord, Changes, Counts, End, EventMark, Ledger, Stage, 
 use super::outbox::DeliveryEnd;
 use crate::clock;
 use crate::store::StoreFault;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 
-/// Most events of one call: a hundred legs reported by three modules, and some. All of them are read again whenever one
-/// comes, so that a phone system that gives every call the same id must not make that endless.
-pub const CALL_EVENTS_MAX: usize = 400;
+/// Most events of one call: a caller who waits an hour while twenty phones ring every fifteen seconds, told live. Beyond
+/// it only ends of known legs are taken, so that the call can end. All are read again at each look, so that a phone system
+/// that gives every call the same id must not make that endless.
+pub const CALL_EVENTS_MAX: usize = 2000;
+
+/// With more events a call isn't looked at with each of them, but in the next pause: the work would be quadratic.
+const LOOKED_AT_EACH_MAX: usize = 100;
+
+/// Such a pause.
+const PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
 /// One commit in the making: changes, and who is told once they are on disk.
 #[derive(Default)]
@@ -91,30 +98,15 @@ impl Book {
         let seen = match self.judge.read(event) {
             Ok(seen) => seen,
             Err(why) => {
-                return self.mark(
-                    seq,
-                    EventMark {
-                        key: None,
-                        end: Some(End::Dead { why }),
-                    },
-                    turn,
-                );
+                let end = Some(End::Dead { why });
+                return self.mark(seq, EventMark { key: None, end }, turn);
             }
         };
         if seen.is_empty() {
             let why = "it reports neither a call nor a text".to_owned();
-            let end = End::Filtered {
-                rule: "nothing".to_owned(),
-                why,
-            };
-            return self.mark(
-                seq,
-                EventMark {
-                    key: None,
-                    end: Some(end),
-                },
-                turn,
-            );
+            let rule = "nothing".to_owned();
+            let end = Some(End::Filtered { rule, why });
+            return self.mark(seq, EventMark { key: None, end }, turn);
         }
         let mut primary = None;
         for seen in seen {
@@ -123,7 +115,9 @@ impl Book {
                 if record.stage != Stage::Gathering {
                     *turn.late.entry(record.key.clone()).or_default() += 1;
                 }
-                if record.events.len() >= CALL_EVENTS_MAX {
+                let count = record.events.len();
+                let last = record.stage == Stage::Gathering && seen.ends_one_of(&record);
+                if count >= CALL_EVENTS_MAX && !(last && count < CALL_EVENTS_MAX * 2) {
                     let why = format!(
                         "its call has {CALL_EVENTS_MAX} events already: does the phone system give every call an id of its own?"
                     );
@@ -321,7 +315,11 @@ impl Book {
         ripe: bool,
         turn: &mut Turn,
     ) -> Result<(), StoreFault> {
-        if record.stage == Stage::Gathering {
+        let many = !ripe && record.events.len() > LOOKED_AT_EACH_MAX;
+        if record.stage == Stage::Gathering && many {
+            let pause = now.checked_add(PAUSE).unwrap_or(now);
+            self.due.set(record.key.clone(), pause);
+        } else if record.stage == Stage::Gathering {
             match self.judge.look(&record, &self.journal, now, ripe)? {
                 Verdict::Wait { until } => self.due.set(record.key.clone(), until),
                 Verdict::Decided {

@@ -2,6 +2,7 @@
 //! again. Pure; `judge` asks it for a record's legs, `book` to find an event's record.
 
 use super::decode::LegFacts;
+use super::ledger::CallRecord;
 use crate::terms::ids::CallKey;
 use jiff::Timestamp;
 
@@ -12,19 +13,31 @@ pub struct Seen {
     pub start: Option<Timestamp>,
     /// The phone system's ids of the legs it speaks of.
     pub legs: Vec<String>,
+    /// Those of them whose end it states.
+    pub ended: Vec<String>,
 }
 
 impl Seen {
     /// The stored call keys that the legs' own ids would make.
     pub fn leg_keys(&self) -> Vec<String> {
-        let key = |leg: &String| {
-            CallKey {
-                id: leg.clone(),
-                ..self.key.clone()
-            }
-            .stored()
+        self.legs.iter().map(|leg| self.key_of(leg)).collect()
+    }
+
+    /// Whether it ends a leg that the record knows: such an event is never one too many.
+    pub fn ends_one_of(&self, record: &CallRecord) -> bool {
+        let known = |leg: &String| {
+            let key = self.key_of(leg);
+            key == record.key || record.legs.contains(&key)
         };
-        self.legs.iter().map(key).collect()
+        self.ended.iter().any(known)
+    }
+
+    fn key_of(&self, leg: &str) -> String {
+        let key = CallKey {
+            id: leg.to_owned(),
+            ..self.key.clone()
+        };
+        key.stored()
     }
 }
 

@@ -72,19 +72,24 @@ impl Judge {
     pub fn read(&self, event: &Entry) -> Result<Vec<Seen>, String> {
         let mut all: Vec<Seen> = Vec::new();
         for fact in self.decode(event)? {
-            let (key, start, leg) = match fact {
-                PhoneEvent::Leg(leg) => (leg.key, leg.started, Some(leg.leg)),
-                PhoneEvent::Text(text) => (text.key, Some(text.at), None),
+            let (key, start, leg, ended) = match fact {
+                PhoneEvent::Leg(leg) => {
+                    let ended = leg.ended.or(leg.lost).map(|_| leg.leg.clone());
+                    (leg.key, leg.started, Some(leg.leg), ended)
+                }
+                PhoneEvent::Text(text) => (text.key, Some(text.at), None, None),
             };
             match all.iter_mut().find(|seen| seen.key == key) {
                 Some(seen) => {
                     seen.start = earlier(seen.start, start);
                     seen.legs.extend(leg);
+                    seen.ended.extend(ended);
                 }
                 None => all.push(Seen {
                     key,
                     start,
                     legs: leg.into_iter().collect(),
+                    ended: ended.into_iter().collect(),
                 }),
             }
         }
@@ -183,6 +188,16 @@ impl Judge {
             .call
             .or_else(|| assemble::close(&key, &legs, now));
         Ok(call.map(|call| Subject::Call(Box::new(call))))
+    }
+
+    /// The legs of the record's call that a live source told of and whose end hasn't come.
+    pub fn live_legs(
+        &self,
+        record: &CallRecord,
+        journal: &Journal,
+    ) -> Result<Vec<LegFacts>, StoreFault> {
+        let (legs, _) = self.facts(record, journal)?;
+        Ok(assemble::live(&legs))
     }
 
     /// Every integration's rules for it, in the order of their names.

@@ -40,5 +40,6 @@ pub mod family;
 pub mod judge;
 pub mod ledger;
 pub mod line;
+pub mod links;
 pub mod picture;
 pub mod retention;

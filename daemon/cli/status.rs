@@ -66,6 +66,7 @@ fn print(status: &Value, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "          {count} filtered by {rule}")?;
     }
     writeln!(out, "open      {} calls and texts", status["open_calls"])?;
+    connections(status, out)?;
     integrations(status, out)?;
     let store = &status["store"];
     let full = if store["disk_full"].as_bool().unwrap_or(false) {
@@ -82,6 +83,51 @@ fn print(status: &Value, out: &mut dyn Write) -> io::Result<()> {
     )?;
     if let Some(refused) = settings["refused"].as_str() {
         writeln!(out, "          the new ones are wrong:\n{refused}")?;
+    }
+    Ok(())
+}
+
+fn connections(status: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    for link in status["connections"].as_array().into_iter().flatten() {
+        let (pbx, address) = (text(&link["pbx"]), text(&link["address"]));
+        let since = match link["since"].as_str() {
+            Some(since) => format!(" since {since}"),
+            None => String::new(),
+        };
+        writeln!(
+            out,
+            "phones    {pbx}: {} to {address}{since}, {} events",
+            text(&link["state"]),
+            link["events"]
+        )?;
+        if let Some(why) = link["why"].as_str() {
+            writeln!(out, "          {why}")?;
+        }
+        for lacking in link["lacking"].as_array().into_iter().flatten() {
+            writeln!(out, "          the user lacks {}", text(lacking))?;
+        }
+        if let Some(gap) = link["gaps"].as_array().and_then(|gaps| gaps.last()) {
+            writeln!(
+                out,
+                "          nobody listened from {} to {}; {} such gaps, {} s in all",
+                text(&gap["from"]),
+                text(&gap["to"]),
+                link["gaps_ever"],
+                link["gap_seconds_ever"]
+            )?;
+        }
+    }
+    for folder in status["folders"].as_array().into_iter().flatten() {
+        writeln!(
+            out,
+            "files     {}: {} taken, {} held already, {} refused, {} can't be moved",
+            text(&folder["pbx"]),
+            folder["taken"],
+            folder["repeated"],
+            folder["refused"],
+            folder["stuck"]
+        )?;
     }
     Ok(())
 }

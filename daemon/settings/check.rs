@@ -6,6 +6,7 @@ mod auth;
 mod contacts;
 mod fields;
 mod kustomer;
+mod link;
 mod lists;
 mod pbx;
 

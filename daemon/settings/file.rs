@@ -110,8 +110,7 @@ pub struct PbxFile {
     /// In whose words it posts.
     #[schemars(required)]
     pub dialect: Option<Dialect>,
-    /// How it proves itself.
-    #[schemars(required)]
+    /// How it proves itself when it posts; needed unless connect or pickup_dir is set.
     pub auth: Option<AuthFile>,
     /// Networks that it may post from; empty: all.
     pub allow_from: Vec<String>,
@@ -125,6 +124,20 @@ pub struct PbxFile {
     pub area_code: Option<String>,
     /// Zone of its times, if it sends local ones; default: that of `[daemon]`.
     pub time_zone: Option<String>,
+    /// Where to fetch live events: "ami://host:5038", "amis://host:5039" (TLS) or "esl://host:8021".
+    pub connect: Option<String>,
+    /// The manager's user, for connect.
+    pub user: Option<String>,
+    /// File with the password alone, for connect.
+    pub secret_file: Option<String>,
+    /// File with the certificates (PEM) that sign the phone system's own; default: those of this machine.
+    pub ca_file: Option<String>,
+    /// Whether the password may be sent as it is to a manager that knows no MD5 challenge.
+    pub plain_login: bool,
+    /// Asterisk's CSV file of call records, whose rows are read back after a gap of the connection.
+    pub gap_csv: Option<String>,
+    /// Folder of call records that could not be posted (FreeSWITCH's err-log-dir); they are taken from there.
+    pub pickup_dir: Option<String>,
 }
 
 impl Default for PbxFile {
@@ -139,6 +152,13 @@ impl Default for PbxFile {
             region: None,
             area_code: None,
             time_zone: None,
+            connect: None,
+            user: None,
+            secret_file: None,
+            ca_file: None,
+            plain_login: false,
+            gap_csv: None,
+            pickup_dir: None,
         }
     }
 }

@@ -88,11 +88,12 @@ pub fn origin(text: &str) -> Result<Uri, UrlFault> {
 
 /// Whether a URL stays on this machine.
 pub fn is_loopback(uri: &Uri) -> bool {
-    let host = uri
-        .host()
-        .unwrap_or_default()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
+    let host = uri.host().unwrap_or_default();
+    host_is_loopback(host.trim_start_matches('[').trim_end_matches(']'))
+}
+
+/// Whether a host, without brackets, is this machine.
+pub fn host_is_loopback(host: &str) -> bool {
     host == "localhost"
         || host
             .parse::<IpAddr>()

@@ -3,7 +3,7 @@
 use super::read::duration_words;
 use super::types::{
     AdminAddress, AnonymousPolicy, Auth, CallRules, KustomerSettings, LateFacts, LogAs,
-    NumberPattern, PbxSettings, Settings, SeveralPolicy, TextRules, UnknownPolicy,
+    NumberPattern, PbxSettings, Protocol, Settings, SeveralPolicy, TextRules, UnknownPolicy,
 };
 use std::time::Duration;
 
@@ -44,7 +44,27 @@ pub fn summary(settings: &Settings) -> Vec<String> {
 
 fn pbx(pbx: &PbxSettings) -> String {
     let dialect = pbx.dialect.word();
-    let proof = match &pbx.auth {
+    let mut ways = Vec::new();
+    if let Some(link) = &pbx.link {
+        let name = match (link.protocol, link.tls) {
+            (Protocol::Ami, false) => "manager interface",
+            (Protocol::Ami, true) => "manager interface (TLS)",
+            (Protocol::Esl, _) => "event socket",
+        };
+        ways.push(format!(
+            "connects to the {name} at {}:{}",
+            link.host, link.port
+        ));
+    }
+    if let Some(folder) = &pbx.pickup_dir {
+        ways.push(format!("takes files from {}", folder.display()));
+    }
+    ways.extend(pbx.auth.as_ref().map(|auth| posts(pbx, auth)));
+    format!("pbx {}: {dialect}, {}", pbx.name, ways.join("; "))
+}
+
+fn posts(pbx: &PbxSettings, auth: &Auth) -> String {
+    let proof = match auth {
         Auth::Basic { .. } => "user and password",
         Auth::Bearer { .. } => "a bearer token",
         Auth::Hmac { .. } => "an HMAC",
@@ -65,8 +85,8 @@ fn pbx(pbx: &PbxSettings) -> String {
             .join(", ")
     };
     format!(
-        "pbx {}: {dialect}, posts to /v1/pbx/{}/events from {from} with {proof}",
-        pbx.name, pbx.name
+        "posts to /v1/pbx/{}/events from {from} with {proof}",
+        pbx.name
     )
 }
 

@@ -73,7 +73,8 @@ pub struct IntakeLimits {
 pub struct PbxSettings {
     pub name: String,
     pub dialect: Dialect,
-    pub auth: Auth,
+    /// None: it posts nothing; its events are fetched.
+    pub auth: Option<Auth>,
     /// Source networks; empty: all.
     pub allow_from: Vec<ipnet::IpNet>,
     pub extensions: Extensions,
@@ -81,6 +82,37 @@ pub struct PbxSettings {
     /// Region, area code and zone of this system; those of `[daemon]` unless set.
     pub plan: NumberPlan,
     pub time_zone: TimeZone,
+    /// Where its live events are fetched.
+    pub link: Option<LinkSettings>,
+    /// Folder that it leaves records in which it could not post.
+    pub pickup_dir: Option<PathBuf>,
+}
+
+/// A live connection that we open to the phone system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkSettings {
+    pub protocol: Protocol,
+    pub tls: bool,
+    /// A name or an address, without brackets.
+    pub host: String,
+    pub port: u16,
+    /// Empty where the protocol needs none.
+    pub user: String,
+    pub secret_file: PathBuf,
+    /// Who signs its certificate; none: whom this machine trusts.
+    pub ca_file: Option<PathBuf>,
+    /// The password may go over the wire as it is.
+    pub plain_login: bool,
+    /// Call records that are read back after a gap.
+    pub gap_csv: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Asterisk's manager interface.
+    Ami,
+    /// FreeSWITCH's event socket.
+    Esl,
 }
 
 #[derive(

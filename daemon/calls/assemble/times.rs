@@ -111,6 +111,22 @@ pub fn began(leg: &LegFacts) -> Option<Timestamp> {
     }
 }
 
+/// Gives a leg whose end was missed the latest time that is known of it. What was seen to end, and what a record written
+/// afterwards tells of, isn't `lost`.
+pub fn end_missed(leg: &mut LegFacts) {
+    let Some(alive) = leg.lost.take_if(|_| leg.ended.is_none()) else {
+        leg.lost = None;
+        return;
+    };
+    let seen = [leg.started, leg.answered, leg.hung_up, leg.until];
+    let stays = leg.stays.iter().map(|stay| stay.at);
+    let last = seen.into_iter().flatten().chain(stays).max();
+    leg.ended = last.max(Some(alive));
+    if leg.until.is_none_or(|until| until < alive) {
+        leg.lost = Some(alive);
+    }
+}
+
 /// The stretches that the legs state themselves; one without an end lasts until the next hand-over.
 fn stated(legs: &BTreeMap<&str, LegFacts>, ended: Timestamp) -> Vec<talk::Stretch> {
     let handed_over: Vec<Timestamp> = legs

@@ -11,6 +11,7 @@ mod cel;
 mod channel;
 pub(super) mod csv;
 mod hook;
+pub mod live;
 mod status;
 
 use super::body::{self, Payload};

@@ -120,6 +120,8 @@ pub struct LegFacts {
     /// Where no leg has stays, these decide; where no leg has either, `bridged` does.
     pub joins: BTreeSet<Join>,
     pub ended: Option<Timestamp>,
+    /// Its end was missed: it went on until then at least, and was gone when somebody looked again.
+    pub lost: Option<Timestamp>,
     /// The latest time that records written afterwards state of the leg; it may have gone on.
     pub until: Option<Timestamp>,
     /// The source tells of the leg as it goes: without `ended` it goes on.
@@ -181,6 +183,7 @@ impl LegFacts {
             stays: BTreeSet::new(),
             joins: BTreeSet::new(),
             ended: None,
+            lost: None,
             until: None,
             live: false,
             cause: None,
@@ -223,6 +226,7 @@ impl LegFacts {
         earlier(&mut self.born, other.born);
         earlier(&mut self.answered, other.answered);
         self.ended = self.ended.max(other.ended);
+        self.lost = self.lost.max(other.lost);
         self.until = self.until.max(other.until);
         self.live |= other.live;
         for (start, end) in &other.bridged {

@@ -6,6 +6,7 @@
 //! time it was bridged with each, so it gives facts of those too, and one module posting a legs alone is enough.
 
 mod esl;
+pub mod live;
 mod reason;
 mod record;
 
@@ -45,6 +46,9 @@ pub fn admit(raw: &RawEvent<'_>) -> Result<(), Malformed> {
 
 /// See [`super::decode`].
 pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnderstood> {
+    if let Some(gone) = live::read(raw.body, site) {
+        return Ok(vec![PhoneEvent::Leg(Box::new(gone))]);
+    }
     if let Some(headers) = event(raw.body) {
         return esl::decode(&headers, raw, site);
     }

@@ -2,13 +2,13 @@
 //! and one line in each `match` below. Called by intake (`admit`), by the line and by `tieline decode` (`decode`).
 
 mod aircall;
-mod asterisk;
+pub mod asterisk;
 mod body;
 mod cloudtalk;
 mod dialpad;
 pub mod facts;
 mod fields;
-mod freeswitch;
+pub mod freeswitch;
 mod gammu;
 mod grandstream;
 mod jasmin;

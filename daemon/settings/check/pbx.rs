@@ -5,6 +5,7 @@ use super::super::patterns;
 use super::super::types::PbxSettings;
 use super::auth;
 use super::fields::Fields;
+use super::link;
 use crate::terms::number::NumberPlan;
 use crate::terms::party::Extensions;
 use ipnet::IpNet;
@@ -30,11 +31,19 @@ impl Home<'_> {
         let path = format!("pbx.{name}");
         let at = |key: &str| format!("{path}.{key}");
         fields.need(&path, "dialect", file.dialect.as_ref());
-        fields.need(&path, "auth", file.auth.as_ref());
+        let fetched = file.connect.is_some() || file.pickup_dir.is_some();
+        if !fetched {
+            fields.need(&path, "auth", file.auth.as_ref());
+        }
         let auth = file
             .auth
             .as_ref()
             .and_then(|auth| auth::auth(&at("auth"), auth, self.listen, fields));
+        let link = link::link(&path, file, fields);
+        let pickup_dir = file
+            .pickup_dir
+            .as_ref()
+            .map(|folder| fields.path(&at("pickup_dir"), folder));
         let mut allow_from = Vec::new();
         for (index, text) in file.allow_from.iter().enumerate() {
             let network = text
@@ -73,12 +82,14 @@ impl Home<'_> {
         Some(PbxSettings {
             name: name.to_owned(),
             dialect: file.dialect?,
-            auth: auth?,
+            auth,
             allow_from,
             extensions: Extensions(extensions),
             settle,
             plan: plan?,
             time_zone: time_zone?,
+            link,
+            pickup_dir,
         })
     }
 

@@ -12,6 +12,18 @@ use crate::calls::decode::{NotUnderstood, Site, vendor_id};
 use crate::terms::call::{Direction, TransferKind};
 use jiff::Timestamp;
 
+/// Variables of a channel that say something of its call.
+const VARIABLES: &[&str] = &[
+    "DIALSTATUS",
+    "QUEUESTATUS",
+    "VMSTATUS",
+    "MIXMONITOR_FILENAME",
+    "FROM_DID",
+];
+
+/// Applications of the dial plan that say something of the call.
+const APPLICATIONS: &[&str] = &["VoiceMail", "Queue", "MixMonitor", "Monitor"];
+
 /// Most lines of one event that are read; the longest, an attended transfer, has about eighty.
 const LINES_MAX: usize = 500;
 
@@ -51,13 +63,43 @@ fn keys(text: &str) -> Fields {
     text.lines().take(LINES_MAX).filter_map(pair).collect()
 }
 
+/// Whether an event may state anything of a call: a listener leaves the others out, which are most.
+pub fn tells(event: &Fields) -> bool {
+    match event.text("event") {
+        "Newstate" => event.text("channelstate") == "6",
+        "VarSet" => {
+            let name = event.text("variable").trim_start_matches('_');
+            VARIABLES.contains(&name) && event.get("value").is_some()
+        }
+        "Newexten" => APPLICATIONS.contains(&event.text("application")),
+        "MessageWaiting" => event.number("new").is_some_and(|new| new > 0),
+        // A record that doesn't say of which call it is would make one of its own, however late it comes.
+        "Cdr" => event.get("linkedid").is_some(),
+        "Newchannel" | "DialBegin" | "DialEnd" | "BridgeEnter" | "BridgeLeave"
+        | "HangupRequest" | "Hangup" | "QueueCallerJoin" | "AgentConnect"
+        | "QueueCallerAbandon" | "MixMonitorStart" | "BlindTransfer" | "AttendedTransfer"
+        | "Pickup" | "UnParkedCall" | "OriginateResponse" | "CoreShowChannel" | GONE => true,
+        _ => false,
+    }
+}
+
+/// Our own event: a channel whose end was missed.
+pub const GONE: &str = "TielineGone";
+
+/// Our own line in an event that came without a time: when it came.
+pub const RECEIVED: &str = "TielineReceived";
+
+/// Our own line in [`GONE`]: until when the channel was there at least.
+pub const SINCE: &str = "TielineSince";
+
 /// What an event states; nothing for the many that say nothing of who talked.
 pub fn decode(
     event: &Fields,
     received: Timestamp,
     site: &Site,
 ) -> Result<Vec<LegFacts>, NotUnderstood> {
-    let at = event.get("timestamp").and_then(channel::epoch);
+    let at = event.first(&["timestamp", "tielinereceived"]);
+    let at = at.and_then(channel::epoch);
     let event = Event {
         fields: event,
         at: at.unwrap_or(received),
@@ -103,13 +145,18 @@ pub fn decode(
         "Newexten" => event.about(|leg, event| {
             let name = event.fields.text("application");
             status::application(leg, name, event.fields.text("appdata"));
-            matches!(name, "VoiceMail" | "Queue" | "MixMonitor" | "Monitor")
+            APPLICATIONS.contains(&name)
         }),
         "BlindTransfer" => event.blind_transfer(),
         "AttendedTransfer" => event.attended_transfer(),
         "Pickup" => event.taken("target", "linkedid"),
         "UnParkedCall" => event.taken("parkee", "retrieverlinkedid"),
         "OriginateResponse" => event.originated(),
+        "CoreShowChannel" => event.about(|leg, event| event.there(leg)),
+        GONE => event.about(|leg, event| {
+            leg.lost = event.fields.get("tielinesince").and_then(channel::epoch);
+            leg.lost.is_some()
+        }),
         _ => Vec::new(),
     };
     Ok(legs)
@@ -157,6 +204,15 @@ impl Event<'_> {
         true
     }
 
+    /// A channel of a list, asked for when the events before were missed: whom it is joined with now.
+    fn there(&self, leg: &mut LegFacts) -> bool {
+        // A parking place joins nobody; the list doesn't say of what technology a bridge is.
+        if !self.fields.text("application").starts_with("Park") {
+            channel::stay(leg, self.at, self.fields.text("bridgeid"), "", true);
+        }
+        true
+    }
+
     fn queue(&self, leg: &mut LegFacts) -> bool {
         leg.queue = self.fields.get("queue").map(str::to_owned);
         true
@@ -171,13 +227,7 @@ impl Event<'_> {
             leg.dialled_seen = contact.map(|contact| Glimpse { at, contact });
             return leg.dialled_seen.is_some();
         }
-        let known = [
-            "DIALSTATUS",
-            "QUEUESTATUS",
-            "VMSTATUS",
-            "MIXMONITOR_FILENAME",
-        ];
-        let told = known.contains(&name) && !value.is_empty();
+        let told = VARIABLES.contains(&name) && name != "FROM_DID" && !value.is_empty();
         if told {
             status::variable(leg, self.at, name, &value);
         }
