@@ -470,3 +470,26 @@ async fn a_call_that_came_and_went_in_a_gap_is_logged_from_its_records() {
     }
     assert_eq!(call["doubts"], json!([]));
 }
+
+/// A connection that is open and dead: a cable, a firewall that forgot it. It takes 40 s to be sure.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_without_a_word_is_given_up_and_the_gap_begins_with_the_last_one() {
+    let manner = Manner {
+        mute: true,
+        ..Manner::default()
+    };
+    let manager = Manager::start(manner).await;
+    let world = world(&fetching(&address(&manager), "")).await;
+    let daemon = world.place.start().await;
+    let link = until_link(&daemon, "it is given up", |link| link["logins"] == 2).await;
+    assert!(
+        manager
+            .actions()
+            .iter()
+            .filter(|action| *action == "Ping")
+            .count()
+            >= 2
+    );
+    assert!(link["gap_seconds_ever"].as_u64() > Some(30), "{link}");
+    assert!(world.place.log().contains("nothing was heard for 40s"));
+}

@@ -30,6 +30,8 @@ pub struct Manner {
     pub cuts: VecDeque<usize>,
     /// Bytes written at once.
     pub piece: usize,
+    /// Answers no ping.
+    pub mute: bool,
 }
 
 impl Default for Manner {
@@ -42,6 +44,7 @@ impl Default for Manner {
             classes: vec!["call", "agent", "cdr", "dialplan", "system"],
             cuts: VecDeque::new(),
             piece: usize::MAX,
+            mute: false,
         }
     }
 }
@@ -239,6 +242,7 @@ impl Manager {
                 answer(true, "Events: On");
                 state.listeners.push((say.clone(), classes));
             }
+            "Ping" if state.manner.mute => {}
             "Ping" => answer(true, "Ping: Pong"),
             "CoreShowChannels" if !state.manner.may_list => {
                 answer(false, "Message: Permission denied");

@@ -192,7 +192,7 @@ impl Session<'_> {
         if now.duration_since(self.wire.heard) > SILENCE_MAX {
             return Err(LinkFault::Silent(SILENCE_MAX));
         }
-        if desk.beat().await? {
+        if desk.beat(self.wire.heard).await? {
             self.send("Ping", &[]).await?;
         }
         if self.list.is_none() && now.duration_since(self.listed_at) >= LIST_EVERY {

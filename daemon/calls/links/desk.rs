@@ -12,7 +12,7 @@ use crate::clock;
 use crate::settings::types::LinkSettings;
 use crate::store::StoreFault;
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -93,14 +93,14 @@ impl Desk {
         Ok(opening)
     }
 
-    /// Whether a ping is due; then it is also written down that the connection is alive.
-    pub async fn beat(&mut self) -> Result<bool, StoreFault> {
+    /// Whether a ping is due; then it is also written down until when the connection was alive: its last word.
+    pub async fn beat(&mut self, heard: Instant) -> Result<bool, StoreFault> {
         let now = clock::monotonic();
         if now.duration_since(self.pinged) < PING_EVERY {
             return Ok(false);
         }
         self.pinged = now;
-        self.memory.now.alive = Some(clock::now());
+        self.memory.now.alive = self.memory.now.alive.max(Some(time_of(heard)));
         if self.records_until.is_none()
             && let Some(file) = self.link.gap_csv.clone()
         {
@@ -192,4 +192,12 @@ impl Desk {
         self.seen.change().missed_ends += count;
         self.pen.write_all(bodies).await
     }
+}
+
+/// The time of day of a moment that has passed.
+pub fn time_of(moment: Instant) -> Timestamp {
+    let now = clock::now();
+    let ago = clock::monotonic().duration_since(moment);
+    let ago = SignedDuration::try_from(ago).unwrap_or(SignedDuration::ZERO);
+    now.checked_sub(ago).unwrap_or(now)
 }

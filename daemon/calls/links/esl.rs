@@ -239,7 +239,7 @@ impl Session<'_> {
                     if clock::monotonic().duration_since(self.wire.heard) > SILENCE_MAX {
                         return Err(LinkFault::Silent(SILENCE_MAX));
                     }
-                    if desk.beat().await? {
+                    if desk.beat(self.wire.heard).await? {
                         self.wire.send("api uptime\n\n").await?;
                     }
                 }

@@ -1,6 +1,6 @@
 //! The life of a connection: connect, log in, listen, and again, with longer and longer waits while it doesn't work.
 
-use super::desk::{Desk, LOGIN_TIME_MAX};
+use super::desk::{Desk, LOGIN_TIME_MAX, time_of};
 use super::fault::LinkFault;
 use super::memory::Memory;
 use super::pen::Pen;
@@ -16,7 +16,7 @@ use crate::calls::ledger::Ledger;
 use crate::clock;
 use crate::settings::types::{LinkSettings, PbxSettings, Protocol};
 use crate::store::{Store, StoreFault};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use secrecy::SecretString;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -138,14 +138,12 @@ impl Link {
             Protocol::Ami => ami::listen(&mut self.desk, &mut wire).await,
             Protocol::Esl => esl::listen(&mut self.desk, &mut wire).await,
         };
-        let now = clock::now();
         // What was silent died with its last word.
-        let silent = match &fault {
-            LinkFault::Silent(_) => clock::monotonic().duration_since(wire.heard),
-            _ => Duration::ZERO,
+        let alive = match &fault {
+            LinkFault::Silent(_) => time_of(wire.heard),
+            _ => clock::now(),
         };
-        let silent = SignedDuration::try_from(silent).unwrap_or(SignedDuration::ZERO);
-        (fault, now.checked_sub(silent).unwrap_or(now))
+        (fault, alive)
     }
 
     async fn connect(&mut self) -> Result<Wire, LinkFault> {

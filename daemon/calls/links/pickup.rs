@@ -4,7 +4,7 @@
 use super::life::stopped;
 use super::pen::Pen;
 use super::status::Links;
-use crate::calls::decode::{self, RawEvent};
+use crate::calls::decode::{self, Malformed, RawEvent};
 use crate::calls::journal::Journal;
 use crate::clock;
 use crate::settings::types::{Dialect, PbxSettings};
@@ -19,6 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// How often to look. These records are late anyway; a look at an empty folder costs nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -31,6 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Files read before they are journaled: together they share a sync, and their bytes are in memory.
 const FILES_AT_ONCE_MAX: usize = 32;
+
+/// Files listed in one look: those of a day of a busy switch. The rest is listed in the next.
+const FILES_A_LOOK_MAX: usize = 10_000;
+
+/// How often files that are older than `daemon.keep` are removed from `taken/`.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// How records are named; other files are left alone.
 const ENDINGS: [&str; 2] = ["json", "xml"];
@@ -65,6 +73,8 @@ pub struct Pickup {
     stuck: BTreeSet<(PathBuf, Timestamp)>,
     /// Why the folder can't be read, as last said.
     said: Option<String>,
+    /// When old files were last removed.
+    swept: Option<Instant>,
 }
 
 /// A file that is due.
@@ -77,6 +87,25 @@ struct Due {
 enum Content {
     Whole(Bytes),
     Oversized,
+}
+
+/// Why a file isn't taken.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error("it is larger than intake.body_bytes")]
+    Oversized,
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+impl Unfit {
+    /// Whether a file of this age will never be a record.
+    fn is_final(&self, age: Duration) -> bool {
+        match self {
+            Self::Oversized => true,
+            Self::Malformed(_) => age >= PATIENCE,
+        }
+    }
 }
 
 impl Pickup {
@@ -103,6 +132,7 @@ impl Pickup {
             stats,
             stuck: BTreeSet::new(),
             said: None,
+            swept: None,
         })
     }
 
@@ -112,7 +142,7 @@ impl Pickup {
     /// A fault of the store that doesn't pass.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), StoreFault> {
         loop {
-            while self.look().await? > 0 && !*stop.borrow() {}
+            self.look(&stop).await?;
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = stopped(&mut stop) => return Ok(()),
@@ -120,71 +150,98 @@ impl Pickup {
         }
     }
 
-    /// Takes some files; answers how many are done with.
-    async fn look(&mut self) -> Result<usize, StoreFault> {
-        let (folder, bytes_max, stuck) = (self.folder.clone(), self.bytes_max, self.stuck.clone());
-        let (now, keep) = (clock::now(), self.keep);
-        let found = tokio::task::spawn_blocking(move || {
-            forget_old(&folder.join(TAKEN), now, keep);
-            due(&folder, bytes_max, &stuck, now)
-        });
-        let found = found.await.map_err(io::Error::other).flatten();
-        let files = match found {
+    /// Takes the files that are due.
+    async fn look(&mut self, stop: &watch::Receiver<bool>) -> Result<(), StoreFault> {
+        self.sweep().await;
+        let (folder, stuck, now) = (self.folder.clone(), self.stuck.clone(), clock::now());
+        let found = tokio::task::spawn_blocking(move || due(&folder, &stuck, now));
+        let files = match found.await.map_err(io::Error::other).flatten() {
             Ok(files) => files,
             Err(error) => {
                 self.complain(&error);
-                return Ok(0);
+                return Ok(());
             }
         };
         self.said = None;
-        let mut done = 0;
-        for file in files {
-            done += usize::from(self.take(file, now).await?);
+        for some in files.chunks(FILES_AT_ONCE_MAX) {
+            if *stop.borrow() {
+                break;
+            }
+            let (some, bytes_max) = (some.to_vec(), self.bytes_max);
+            let read = tokio::task::spawn_blocking(move || {
+                let each = some.into_iter();
+                each.filter_map(|(written, path)| read(path, written, bytes_max))
+                    .collect::<Vec<Due>>()
+            });
+            // A read that panicked ends with nothing; the next look tries again.
+            self.take(read.await.unwrap_or_default(), now).await?;
         }
-        Ok(done)
+        Ok(())
     }
 
-    /// Whether it is done with: one that isn't whole yet stays.
-    async fn take(&mut self, file: Due, now: Timestamp) -> Result<bool, StoreFault> {
-        let pbx = self.pen.pbx.clone();
-        let body = match file.content {
-            Content::Whole(body) => body,
-            Content::Oversized => {
-                tracing::warn!(
-                    pbx,
-                    "a file in pickup_dir is larger than intake.body_bytes; it is refused"
-                );
-                self.stats.refused.fetch_add(1, Relaxed);
-                self.put_away(file.path, file.written, REFUSED).await;
-                return Ok(true);
+    /// Journals what is whole, together; one that isn't whole yet stays.
+    async fn take(&mut self, files: Vec<Due>, now: Timestamp) -> Result<(), StoreFault> {
+        let mut writing = JoinSet::new();
+        for file in files {
+            match self.look_into(&file, now) {
+                Ok(body) => {
+                    let (pen, bytes) = (self.pen.clone(), body.len());
+                    writing.spawn(async move { (file, bytes, pen.write(body).await) });
+                }
+                Err(why) if why.is_final(age(file.written, now)) => {
+                    tracing::warn!(pbx = self.pen.pbx, %why, "a file in pickup_dir is refused");
+                    self.stats.refused.fetch_add(1, Relaxed);
+                    self.put_away(file.path, file.written, REFUSED).await;
+                }
+                Err(_) => {}
             }
+        }
+        while let Some(written) = writing.join_next().await {
+            let (file, bytes, accepted) = written.map_err(|error| StoreFault::Broken {
+                why: format!("a write into the journal ended: {error}"),
+            })?;
+            let accepted = accepted?;
+            let (event, repeat) = (accepted.id, accepted.repeat);
+            tracing::info!(pbx = self.pen.pbx, %event, bytes, repeat, "event taken from a file");
+            let counter = if repeat {
+                &self.stats.repeated
+            } else {
+                &self.stats.taken
+            };
+            counter.fetch_add(1, Relaxed);
+            self.put_away(file.path, file.written, TAKEN).await;
+        }
+        Ok(())
+    }
+
+    /// The record in a file, as the intake would take it.
+    fn look_into(&self, file: &Due, now: Timestamp) -> Result<Bytes, Unfit> {
+        let Content::Whole(body) = &file.content else {
+            return Err(Unfit::Oversized);
         };
         let raw = RawEvent {
             content_type: None,
             query: None,
-            body: &body,
+            body,
             received: now,
         };
-        if let Err(fault) = decode::admit(self.dialect, &raw) {
-            if age(file.written, now) < PATIENCE {
-                return Ok(false);
-            }
-            tracing::warn!(pbx, %fault, "a file in pickup_dir is no record; it is refused");
-            self.stats.refused.fetch_add(1, Relaxed);
-            self.put_away(file.path, file.written, REFUSED).await;
-            return Ok(true);
+        decode::admit(self.dialect, &raw)?;
+        Ok(body.clone())
+    }
+
+    /// Removes, once an hour, what was taken longer ago than events are kept.
+    async fn sweep(&mut self) {
+        let now = clock::monotonic();
+        if self
+            .swept
+            .is_some_and(|swept| now.duration_since(swept) < SWEEP_EVERY)
+        {
+            return;
         }
-        let bytes = body.len();
-        let accepted = self.pen.write(body).await?;
-        tracing::info!(pbx, event = %accepted.id, bytes, repeat = accepted.repeat, "event taken from a file");
-        let counter = if accepted.repeat {
-            &self.stats.repeated
-        } else {
-            &self.stats.taken
-        };
-        counter.fetch_add(1, Relaxed);
-        self.put_away(file.path, file.written, TAKEN).await;
-        Ok(true)
+        self.swept = Some(now);
+        let (folder, keep, now) = (self.folder.join(TAKEN), self.keep, clock::now());
+        // A sweep that failed is made again in an hour.
+        let _ = tokio::task::spawn_blocking(move || forget_old(&folder, now, keep)).await;
     }
 
     /// Moves a file into a folder beside it. Where that can't be, it stays and isn't read again by this process.
@@ -213,13 +270,12 @@ impl Pickup {
     }
 }
 
-/// The oldest files that are due.
+/// The files that are due, the oldest first.
 fn due(
     folder: &Path,
-    bytes_max: usize,
     stuck: &BTreeSet<(PathBuf, Timestamp)>,
     now: Timestamp,
-) -> io::Result<Vec<Due>> {
+) -> io::Result<Vec<(Timestamp, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -228,25 +284,19 @@ fn due(
             continue;
         }
         // Gone again, or a link to somewhere else: none of ours.
-        let Some(written) = fs::symlink_metadata(&path)
-            .ok()
-            .and_then(|meta| written(&meta))
-        else {
+        let meta = fs::symlink_metadata(&path).ok();
+        let Some(written) = meta.and_then(|meta| written(&meta)) else {
             continue;
         };
         if age(written, now) >= AGE_MIN && !stuck.contains(&(path.clone(), written)) {
             found.push((written, path));
         }
+        if found.len() >= FILES_A_LOOK_MAX {
+            break;
+        }
     }
     found.sort();
-    // What isn't whole yet must not hold up the others.
-    let (fresh, old): (Vec<_>, Vec<_>) = found
-        .into_iter()
-        .partition(|(written, _)| age(*written, now) < PATIENCE);
-    let files = old.into_iter().chain(fresh).take(FILES_AT_ONCE_MAX);
-    Ok(files
-        .filter_map(|(written, path)| read(path, written, bytes_max))
-        .collect())
+    Ok(found)
 }
 
 /// None if it can't be read (any more); the next look tells.
