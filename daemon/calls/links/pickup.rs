@@ -190,8 +190,8 @@ impl Pickup {
                 }
                 Err(why) if why.is_final(age(file.written, now)) => {
                     tracing::warn!(pbx = self.pen.pbx, %why, "a file in pickup_dir is refused");
-                    self.stats.refused.fetch_add(1, Relaxed);
                     self.put_away(file.path, file.written, REFUSED).await;
+                    self.stats.refused.fetch_add(1, Relaxed);
                 }
                 Err(_) => {}
             }
@@ -203,13 +203,13 @@ impl Pickup {
             let accepted = accepted?;
             let (event, repeat) = (accepted.id, accepted.repeat);
             tracing::info!(pbx = self.pen.pbx, %event, bytes, repeat, "event taken from a file");
+            self.put_away(file.path, file.written, TAKEN).await;
             let counter = if repeat {
                 &self.stats.repeated
             } else {
                 &self.stats.taken
             };
             counter.fetch_add(1, Relaxed);
-            self.put_away(file.path, file.written, TAKEN).await;
         }
         Ok(())
     }
