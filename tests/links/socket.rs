@@ -1,8 +1,9 @@
 //! An event socket of a FreeSWITCH that plays recorded events: login, subscription, what is journaled, and what ends in a gap.
 
-use super::{until_link, world};
-use crate::support::Config;
+use super::{folder, until_link, world};
+use crate::support::{Config, logs};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -166,6 +167,49 @@ async fn events_of_calls_are_journaled_and_the_connection_comes_back() {
         commands.contains(&"api show channels as json".to_owned()),
         "{commands:?}"
     );
+}
+
+/// What a real FreeSWITCH said on its event socket becomes the calls that were made, each logged once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recorded_events_become_the_calls_that_were_made() {
+    let (mut turn, mut expected) = (Vec::new(), BTreeSet::new());
+    for name in [
+        "01-inbound-answered",
+        "02-inbound-noanswer",
+        "06-ringgroup-3-phones",
+        "07-callcenter-queue-second-agent-answers",
+        "11-outbound-answered",
+        "15-blind-transfer-sip-refer",
+    ] {
+        let read = |file: &str| {
+            std::fs::read_to_string(folder("freeswitch").join(name).join(file)).unwrap()
+        };
+        for line in read("esl-events.jsonl").lines() {
+            turn.push(serde_json::from_str(line).unwrap());
+        }
+        let truth: Value = serde_json::from_str(&read("expected.json")).unwrap();
+        for call in truth["calls"].as_array().unwrap() {
+            expected.insert(format!("tieline:sw:{}", call["key"].as_str().unwrap()));
+        }
+    }
+    assert_eq!(expected.len(), 6);
+    let turns = vec![turn];
+    let (address, _state) = start(State {
+        turns,
+        ..State::default()
+    })
+    .await;
+    let world = world(&fetching(&address)).await;
+    std::fs::write(world.place.folder.join("socket-password"), PASSWORD).unwrap();
+    let daemon = world.place.start().await;
+    daemon
+        .until("all calls are logged", |status| {
+            status["events"]["logged"] == 6 && status["events"]["in_flight"] == 0
+        })
+        .await;
+    let logs = logs(&world.sandbox);
+    assert!(logs.values().all(|made| *made == (1, 1)), "{logs:?}");
+    assert_eq!(logs.into_keys().collect::<BTreeSet<_>>(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
