@@ -134,6 +134,8 @@ pub struct PbxFile {
     pub ca_file: Option<String>,
     /// Whether the password may be sent as it is to a manager that knows no MD5 challenge.
     pub plain_login: bool,
+    /// How often a connection is pinged; it is given up after not quite three times as long without a word.
+    pub keep_alive: String,
     /// Asterisk's CSV file of call records, whose rows are read back after a gap of the connection.
     pub gap_csv: Option<String>,
     /// Folder of call records that could not be posted (FreeSWITCH's err-log-dir); they are taken from there.
@@ -157,6 +159,7 @@ impl Default for PbxFile {
             secret_file: None,
             ca_file: None,
             plain_login: false,
+            keep_alive: "15s".to_owned(),
             gap_csv: None,
             pickup_dir: None,
         }

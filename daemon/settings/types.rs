@@ -103,6 +103,8 @@ pub struct LinkSettings {
     pub ca_file: Option<PathBuf>,
     /// The password may go over the wire as it is.
     pub plain_login: bool,
+    /// Between two pings.
+    pub keep_alive: Duration,
     /// Call records that are read back after a gap.
     pub gap_csv: Option<PathBuf>,
 }

@@ -471,7 +471,7 @@ async fn a_call_that_came_and_went_in_a_gap_is_logged_from_its_records() {
     assert_eq!(call["doubts"], json!([]));
 }
 
-/// A connection that is open and dead: a cable, a firewall that forgot it. It takes 40 s to be sure.
+/// A connection that is open and dead: a cable, a firewall that forgot it. Two pings go without an answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_without_a_word_is_given_up_and_the_gap_begins_with_the_last_one() {
     let manner = Manner {
@@ -479,7 +479,7 @@ async fn a_connection_without_a_word_is_given_up_and_the_gap_begins_with_the_las
         ..Manner::default()
     };
     let manager = Manager::start(manner).await;
-    let world = world(&fetching(&address(&manager), "")).await;
+    let world = world(&fetching(&address(&manager), "keep_alive = \"2s\"")).await;
     let daemon = world.place.start().await;
     let link = until_link(&daemon, "it is given up", |link| link["logins"] == 2).await;
     assert!(
@@ -490,6 +490,6 @@ async fn a_connection_without_a_word_is_given_up_and_the_gap_begins_with_the_las
             .count()
             >= 2
     );
-    assert!(link["gap_seconds_ever"].as_u64() > Some(30), "{link}");
-    assert!(world.place.log().contains("nothing was heard for 40s"));
+    assert!(link["gap_seconds_ever"].as_u64() >= Some(4), "{link}");
+    assert!(world.place.log().contains("nothing was heard for 5.3"));
 }

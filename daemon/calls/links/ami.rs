@@ -5,7 +5,7 @@
 //! together by their ActionID; events come at any time, also between an action and its answer.
 
 use super::batch::Batch;
-use super::desk::{Desk, Opening, SILENCE_MAX, TICK};
+use super::desk::{Desk, Opening, TICK};
 use super::fault::LinkFault;
 use super::life::{stopped, within_login_time};
 use super::packet::{Found, Packets, value};
@@ -189,9 +189,7 @@ impl Session<'_> {
 
     async fn tick(&mut self, desk: &mut Desk) -> Result<(), LinkFault> {
         let now = clock::monotonic();
-        if now.duration_since(self.wire.heard) > SILENCE_MAX {
-            return Err(LinkFault::Silent(SILENCE_MAX));
-        }
+        desk.check_alive(self.wire.heard)?;
         if desk.beat(self.wire.heard).await? {
             self.send("Ping", &[]).await?;
         }

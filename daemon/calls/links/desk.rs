@@ -18,12 +18,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// A ping this often; it also writes down that the connection is alive, so that after a kill the gap begins at most so
-/// much too early.
-pub const PING_EVERY: Duration = Duration::from_secs(15);
-
-/// Without a word for so long the connection is dead: two pings without an answer.
-pub const SILENCE_MAX: Duration = Duration::from_secs(40);
+/// Without a word for so many thirds of the time between two pings the connection is dead: two pings without an answer,
+/// and time for the second one's.
+const SILENCE_THIRDS: u32 = 8;
 
 /// From the connection to the login's answer.
 pub const LOGIN_TIME_MAX: Duration = Duration::from_secs(10);
@@ -93,10 +90,22 @@ impl Desk {
         Ok(opening)
     }
 
+    /// Whether it was silent for so long that the connection is dead.
+    ///
+    /// # Errors
+    /// `Silent` if it was.
+    pub fn check_alive(&self, heard: Instant) -> Result<(), LinkFault> {
+        let most = self.link.keep_alive * SILENCE_THIRDS / 3;
+        if clock::monotonic().duration_since(heard) > most {
+            return Err(LinkFault::Silent(most));
+        }
+        Ok(())
+    }
+
     /// Whether a ping is due; then it is also written down until when the connection was alive: its last word.
     pub async fn beat(&mut self, heard: Instant) -> Result<bool, StoreFault> {
         let now = clock::monotonic();
-        if now.duration_since(self.pinged) < PING_EVERY {
+        if now.duration_since(self.pinged) < self.link.keep_alive {
             return Ok(false);
         }
         self.pinged = now;

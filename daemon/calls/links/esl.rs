@@ -3,7 +3,7 @@
 //!
 //! Source: mod_event_socket of 1.10.12. Frames are headers, an empty line, and `Content-Length` bytes.
 
-use super::desk::{Desk, Opening, SILENCE_MAX, TICK};
+use super::desk::{Desk, Opening, TICK};
 use super::fault::LinkFault;
 use super::life::{stopped, within_login_time};
 use super::wire::{Line, Wire};
@@ -236,9 +236,7 @@ impl Session<'_> {
             tokio::select! {
                 read = self.wire.read() => read?,
                 _ = ticks.tick() => {
-                    if clock::monotonic().duration_since(self.wire.heard) > SILENCE_MAX {
-                        return Err(LinkFault::Silent(SILENCE_MAX));
-                    }
+                    desk.check_alive(self.wire.heard)?;
                     if desk.beat(self.wire.heard).await? {
                         self.wire.send("api uptime\n\n").await?;
                     }

@@ -4,6 +4,7 @@ use super::super::file::PbxFile;
 use super::super::read;
 use super::super::types::{Dialect, LinkSettings, Protocol};
 use super::fields::Fields;
+use std::time::Duration;
 
 /// What stands in front of an address, what it means, whether it is TLS, the port where none is given, and whose it is.
 const SCHEMES: [(&str, Protocol, bool, u16, Dialect); 3] = [
@@ -11,6 +12,10 @@ const SCHEMES: [(&str, Protocol, bool, u16, Dialect); 3] = [
     ("amis", Protocol::Ami, true, 5039, Dialect::Asterisk),
     ("esl", Protocol::Esl, false, 8021, Dialect::Freeswitch),
 ];
+
+/// A ping also writes down that the connection is alive, so that after a kill a gap begins at most so much too early. A
+/// second is the daemon's own beat; firewalls forget a quiet connection after some minutes.
+const KEEP_ALIVE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5 * 60)];
 
 const ALLOWED: &str =
     "\"ami://HOST:5038\", \"amis://HOST:5039\" (TLS) or \"esl://HOST:8021\", without user and path";
@@ -63,10 +68,8 @@ pub fn link(path: &str, file: &PbxFile, fields: &mut Fields<'_>) -> Option<LinkS
         let what = format!("the file {} is not there", missing.display());
         fields.origins.fault(&at("ca_file"), what, "");
     }
-    let gap_csv = file
-        .gap_csv
-        .as_ref()
-        .map(|text| fields.path(&at("gap_csv"), text));
+    let gap_csv = file.gap_csv.as_ref();
+    let gap_csv = gap_csv.map(|text| fields.path(&at("gap_csv"), text));
     if !(tls || read::host_is_loopback(&host)) {
         fields.origins.notes.push(format!(
             "{}: events and, with plain_login or esl, the password go over the network as they are",
@@ -82,6 +85,7 @@ pub fn link(path: &str, file: &PbxFile, fields: &mut Fields<'_>) -> Option<LinkS
         secret_file: secret_file?,
         ca_file,
         plain_login: file.plain_login,
+        keep_alive: fields.duration(&at("keep_alive"), &file.keep_alive, KEEP_ALIVE),
         gap_csv,
     })
 }
