@@ -76,7 +76,7 @@ impl Outbox {
     }
 
     /// Writes a new delivery within the caller's group commit; one that is already there keeps its progress, so that
-    /// deciding a call twice (after a crash) owes it once. Answers whether it is still to be delivered.
+    /// deciding a call twice (after a crash) owes it once.
     pub fn owe(&self, writes: &mut Writes<'_>, delivery: &Delivery) -> Result<(), StoreFault> {
         match self.get(&delivery.integration, &delivery.key)? {
             None => self.write(writes, delivery)?,
@@ -185,6 +185,7 @@ impl Outbox {
     ) -> Result<(), StoreFault> {
         writes.remove(&self.records, &store_key(b'r', integration, key))?;
         writes.remove(&self.amendments, &store_key(b'l', integration, key))?;
+        writes.remove(&self.marks, &store_key(b'p', integration, key))?;
         writes.remove(&self.marks, &store_key(b'd', integration, key))
     }
 

@@ -36,7 +36,7 @@ impl Retention {
                 _ = stop.changed() => return Ok(()),
                 _ = ticks.tick() => {
                     self.directory.prune(clock::now()).await?;
-                let removed = self.prune(clock::now()).await?;
+                    let removed = self.prune(clock::now()).await?;
                     if removed > 0 {
                         tracing::info!(removed, "events older than daemon.keep removed");
                     }
