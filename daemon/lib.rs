@@ -14,6 +14,7 @@ pub mod cli;
 pub mod clock;
 pub mod kustomer;
 pub mod pace;
+pub mod phonebook;
 pub mod sandbox;
 pub mod settings;
 pub mod store;

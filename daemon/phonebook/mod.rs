@@ -1,0 +1,78 @@
+//! The phone side's port: what the contact sync asks of a phone book, whichever it is. Called by `contacts`.
+//!
+//! Two engines: `directory`, the built-in one in the store, and `carddav`, an address book on a contact server. Every
+//! method is one step that may be repeated: a create of an id that is there answers `Exists`, an update or removal of a
+//! contact that changed meanwhile answers `Changed`, and then the sync reads it again and plans anew.
+//!
+//! ```text
+//! changes(since: Option<&Token>) -> Changes          one part of what changed, or of everything
+//! get(id)                        -> Option<Entry>
+//! create(id, &Draft)             -> Etag             Exists if the id is taken
+//! update(id, &Etag, &Draft)      -> Etag             Changed, Gone
+//! remove(id, &Etag)              -> ()               Changed, Gone
+//! ```
+
+use crate::terms::contact::{Contact, ContactId, Fields, Source};
+
+/// Says which version of a contact was read; opaque.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Etag(pub String);
+
+/// A place in a phone book's history; opaque.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token(pub String);
+
+/// A contact as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub etag: Etag,
+    pub contact: Contact,
+}
+
+/// What changed in a phone book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    pub changed: Vec<Entry>,
+    /// Said to be gone; with `complete` everything that isn't in `changed` is gone too.
+    pub removed: Vec<ContactId>,
+    /// `changed` is the whole phone book: there was no token, or the phone book lost it.
+    pub complete: bool,
+    /// Whence to ask on.
+    pub token: Token,
+    /// There is more at once, from `token` on. A complete list counts only when its last part was read.
+    pub more: bool,
+}
+
+/// What the sync writes: its own fields. Whatever else the entry holds stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    pub fields: Fields,
+    pub link: Option<String>,
+    /// Put beside the tags that people gave.
+    pub tag: Option<String>,
+    pub sources: Vec<Source>,
+}
+
+/// Why a phone book didn't do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PhonebookFault {
+    /// A create found the id taken: by ourselves before a crash, or by somebody.
+    #[error("there is a contact with this id already")]
+    Exists(Box<Entry>),
+    /// Somebody changed the contact since it was read.
+    #[error("the contact was changed meanwhile")]
+    Changed,
+    #[error("the contact is gone")]
+    Gone,
+    /// The operator's: wrong address, user, password, or no right to write.
+    #[error("{0}")]
+    Refused(String),
+    /// The phone book says that this contact can't be stored; others may.
+    #[error("{0}")]
+    Rejected(String),
+    /// No connection, a timeout, a server's fault; `unclear`: it may have been done.
+    #[error("{why}")]
+    Unreachable { why: String, unclear: bool },
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreFault),
+}
