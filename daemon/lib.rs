@@ -12,6 +12,7 @@ pub mod backoff;
 pub mod calls;
 pub mod cli;
 pub mod clock;
+pub mod contacts;
 pub mod kustomer;
 pub mod pace;
 pub mod phonebook;

@@ -15,6 +15,7 @@ mod asterisk;
 mod backlog;
 mod calls;
 mod cloud;
+mod contacts;
 mod crash;
 mod customers;
 mod decode;

@@ -1,5 +1,6 @@
 //! Identifiers, each its own type, built only by parsing, so that a call key cannot be passed where an event id is meant.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Longest id taken from a phone system, in bytes: Kustomer's externalId holds 256 characters, of which
@@ -101,7 +102,8 @@ impl fmt::Display for CallKey {
 }
 
 /// A Kustomer customer's id, as Kustomer sent it or as an administrator configured it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct CustomerId(pub String);
 
 /// A Kustomer conversation's id.

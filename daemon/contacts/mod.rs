@@ -1,0 +1,15 @@
+//! Pipeline 2: the two-way contact sync. The rules are in docs/contacts.md.
+//!
+//! ```text
+//! fetch (both sides) -> import -> plan -> guard -> apply -> links
+//! ```
+//! `import`, `merge`, `agree`, `plan` and `guard` decide and are plain functions; `link` and `world` are what they see.
+
+pub mod agree;
+pub mod guard;
+pub mod import;
+pub mod link;
+pub mod merge;
+pub mod plan;
+pub mod unmerge;
+pub mod world;

@@ -1,0 +1,6 @@
+//! The contact sync's decisions (docs/contacts.md): single cases, random histories, and a small world looked at completely.
+
+mod cases;
+mod exhaustive;
+mod histories;
+mod sim;

@@ -1,0 +1,130 @@
+//! Two customers, two contacts, three numbers: every state of that world, with and without a link, is planned and carried
+//! out. Each converges in one run, and a run that dies at any write ends in a state that converges too.
+
+use super::sim::{Sim, fields, number};
+use tieline::contacts::link::{Link, LinkState};
+use tieline::contacts::world::{ContactState, CustomerState};
+use tieline::terms::contact::{ContactId, Fields};
+
+/// What somebody has of the three numbers; none: they aren't there.
+const HELD: [Option<&[u32]>; 9] = [
+    None,
+    Some(&[]),
+    Some(&[1]),
+    Some(&[2]),
+    Some(&[3]),
+    Some(&[1, 2]),
+    Some(&[1, 3]),
+    Some(&[2, 3]),
+    Some(&[1, 2, 3]),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Linked {
+    No,
+    /// With agreed numbers.
+    By(&'static [u32]),
+}
+
+const LINKS: [Linked; 4] = [
+    Linked::No,
+    Linked::By(&[]),
+    Linked::By(&[1]),
+    Linked::By(&[1, 2]),
+];
+
+fn world(
+    customers: [Option<&[u32]>; 2],
+    contacts: [Option<&[u32]>; 2],
+    linked: Linked,
+    same_name: bool,
+) -> Option<Sim> {
+    let mut sim = Sim::new();
+    let names = if same_name {
+        ["Ada Example", "Ada Example"]
+    } else {
+        ["Ada Example", "Ben Beispiel"]
+    };
+    if let (Some(one), Some(two)) = (customers[0], customers[1])
+        && one.iter().any(|last| two.contains(last))
+    {
+        return None;
+    }
+    for (held, name) in customers.into_iter().zip(names) {
+        let id = sim.create(fields(name, held.unwrap_or_default()), None);
+        if held.is_none() {
+            sim.world
+                .customers
+                .insert(id, CustomerState::Gone { into: None });
+        }
+    }
+    for ((held, name), id) in contacts.into_iter().zip(names).zip(["p1", "p2"]) {
+        let id = sim.person_adds(id, fields(name, held.unwrap_or_default()));
+        if held.is_none() {
+            sim.world.contacts.insert(id, ContactState::Gone);
+        }
+    }
+    if let Linked::By(agreed) = linked {
+        let contact = ContactId("p1".to_owned());
+        let link = Link {
+            state: LinkState::Linked,
+            agreed: Fields {
+                name: names[0].to_owned(),
+                ..fields("", agreed)
+            },
+            ..Link::to_new_contact(contact.clone(), super::sim::id(1))
+        };
+        sim.world.links.insert(contact, link);
+    }
+    Some(sim)
+}
+
+#[test]
+fn every_state_converges_wherever_a_run_dies() {
+    let mut worlds = 0;
+    for one in HELD {
+        for two in HELD {
+            for first in HELD {
+                for second in HELD {
+                    for linked in LINKS {
+                        for same_name in [false, true] {
+                            let Some(sim) = world([one, two], [first, second], linked, same_name)
+                            else {
+                                continue;
+                            };
+                            worlds += 1;
+                            check(&sim);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    println!("{worlds} worlds");
+    assert!(worlds > 15_000);
+}
+
+fn check(sim: &Sim) {
+    let steps = sim.plan().steps.len();
+    let mut whole = sim.clone();
+    whole.settle();
+    is_sound(&whole);
+    // After so many writes, the last of which the link never learned of.
+    for died in 1..=steps {
+        let mut killed = sim.clone();
+        killed.run(died);
+        killed.settle();
+        is_sound(&killed);
+    }
+}
+
+/// No number has two customers; a number that we brought is at one contact.
+fn is_sound(sim: &Sim) {
+    for last in 1..=3 {
+        let holders = sim
+            .world
+            .live_customers()
+            .filter(|one| one.fields.numbers().contains(&number(last)));
+        assert!(holders.count() <= 1);
+    }
+}
