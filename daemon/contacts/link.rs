@@ -1,7 +1,7 @@
 //! What joins a contact with its customers, and what both sides last agreed on. A stored value; `plan` decides how it
 //! changes.
 
-use crate::terms::contact::{ContactId, Fields};
+use crate::terms::contact::{Address, ContactId, Fields};
 use crate::terms::ids::CustomerId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,19 @@ pub struct Part {
     /// Customers that were merged into this one in Kustomer.
     #[serde(default)]
     pub aliases: BTreeSet<CustomerId>,
+    /// Its single values when both sides last agreed: of several customers the one that a person changed since counts, and
+    /// not the one that we wrote to. None: it is new to the link.
+    #[serde(default)]
+    pub seen: Option<Single>,
+}
+
+/// The fields of which there is one value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Single {
+    pub name: String,
+    pub company: String,
+    pub website: String,
+    pub address: Address,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +72,18 @@ impl Part {
         Self {
             customer,
             aliases: BTreeSet::new(),
+            seen: None,
+        }
+    }
+}
+
+impl Single {
+    pub fn of(fields: &Fields) -> Self {
+        Self {
+            name: fields.name.clone(),
+            company: fields.company.clone(),
+            website: fields.website.clone(),
+            address: fields.address.clone(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Which customers become one contact, and what that contact has of each (docs/contacts.md, "Two become one"). Pure.
 
+use super::link::Single;
 use super::world::Customer;
 use crate::terms::contact::Fields;
 use std::collections::BTreeSet;
@@ -44,38 +45,72 @@ pub fn conflict(one: &Customer, other: &Customer) -> bool {
         || differ(&one.fields.company, &other.fields.company)
 }
 
-/// One contact's fields of what its customers bring, the one that changed last first: all numbers and e-mails, of the rest
-/// the first that isn't empty.
-pub fn combine<'a>(offers: impl Iterator<Item = &'a Fields>) -> Fields {
+/// What one customer brings to its contact.
+#[derive(Clone, Copy, Debug)]
+pub struct Brought<'a> {
+    pub fields: &'a Fields,
+    /// Its single values when both sides last agreed.
+    pub seen: Option<&'a Single>,
+}
+
+/// One contact's fields of what its customers bring, the one that changed last first: all numbers and e-mails. Of the rest
+/// the value that somebody changed since both sides agreed, else the agreed one; where nothing was agreed, or a customer
+/// came to the others, the first that isn't empty.
+pub fn combine(brought: &[Brought<'_>], agreed: &Fields) -> Fields {
     let mut all = Fields::default();
     let (mut numbers, mut addresses) = (BTreeSet::new(), BTreeSet::new());
-    for fields in offers {
-        for (value, given) in [
-            (&mut all.name, &fields.name),
-            (&mut all.company, &fields.company),
-            (&mut all.website, &fields.website),
-        ] {
-            if value.is_empty() {
-                given.clone_into(value);
-            }
-        }
-        if all.address.is_empty() {
-            all.address = fields.address.clone();
-        }
-        let phones = fields.phones.iter();
+    for one in brought {
+        let phones = one.fields.phones.iter();
         all.phones.extend(
             phones
                 .filter(|phone| numbers.insert(&phone.number))
                 .cloned(),
         );
-        let emails = fields.emails.iter();
+        let emails = one.fields.emails.iter();
         all.emails.extend(
             emails
                 .filter(|email| addresses.insert(&email.email))
                 .cloned(),
         );
     }
+    all.name = single(brought, &agreed.name, |one| &one.name, |seen| &seen.name);
+    all.company = single(
+        brought,
+        &agreed.company,
+        |one| &one.company,
+        |seen| &seen.company,
+    );
+    all.website = single(
+        brought,
+        &agreed.website,
+        |one| &one.website,
+        |seen| &seen.website,
+    );
+    all.address = single(
+        brought,
+        &agreed.address,
+        |one| &one.address,
+        |seen| &seen.address,
+    );
     all
+}
+
+fn single<T: Clone + Default + PartialEq>(
+    brought: &[Brought<'_>],
+    agreed: &T,
+    of: impl Fn(&Fields) -> &T,
+    of_seen: impl Fn(&Single) -> &T,
+) -> T {
+    let empty = T::default();
+    let is_new = brought.iter().any(|one| one.seen.is_none());
+    let changed = brought.iter().find(|one| {
+        let value = of(one.fields);
+        *value != empty && (is_new || one.seen.is_some_and(|seen| of_seen(seen) != value))
+    });
+    let held = || brought.iter().find(|one| of(one.fields) == agreed);
+    let any = || brought.iter().find(|one| *of(one.fields) != empty);
+    let found = changed.or_else(held).or_else(any);
+    found.map(|one| of(one.fields).clone()).unwrap_or_default()
 }
 
 /// What a phone shows for somebody without a name; it never becomes the customer's name.

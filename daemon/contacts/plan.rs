@@ -139,6 +139,19 @@ pub struct Conflict {
 }
 
 impl Edit {
+    /// Its single values, put on a customer's.
+    pub fn put_single(&self, fields: &mut Fields) {
+        if let Some(name) = &self.name {
+            name.clone_into(&mut fields.name);
+        }
+        if let Some(website) = &self.website {
+            website.clone_into(&mut fields.website);
+        }
+        if let Some(address) = &self.address {
+            fields.address = address.clone();
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -88,6 +88,9 @@ fn every_state_converges_wherever_a_run_dies() {
                 for second in HELD {
                     for linked in LINKS {
                         for same_name in [false, true] {
+                            if !is_first_of_its_kind([one, two, first, second], linked) {
+                                continue;
+                            }
                             let Some(sim) = world([one, two], [first, second], linked, same_name)
                             else {
                                 continue;
@@ -101,7 +104,26 @@ fn every_state_converges_wherever_a_run_dies() {
         }
     }
     println!("{worlds} worlds");
-    assert!(worlds > 15_000);
+    assert!(worlds > 5_000);
+}
+
+/// Numbers that nothing was agreed on are interchangeable: of worlds that differ in their names alone one is looked at.
+fn is_first_of_its_kind(held: [Option<&[u32]>; 4], linked: Linked) -> bool {
+    let mut met: Vec<u32> = match linked {
+        Linked::No => Vec::new(),
+        Linked::By(agreed) => agreed.to_vec(),
+    };
+    for last in held.into_iter().flatten().flatten() {
+        if !met.contains(last) {
+            met.push(*last);
+        }
+    }
+    let unnamed = if let Linked::By(agreed) = linked {
+        agreed.len()
+    } else {
+        0
+    };
+    met[unnamed..].is_sorted()
 }
 
 fn check(sim: &Sim) {

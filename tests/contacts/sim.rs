@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use tieline::contacts::agree::{Policies, Policy};
-use tieline::contacts::link::{Link, Part};
+use tieline::contacts::link::{Link, Part, Single};
 use tieline::contacts::plan::{Action, After, Edit, Plan, Rules, Step, Wish, plan};
 use tieline::contacts::world::{ContactState, Customer, CustomerState, World};
 use tieline::terms::contact::{Contact, ContactId, Email, EmailAddress, Fields, Phone, PhoneKind};
@@ -150,7 +150,14 @@ impl Sim {
             After::Become(link) => {
                 let mut link: Link = (**link).clone();
                 if let Some(created) = created {
-                    link.parts.push(Part::of(created));
+                    let seen = self
+                        .world
+                        .customer(&created)
+                        .map(|one| Single::of(&one.fields));
+                    link.parts.push(Part {
+                        seen,
+                        ..Part::of(created)
+                    });
                     let fields = self.world.contact(&step.link).unwrap().fields.clone();
                     let wish = tieline::contacts::plan::wish(&self.rules, &link, fields);
                     self.write_contact(&step.link, &wish);

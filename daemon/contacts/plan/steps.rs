@@ -1,6 +1,6 @@
 //! Writes out of wants, in an order in which no number and no e-mail is in two places. Pure.
 
-use super::super::link::{Link, LinkState, Part};
+use super::super::link::{Link, LinkState, Part, Single};
 use super::super::merge::stand_in;
 use super::wants::{Both, Want};
 use super::{Action, After, Edit, NewCustomer, Rules, Scene, Step, Wish};
@@ -105,13 +105,15 @@ fn of_link(scene: &Scene<'_>, link: &Link, want: Want, sought: &Sought) -> Vec<(
             vec![(Rank::Removes, step(Action::RemoveContact, after))]
         }
         Want::CreateContact(fields) => {
-            let after = become_(LinkState::Linked, fields.clone());
+            let mut after = link.clone();
+            note_seen(scene, &mut after, &[]);
+            (after.state, after.agreed) = (LinkState::Linked, fields.clone());
             let wish = Wish {
                 tag: scene.rules.tag.clone(),
                 ..wish(scene.rules, link, fields)
             };
             let action = Action::CreateContact(Box::new(wish));
-            vec![(Rank::Grows, step(action, after))]
+            vec![(Rank::Grows, step(action, After::Become(Box::new(after))))]
         }
         Want::CreateCustomer(fields) => {
             let new = NewCustomer {
@@ -204,15 +206,17 @@ fn of_both(scene: &Scene<'_>, link: &Link, both: Both, sought: &Sought) -> Vec<(
         }
         writes.push((rank, Action::UpdateContact(Box::new(wish))));
     }
-    for (rank, customer, edit) in edits(scene, link, &both, sought) {
-        writes.push((rank, Action::UpdateCustomer(customer, Box::new(edit))));
-    }
+    let edits = edits(scene, link, &both, sought);
     let mut after = link.clone();
+    note_seen(scene, &mut after, &edits);
     (after.agreed, after.state) = if both.withdraw {
         (Fields::default(), LinkState::Withdrawn)
     } else {
         (both.wanted.agreed, LinkState::Linked)
     };
+    for (rank, customer, edit) in edits {
+        writes.push((rank, Action::UpdateCustomer(customer, Box::new(edit))));
+    }
     let unchanged = scene.world.links.get(&link.contact).is_some_and(|known| {
         known.parts == after.parts
             && known.state == after.state
@@ -240,6 +244,22 @@ fn of_both(scene: &Scene<'_>, link: &Link, both: Both, sought: &Sought) -> Vec<(
         )
     };
     writes.into_iter().enumerate().map(step).collect()
+}
+
+/// Each customer's single values, as they are once the edits are done.
+fn note_seen(scene: &Scene<'_>, link: &mut Link, edits: &[(Rank, CustomerId, Edit)]) {
+    for part in &mut link.parts {
+        let offer = scene.offers.get(&part.customer);
+        let Some(mut fields) = offer.map(|offer| offer.fields.clone()) else {
+            continue;
+        };
+        for (_, customer, edit) in edits {
+            if *customer == part.customer {
+                edit.put_single(&mut fields);
+            }
+        }
+        part.seen = Some(Single::of(&fields));
+    }
 }
 
 /// What each customer gets: what is new goes to the one that changed last, what is gone goes from whoever has it.
@@ -281,6 +301,13 @@ fn edits(
         } else {
             Edit::default()
         };
+        // A value that was emptied goes from whoever has it, or the next one's would come in its place.
+        if wanted.website.is_empty() && now.website != wanted.website {
+            edit.website = (!offer.fields.website.is_empty()).then(String::new);
+        }
+        if wanted.address.is_empty() && now.address != wanted.address {
+            edit.address = (!offer.fields.address.is_empty()).then(Address::default);
+        }
         let (kept, kept_emails) = (wanted.numbers(), wanted.addresses());
         let gone = offer
             .fields

@@ -6,7 +6,7 @@
 use super::super::agree::{Field, Sides, Wanted, agree};
 use super::super::import::Why;
 use super::super::link::{Link, LinkState, Side};
-use super::super::merge::combine;
+use super::super::merge::{Brought, combine};
 use super::super::world::Customer;
 use super::held::Held;
 use super::{CUSTOMER_VALUES_MAX, Conflict, Plan, REMOVAL_KEEP, Scene, Whose};
@@ -74,7 +74,7 @@ fn want(scene: &Scene<'_>, link: &Link) -> Want {
         (LinkState::CustomerDue, None) => Want::Nothing,
         (LinkState::ContactDue | LinkState::Withdrawn, None) => match customers(scene, link) {
             Some(customers) if customers.is_empty() => Want::Learn(None),
-            Some(customers) => match offered(scene, &customers) {
+            Some(customers) => match offered(scene, link, &customers) {
                 Some(fields) if scene.rules.import => Want::CreateContact(fields),
                 _ => Want::Nothing,
             },
@@ -120,14 +120,20 @@ fn customers<'a>(scene: &Scene<'a>, link: &Link) -> Option<Vec<&'a Customer>> {
 }
 
 /// What they bring together; none if that is nothing to call.
-fn offered(scene: &Scene<'_>, customers: &[&Customer]) -> Option<Fields> {
-    let fields = together(scene, customers);
+fn offered(scene: &Scene<'_>, link: &Link, customers: &[&Customer]) -> Option<Fields> {
+    let fields = together(scene, link, customers);
     (!fields.phones.is_empty()).then_some(fields)
 }
 
-fn together(scene: &Scene<'_>, customers: &[&Customer]) -> Fields {
-    let offers = customers.iter().filter_map(|one| scene.offers.get(&one.id));
-    combine(offers.map(|offer| &offer.fields))
+fn together(scene: &Scene<'_>, link: &Link, customers: &[&Customer]) -> Fields {
+    let brought = customers.iter().filter_map(|customer| {
+        let part = link.parts.iter().find(|part| part.customer == customer.id);
+        Some(Brought {
+            fields: &scene.offers.get(&customer.id)?.fields,
+            seen: part.and_then(|part| part.seen.as_ref()),
+        })
+    });
+    combine(&brought.collect::<Vec<_>>(), &link.agreed)
 }
 
 fn both(scene: &Scene<'_>, link: &Link, contact: &Contact) -> Want {
@@ -140,7 +146,7 @@ fn both(scene: &Scene<'_>, link: &Link, contact: &Contact) -> Want {
             at: scene.now,
         });
     };
-    let kustomer = together(scene, &customers);
+    let kustomer = together(scene, link, &customers);
     let wanted = agree(&Sides {
         agreed: &link.agreed,
         kustomer: &kustomer,
