@@ -38,6 +38,7 @@ mod sandbox_faults;
 mod sandbox_records;
 mod sandbox_search;
 mod settings;
+mod simulate;
 mod store;
 mod support;
 mod systemd;
