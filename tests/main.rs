@@ -19,6 +19,7 @@ mod crash;
 mod customers;
 mod decode;
 mod docs;
+mod each_dialect;
 mod entries;
 mod filters;
 mod intake;

@@ -36,9 +36,11 @@ const fn ids(dialect: Dialect) -> &'static [&'static str] {
         Dialect::Ringcentral => &["/body/telephonySessionId", "/body/id"],
         Dialect::Zammad => &["/callId"],
         Dialect::Kamailio | Dialect::Asterisk => &["/callid"],
-        Dialect::Tieline | Dialect::Gammu | Dialect::Jasmin | Dialect::Kannel | Dialect::PlaySms => {
-            &["/id"]
-        }
+        Dialect::Tieline
+        | Dialect::Gammu
+        | Dialect::Jasmin
+        | Dialect::Kannel
+        | Dialect::PlaySms => &["/id"],
         Dialect::Freeswitch
         | Dialect::Twilio
         | Dialect::Yeastar
@@ -90,7 +92,9 @@ fn last_time(posts: &[Post]) -> Option<Timestamp> {
     for post in posts {
         let body = String::from_utf8_lossy(&post.body);
         for piece in pieces(&body) {
-            let (Piece::Number(text) | Piece::Stamp(text)) = piece else { continue };
+            let (Piece::Number(text) | Piece::Stamp(text)) = piece else {
+                continue;
+            };
             let time = number(text).map(|(at, _)| at).or_else(|| stamp(text));
             // Nothing was recorded in the future.
             last = last.max(time.filter(|at| (FIRST_YEAR..2100).contains(&year(at))));
@@ -107,15 +111,23 @@ fn named_ids(dialect: Dialect, posts: &[Post], salt: u64) -> BTreeMap<String, St
         let form = String::from_utf8_lossy(&post.body);
         let query = post.query.as_deref().unwrap_or_default();
         for path in ids(dialect) {
-            let of_json = json.as_ref().and_then(|json| json.pointer(path)).and_then(|id| match id {
-                Value::String(id) => Some(id.clone()),
-                Value::Number(id) => Some(id.to_string()),
-                Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-            });
+            let of_json =
+                json.as_ref()
+                    .and_then(|json| json.pointer(path))
+                    .and_then(|id| match id {
+                        Value::String(id) => Some(id.clone()),
+                        Value::Number(id) => Some(id.to_string()),
+                        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+                    });
             let name = path.rsplit('/').next().unwrap_or_default();
             let of_form = || {
-                let mut pairs = form.split('&').chain(query.split('&')).filter_map(|pair| pair.split_once('='));
-                pairs.find(|(key, _)| *key == name).map(|(_, id)| id.to_owned())
+                let mut pairs = form
+                    .split('&')
+                    .chain(query.split('&'))
+                    .filter_map(|pair| pair.split_once('='));
+                pairs
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, id)| id.to_owned())
             };
             let id = of_json.or_else(of_form).filter(|id| !id.is_empty());
             if let Some(id) = id {
@@ -132,9 +144,15 @@ fn fresh(id: &str, salt: u64) -> String {
     let digits = id.bytes().all(|byte| byte.is_ascii_digit());
     let mark = hashed(id, salt);
     if digits {
-        let number: u64 = mark.bytes().fold(0, |number, byte| (number * 31 + u64::from(byte)) % 900_000_000);
+        let number: u64 = mark.bytes().fold(0, |number, byte| {
+            (number * 31 + u64::from(byte)) % 900_000_000
+        });
         // Twelve digits fit where a number must.
-        format!("{}{:09}", id.get(..id.len().min(3)).unwrap_or_default(), number)
+        format!(
+            "{}{:09}",
+            id.get(..id.len().min(3)).unwrap_or_default(),
+            number
+        )
     } else {
         format!("{id}-{}", mark.get(..8).unwrap_or_default())
     }
@@ -160,8 +178,12 @@ impl Text {
         for piece in pieces(&self.with_named(text)) {
             match piece {
                 Piece::Other(text) => out.push_str(text),
-                Piece::Number(text) => out.push_str(&self.moved(text).unwrap_or_else(|| text.to_owned())),
-                Piece::Stamp(text) => out.push_str(&self.restamped(text).unwrap_or_else(|| text.to_owned())),
+                Piece::Number(text) => {
+                    out.push_str(&self.moved(text).unwrap_or_else(|| text.to_owned()));
+                }
+                Piece::Stamp(text) => {
+                    out.push_str(&self.restamped(text).unwrap_or_else(|| text.to_owned()));
+                }
                 Piece::Hex(text) => out.push_str(&self.another(text)),
             }
         }
@@ -210,7 +232,13 @@ impl Text {
     fn another(&self, text: &str) -> String {
         let digits = hashed(text, self.salt);
         let mut digits = digits.chars();
-        let other = |c: char| if c == '-' { c } else { digits.next().unwrap_or(c) };
+        let other = |c: char| {
+            if c == '-' {
+                c
+            } else {
+                digits.next().unwrap_or(c)
+            }
+        };
         text.chars().map(other).collect()
     }
 }
@@ -258,8 +286,14 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     let (mut at, mut other) = (0, 0);
     let bytes = text.as_bytes();
     while at < bytes.len() {
-        let found = [UUID, SID, STAMP].iter().find(|shape| shaped(bytes, at, shape));
-        let digits = bytes.iter().skip(at).take_while(|byte| byte.is_ascii_digit()).count();
+        let found = [UUID, SID, STAMP]
+            .iter()
+            .find(|shape| shaped(bytes, at, shape));
+        let digits = bytes
+            .iter()
+            .skip(at)
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         let length = found.map_or(digits, |shape| shape.len());
         if length == 0 {
             at += 1;
@@ -292,6 +326,9 @@ fn shaped(bytes: &[u8], at: usize, shape: &str) -> bool {
     let whole = there.is_some_and(|there| there.iter().zip(shape.bytes()).all(fits));
     // In the middle of a longer run of digits it is none.
     let behind = bytes.get(at + shape.len()).is_some_and(hex);
-    let before = at.checked_sub(1).and_then(|before| bytes.get(before)).is_some_and(hex);
+    let before = at
+        .checked_sub(1)
+        .and_then(|before| bytes.get(before))
+        .is_some_and(hex);
     whole && !behind && !before
 }

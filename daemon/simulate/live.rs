@@ -182,7 +182,16 @@ impl State {
         let id = value(event, "Uniqueid").to_owned();
         match value(event, "Event") {
             "Newchannel" => {
-                let keys = ["Channel", "ChannelState", "CallerIDNum", "CallerIDName", "Context", "Exten", "Uniqueid", "Linkedid"];
+                let keys = [
+                    "Channel",
+                    "ChannelState",
+                    "CallerIDNum",
+                    "CallerIDName",
+                    "Context",
+                    "Exten",
+                    "Uniqueid",
+                    "Linkedid",
+                ];
                 let lines = keys.map(|key| format!("{key}: {}\r\n", value(event, key)));
                 let shown = format!("{}Application: Dial\r\nBridgeId: \r\n", lines.concat());
                 self.channels.insert(id, shown);
@@ -227,12 +236,15 @@ async fn frame(to: &mut OwnedWriteHalf, head: &str, body: &[u8]) -> io::Result<(
     } else {
         format!("Content-Length: {}\n", body.len())
     };
-    to.write_all(format!("{length}{head}\n\n").as_bytes()).await?;
+    to.write_all(format!("{length}{head}\n\n").as_bytes())
+        .await?;
     to.write_all(body).await
 }
 
 /// A key's value; empty if there is none.
 fn value<'a>(packet: &'a str, key: &str) -> &'a str {
     let mut values = packet.lines().filter_map(|line| line.split_once(':'));
-    values.find(|(name, _)| *name == key).map_or("", |(_, value)| value.trim())
+    values
+        .find(|(name, _)| *name == key)
+        .map_or("", |(_, value)| value.trim())
 }

@@ -110,7 +110,10 @@ impl Tally {
             }
             return;
         }
-        *self.refused.entry((answer.status, answer.detail)).or_default() += 1;
+        *self
+            .refused
+            .entry((answer.status, answer.detail))
+            .or_default() += 1;
     }
 }
 
@@ -129,7 +132,10 @@ pub async fn play(
     let mut lanes: Vec<Vec<(usize, Post)>> = vec![Vec::new(); LANES];
     for (index, (call, post)) in posts.into_iter().enumerate() {
         let lane = if in_order { call } else { index } % LANES;
-        lanes.get_mut(lane).into_iter().for_each(|lane| lane.push((call, post.clone())));
+        lanes
+            .get_mut(lane)
+            .into_iter()
+            .for_each(|lane| lane.push((call, post.clone())));
     }
     let mut tasks = JoinSet::new();
     for lane in lanes {
@@ -236,9 +242,13 @@ impl<'a> Sender<'a> {
 }
 
 async fn connect(address: &str) -> Result<SendRequest<Full<Bytes>>, String> {
-    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(|error| error.to_string())?;
     // One small post after another, each waited for.
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    stream
+        .set_nodelay(true)
+        .map_err(|error| error.to_string())?;
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (connection, driver) = handshake.map_err(|error| error.to_string())?;
     tokio::spawn(driver);
@@ -246,7 +256,11 @@ async fn connect(address: &str) -> Result<SendRequest<Full<Bytes>>, String> {
 }
 
 fn request(target: &Target, post: &Post) -> Result<Request<Full<Bytes>>, PlayFault> {
-    let query = post.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+    let query = post
+        .query
+        .as_ref()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
     let method = if post.get { Method::GET } else { Method::POST };
     let mut request = Request::builder()
         .method(method)

@@ -73,7 +73,9 @@ impl Proof {
                 let credentials = STANDARD.encode(format!("{user}:{}", password.expose_secret()));
                 Some(("authorization", format!("Basic {credentials}")))
             }
-            Self::Bearer(token) => Some(("authorization", format!("Bearer {}", token.expose_secret()))),
+            Self::Bearer(token) => {
+                Some(("authorization", format!("Bearer {}", token.expose_secret())))
+            }
             Self::Header { name, token } => Some((name.as_str(), token.expose_secret().to_owned())),
             Self::Hmac { .. } if post.get => return Err(Unsignable::NoBody),
             Self::Hmac {
@@ -89,7 +91,11 @@ impl Proof {
                 Some((header.as_str(), hex(&digest)))
             }
             Self::Query { name, token } => {
-                post.query = Some(with_secret(post.query.as_deref(), name, token.expose_secret()));
+                post.query = Some(with_secret(
+                    post.query.as_deref(),
+                    name,
+                    token.expose_secret(),
+                ));
                 None
             }
             Self::Body { field, token } => {
@@ -97,7 +103,10 @@ impl Proof {
                 None
             }
             Self::Jwt(secret) => {
-                post.body = token(claims(&post.body).as_deref().unwrap_or(&post.body), secret.expose_secret())?;
+                post.body = token(
+                    claims(&post.body).as_deref().unwrap_or(&post.body),
+                    secret.expose_secret(),
+                )?;
                 None
             }
             Self::Twilio { token, url } => {
@@ -113,7 +122,8 @@ impl Proof {
 }
 
 fn digest<M: Mac + KeyInit>(secret: &str, parts: &[&[u8]]) -> Result<Vec<u8>, Unsignable> {
-    let mut mac = <M as KeyInit>::new_from_slice(secret.as_bytes()).map_err(|_| Unsignable::BadKey)?;
+    let mut mac =
+        <M as KeyInit>::new_from_slice(secret.as_bytes()).map_err(|_| Unsignable::BadKey)?;
     for part in parts {
         mac.update(part);
     }
@@ -178,7 +188,11 @@ fn twilio(post: &Post, secret: &str, url: &str) -> Result<String, Unsignable> {
             (plain(name), plain(value))
         })
         .collect();
-    let query = post.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+    let query = post
+        .query
+        .as_ref()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
     let mut parts = vec![url.as_bytes(), query.as_bytes()];
     for (name, value) in &parameters {
         parts.push(name);

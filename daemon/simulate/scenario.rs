@@ -71,15 +71,21 @@ impl Scenario {
             Self::Missed => "a customer calls, the agent's phone rings for 20 s, nobody answers",
             Self::Busy => "a customer calls, the agent's phone is busy",
             Self::GaveUp => "a customer calls and hangs up after 8 s of ringing",
-            Self::Queue => "a customer waits in a queue, the first agent misses, the second one answers",
-            Self::Transfer => "an agent answers and hands the customer on to a colleague without asking",
+            Self::Queue => {
+                "a customer waits in a queue, the first agent misses, the second one answers"
+            }
+            Self::Transfer => {
+                "an agent answers and hands the customer on to a colleague without asking"
+            }
             Self::Voicemail => "nobody answers for 15 s, the customer leaves a message",
             Self::OutAnswered => "an agent calls a customer, who answers after 5 s",
             Self::OutBusy => "an agent calls a customer, whose line is busy",
             Self::OutUnanswered => "an agent calls a customer, who doesn't answer for 20 s",
             Self::Internal => "an agent calls a colleague",
             Self::Anonymous => "somebody who hides the number calls, an agent answers",
-            Self::Recording => "as answered; the recording's address comes when the call is logged already",
+            Self::Recording => {
+                "as answered; the recording's address comes when the call is logged already"
+            }
             Self::TextIn => "a customer sends a text",
             Self::TextOut => "a text is sent to a customer",
         }
@@ -101,7 +107,7 @@ impl Scenario {
             Self::Queue => Tale {
                 queue: true,
                 then: Some(Ring::of(12, 15, Fate::Answered)),
-                ..Tale::of(Way::In, Ring::of(1, 11, Fate::NoAnswer), 30)
+                ..Tale::of(Way::In, Ring::of(0, 11, Fate::NoAnswer), 30)
             },
             Self::Transfer => Tale {
                 then: Some(Ring::of(14, 18, Fate::Answered)),
@@ -203,9 +209,7 @@ impl Tale {
     /// The second in which somebody first answered.
     pub fn answered(&self) -> Option<i64> {
         let mut rings = [Some(self.ring), self.then].into_iter().flatten();
-        rings
-            .find(|ring| ring.answered())
-            .map(|ring| ring.until)
+        rings.find(|ring| ring.answered()).map(|ring| ring.until)
     }
 }
 
@@ -276,7 +280,10 @@ impl Call {
             Way::Out => &parties.customer,
             Way::Internal => &parties.colleague,
         };
-        let then = self.tale.then.map(|ring| (parties.colleague.as_str(), ring));
+        let then = self
+            .tale
+            .then
+            .map(|ring| (parties.colleague.as_str(), ring));
         [Some((first.as_str(), self.tale.ring)), then]
             .into_iter()
             .flatten()

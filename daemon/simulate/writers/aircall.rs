@@ -27,12 +27,26 @@ pub fn write(call: &Call) -> Told {
         return Told::new(id, vec![text(call)]);
     }
     let agent = person(&parties.agent);
-    let idle = if tale.way == Way::Out { agent.clone() } else { Value::Null };
+    let idle = if tale.way == Way::Out {
+        agent.clone()
+    } else {
+        Value::Null
+    };
     let mut posts = vec![event(call, "created", 0, &idle, &json!({}))];
     if tale.way == Way::In {
-        posts.push(event(call, "ringing_on_agent", tale.ring.from, &agent, &json!({})));
+        posts.push(event(
+            call,
+            "ringing_on_agent",
+            tale.ring.from,
+            &agent,
+            &json!({}),
+        ));
     }
-    let mut last = if tale.answered().is_some() { agent.clone() } else { idle };
+    let mut last = if tale.answered().is_some() {
+        agent.clone()
+    } else {
+        idle
+    };
     if let Some(answered) = tale.answered() {
         posts.push(event(call, "answered", answered, &agent, &json!({})));
     }
@@ -46,12 +60,24 @@ pub fn write(call: &Call) -> Told {
     posts.push(event(call, "hungup", tale.end, &last, &transferred));
     if tale.mailbox {
         let link = format!("https://assets.example.org/voicemail/{id}");
-        posts.push(event(call, "voicemail_left", tale.end + 5, &last, &json!({"voicemail": link})));
+        posts.push(event(
+            call,
+            "voicemail_left",
+            tale.end + 5,
+            &last,
+            &json!({"voicemail": link}),
+        ));
     }
     posts.push(event(call, "ended", tale.end + 30, &last, &transferred));
     if tale.recorded {
         let link = format!("https://assets.example.org/recording/{id}");
-        let late = event(call, "comm_assets_generated", tale.end + 60, &last, &json!({"recording": link}));
+        let late = event(
+            call,
+            "comm_assets_generated",
+            tale.end + 60,
+            &last,
+            &json!({"recording": link}),
+        );
         posts.push(late.late());
     }
     Told::new(id, posts)
@@ -82,7 +108,8 @@ fn event(call: &Call, name: &str, second: i64, user: &Value, more: &Value) -> Po
     });
     merge(&mut data, more);
     let name = format!("call.{name}");
-    let post = json!({"resource": "call", "event": name, "timestamp": call.epoch(second), "data": data});
+    let post =
+        json!({"resource": "call", "event": name, "timestamp": call.epoch(second), "data": data});
     Post::json(&post, call.at(second))
 }
 
@@ -93,6 +120,7 @@ fn text(call: &Call) -> Post {
     };
     let data = json!({"id": call.number().to_string(), "status": status, "body": call.parties.words, "external_number": call.parties.customer,
         "origin": "native", "number": {"id": 7, "name": "Support", "digits": call.parties.ours}, "created_at": call.utc(0)});
-    let post = json!({"resource": "message", "event": event, "timestamp": call.epoch(0), "data": data});
+    let post =
+        json!({"resource": "message", "event": event, "timestamp": call.epoch(0), "data": data});
     Post::json(&post, call.start)
 }

@@ -87,7 +87,11 @@ impl Channel {
             name: format!("PJSIP/{name}-{:08x}", counter & 0xffff_ffff),
             number: number.to_owned(),
             exten: exten.to_owned(),
-            context: if name == TRUNK { "from-trunk" } else { "from-internal" },
+            context: if name == TRUNK {
+                "from-trunk"
+            } else {
+                "from-internal"
+            },
         }
     }
 
@@ -130,13 +134,19 @@ impl Script<'_> {
         let at = self.call.at(second);
         // Asterisk tells of two things at once at different microseconds.
         let (epoch, micros) = (at.as_second(), self.events.len() + 1);
-        let text = format!("Event: {event}\r\nPrivilege: {class},all\r\nTimestamp: {epoch}.{micros:06}\r\n{keys}\r\n");
+        let text = format!(
+            "Event: {event}\r\nPrivilege: {class},all\r\nTimestamp: {epoch}.{micros:06}\r\n{keys}\r\n"
+        );
         self.events.push((at, text));
     }
 
     fn about(&mut self, second: i64, event: &str, channel: &Channel, more: &str) {
         let keys = format!("{}{more}", channel.keys("", &self.root.id));
-        let class = if event.starts_with("Queue") { "agent" } else { "call" };
+        let class = if event.starts_with("Queue") {
+            "agent"
+        } else {
+            "call"
+        };
         self.tell(second, class, event, &keys);
     }
 
@@ -149,7 +159,12 @@ impl Script<'_> {
         }
         if tale.queue {
             self.about(0, "Newstate", &root, "ChannelState: 6\r\n");
-            self.about(0, "QueueCallerJoin", &root, "Queue: support\r\nPosition: 1\r\nCount: 1\r\n");
+            self.about(
+                0,
+                "QueueCallerJoin",
+                &root,
+                "Queue: support\r\nPosition: 1\r\nCount: 1\r\n",
+            );
         }
         let mut talking: Option<(Channel, String)> = None;
         for (leg, (who, ring)) in (1..).zip(call.rings()) {
@@ -164,11 +179,18 @@ impl Script<'_> {
         if let Some((called, bridge)) = talking {
             self.about(tale.end, "HangupRequest", &root, "");
             self.part(tale.end, &[&root, &called], &bridge);
-            self.about(tale.end, "Hangup", &called, "Cause: 16\r\nCause-txt: Normal Clearing\r\n");
+            self.about(
+                tale.end,
+                "Hangup",
+                &called,
+                "Cause: 16\r\nCause-txt: Normal Clearing\r\n",
+            );
         }
         let cause = match tale.ring.fate {
             Fate::Busy => "Cause: 17\r\nCause-txt: User busy\r\n",
-            Fate::Answered | Fate::NoAnswer | Fate::GaveUp => "Cause: 16\r\nCause-txt: Normal Clearing\r\n",
+            Fate::Answered | Fate::NoAnswer | Fate::GaveUp => {
+                "Cause: 16\r\nCause-txt: Normal Clearing\r\n"
+            }
         };
         self.about(tale.end, "Hangup", &root, cause);
     }
@@ -177,12 +199,25 @@ impl Script<'_> {
     fn ring(&mut self, leg: u64, who: &str, ring: Ring) -> Option<(Channel, String)> {
         let (call, root) = (self.call, self.root.clone());
         let out = call.tale.way == Way::Out;
-        let (name, number) = if out { (TRUNK, "<unknown>") } else { (who, who) };
+        let (name, number) = if out {
+            (TRUNK, "<unknown>")
+        } else {
+            (who, who)
+        };
         let called = Channel::new(call, leg, ring.from, name, number, "s");
         self.about(ring.from, "Newchannel", &called, "ChannelState: 0\r\n");
-        let dial = if out { format!("{who}@{TRUNK}") } else { who.to_owned() };
+        let dial = if out {
+            format!("{who}@{TRUNK}")
+        } else {
+            who.to_owned()
+        };
         let both = called.keys("Dest", &root.id);
-        self.about(ring.from, "DialBegin", &root, &format!("{both}DialString: {dial}\r\n"));
+        self.about(
+            ring.from,
+            "DialBegin",
+            &root,
+            &format!("{both}DialString: {dial}\r\n"),
+        );
         let status = match ring.fate {
             Fate::Answered => "ANSWER",
             Fate::NoAnswer => "NOANSWER",
@@ -195,10 +230,25 @@ impl Script<'_> {
         if ring.answered() {
             self.about(ring.until, "Newstate", &called, "ChannelState: 6\r\n");
         }
-        self.about(ring.until, "DialEnd", &root, &format!("{both}DialStatus: {status}\r\n"));
-        self.about(ring.until, "VarSet", &root, &format!("Variable: DIALSTATUS\r\nValue: {status}\r\n"));
+        self.about(
+            ring.until,
+            "DialEnd",
+            &root,
+            &format!("{both}DialStatus: {status}\r\n"),
+        );
+        self.about(
+            ring.until,
+            "VarSet",
+            &root,
+            &format!("Variable: DIALSTATUS\r\nValue: {status}\r\n"),
+        );
         if !ring.answered() {
-            self.about(ring.until, "Hangup", &called, "Cause: 0\r\nCause-txt: Unknown\r\n");
+            self.about(
+                ring.until,
+                "Hangup",
+                &called,
+                "Cause: 0\r\nCause-txt: Unknown\r\n",
+            );
             return None;
         }
         self.about(ring.until, "Newstate", &root, "ChannelState: 6\r\n");
@@ -219,18 +269,33 @@ impl Script<'_> {
 
     fn hand_on(&mut self, second: i64, agent: &Channel, bridge: &str) {
         let root = self.root.clone();
-        let (by, of) = (agent.keys("Transferer", &root.id), root.keys("Transferee", &root.id));
+        let (by, of) = (
+            agent.keys("Transferer", &root.id),
+            root.keys("Transferee", &root.id),
+        );
         let to = &self.call.parties.colleague;
-        let keys = format!("Result: Success\r\n{by}{of}BridgeUniqueid: {bridge}\r\nIsExternal: Yes\r\nContext: from-internal\r\nExtension: {to}\r\n");
+        let keys = format!(
+            "Result: Success\r\n{by}{of}BridgeUniqueid: {bridge}\r\nIsExternal: Yes\r\nContext: from-internal\r\nExtension: {to}\r\n"
+        );
         self.tell(second, "call", "BlindTransfer", &keys);
         self.part(second, &[agent, &root], bridge);
-        self.about(second, "Hangup", agent, "Cause: 16\r\nCause-txt: Normal Clearing\r\n");
+        self.about(
+            second,
+            "Hangup",
+            agent,
+            "Cause: 16\r\nCause-txt: Normal Clearing\r\n",
+        );
     }
 
     fn mailbox(&mut self) {
         let (root, tale) = (self.root.clone(), self.call.tale);
         let start = "Application: VoiceMail\r\nAppData: 101@default,su\r\n";
         self.about(tale.ring.until, "Newexten", &root, start);
-        self.about(tale.end, "VarSet", &root, "Variable: VMSTATUS\r\nValue: SUCCESS\r\n");
+        self.about(
+            tale.end,
+            "VarSet",
+            &root,
+            "Variable: VMSTATUS\r\nValue: SUCCESS\r\n",
+        );
     }
 }

@@ -22,12 +22,21 @@ pub fn write(call: &Call) -> Told {
     let (id, tale) = (call.uuid(0), call.tale);
     if call.scenario.is_text() {
         let (sender, recipient) = ends(call);
-        let event = if tale.way == Way::In { "message.received" } else { "message.sent" };
+        let event = if tale.way == Way::In {
+            "message.received"
+        } else {
+            "message.sent"
+        };
         let post = json!({"event": event, "message_id": id, "sender": sender, "recipient": recipient,
             "body": call.parties.words, "sent_at": call.utc(0)});
         return Told::new(id, vec![Post::json(&post, call.start)]);
     }
-    let mut posts = vec![event(call, "call.started", 0, &json!({"started_at": call.utc(0)}))];
+    let mut posts = vec![event(
+        call,
+        "call.started",
+        0,
+        &json!({"started_at": call.utc(0)}),
+    )];
     let mut whole = json!({
         "started_at": call.utc(0), "ended_at": call.utc(tale.end), "is_voicemail": tale.mailbox,
         "status": if tale.answered().is_some() { "answered" } else { "missed" },
@@ -36,7 +45,12 @@ pub fn write(call: &Call) -> Told {
     });
     if let Some(answered) = tale.answered() {
         let at = json!(call.utc(answered));
-        posts.push(event(call, "call.answered", answered, &json!({"answered_at": at})));
+        posts.push(event(
+            call,
+            "call.answered",
+            answered,
+            &json!({"answered_at": at}),
+        ));
         merge(&mut whole, &json!({"answered_at": at}));
     }
     posts.push(event(call, "call.ended", tale.end, &whole));

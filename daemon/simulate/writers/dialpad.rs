@@ -43,15 +43,32 @@ pub fn write(call: &Call) -> Told {
             person(&parties.agent)
         },
         from: 0,
-        connected: tale.answered().or(tale.mailbox.then_some(tale.ring.until)).filter(|_| !tale.queue),
+        connected: tale
+            .answered()
+            .or(tale.mailbox.then_some(tale.ring.until))
+            .filter(|_| !tale.queue),
     };
-    posts.push(event(call, &first, if tale.way == Way::In { "ringing" } else { "calling" }, 0, None));
+    posts.push(event(
+        call,
+        &first,
+        if tale.way == Way::In {
+            "ringing"
+        } else {
+            "calling"
+        },
+        0,
+        None,
+    ));
     if tale.queue {
         for (index, (who, ring)) in (1..).zip(call.rings()) {
             posts.extend(operator(call, id, index, who, ring));
         }
     } else if let Some(second) = first.connected {
-        let state = if tale.mailbox { "voicemail" } else { "connected" };
+        let state = if tale.mailbox {
+            "voicemail"
+        } else {
+            "connected"
+        };
         posts.push(event(call, &first, state, second, None));
     }
     let missed = tale.answered().is_none() && !tale.mailbox && tale.way == Way::In;
@@ -75,7 +92,11 @@ fn operator(call: &Call, entry: u64, index: u64, who: &str, ring: Ring) -> Vec<P
         from: ring.from,
         connected,
     };
-    let end = if ring.answered() { call.tale.end } else { ring.until };
+    let end = if ring.answered() {
+        call.tale.end
+    } else {
+        ring.until
+    };
     let mut posts = vec![event(call, &leg, "ringing", ring.from, None)];
     posts.extend(connected.map(|second| event(call, &leg, "connected", second, None)));
     posts.push(event(call, &leg, "hangup", end, Some(end)));
@@ -111,7 +132,11 @@ fn event(call: &Call, leg: &Leg, state: &str, second: i64, ended: Option<i64>) -
 
 fn text(call: &Call) -> Post {
     let (from, to) = ends(call);
-    let direction = if call.tale.way == Way::In { "inbound" } else { "outbound" };
+    let direction = if call.tale.way == Way::In {
+        "inbound"
+    } else {
+        "outbound"
+    };
     let event = json!({"id": call.number() * 10, "created_date": call.start.as_millisecond(), "direction": direction,
         "from_number": from, "to_number": [to], "text": call.parties.words, "mms": false, "message_status": "success"});
     Post::json(&event, call.start)

@@ -56,11 +56,20 @@ pub fn write(call: &Call) -> Told {
 pub fn events(call: &Call) -> Vec<(Timestamp, Value)> {
     let mut events = Vec::new();
     for leg in legs(call) {
-        events.push((call.at(leg.from), event(call, &leg, "CHANNEL_CREATE", leg.from)));
+        events.push((
+            call.at(leg.from),
+            event(call, &leg, "CHANNEL_CREATE", leg.from),
+        ));
         if let Some(answered) = leg.answered {
-            events.push((call.at(answered), event(call, &leg, "CHANNEL_ANSWER", answered)));
+            events.push((
+                call.at(answered),
+                event(call, &leg, "CHANNEL_ANSWER", answered),
+            ));
         }
-        events.push((call.at(leg.end), event(call, &leg, "CHANNEL_HANGUP_COMPLETE", leg.end)));
+        events.push((
+            call.at(leg.end),
+            event(call, &leg, "CHANNEL_HANGUP_COMPLETE", leg.end),
+        ));
     }
     // At one moment the legs that were called end first.
     events.sort_by_key(|(at, _)| *at);
@@ -112,7 +121,11 @@ fn called(call: &Call, index: usize, who: &str, ring: Ring) -> Leg {
     variables.push(("hangup_cause", cause(ring).to_owned()));
     Leg {
         uuid: call.uuid(index + 1),
-        caller: if tale.way == Way::Out { call.parties.ours.clone() } else { caller.to_owned() },
+        caller: if tale.way == Way::Out {
+            call.parties.ours.clone()
+        } else {
+            caller.to_owned()
+        },
         originator: Some((caller.to_owned(), dialled.to_owned())),
         from: ring.from,
         answered: bridged,
@@ -134,9 +147,14 @@ fn first(call: &Call) -> Leg {
     let (caller, dialled) = ends(call);
     let rings = call.rings();
     let of = |ring: Option<Ring>, leg: usize| {
-        let who = rings.get(leg.saturating_sub(1)).map(|(who, _)| (*who).to_owned());
+        let who = rings
+            .get(leg.saturating_sub(1))
+            .map(|(who, _)| (*who).to_owned());
         let ring = ring.filter(|ring| ring.answered());
-        (ring.map(|ring| ring.until), ring.and(who).map(|who| (call.uuid(leg), who)))
+        (
+            ring.map(|ring| ring.until),
+            ring.and(who).map(|who| (call.uuid(leg), who)),
+        )
     };
     let (bridged, with) = of(Some(tale.ring), 1);
     let (then_bridged, then_with) = of(tale.then, 2);
@@ -154,7 +172,10 @@ fn first(call: &Call) -> Leg {
         left: None,
         with: then_with,
     }));
-    let picked_up = tale.queue.then_some(0).or(tale.mailbox.then_some(tale.ring.until));
+    let picked_up = tale
+        .queue
+        .then_some(0)
+        .or(tale.mailbox.then_some(tale.ring.until));
     Leg {
         uuid: call.uuid(0),
         caller: caller.to_owned(),
@@ -172,8 +193,16 @@ fn first(call: &Call) -> Leg {
 fn outcome(call: &Call) -> Vec<(&'static str, String)> {
     let tale = call.tale;
     let last = tale.then.unwrap_or(tale.ring);
-    let hangup = if tale.mailbox { "NORMAL_CLEARING" } else { cause(last) };
-    let disposition = if last.answered() { "SUCCESS" } else { cause(last) };
+    let hangup = if tale.mailbox {
+        "NORMAL_CLEARING"
+    } else {
+        cause(last)
+    };
+    let disposition = if last.answered() {
+        "SUCCESS"
+    } else {
+        cause(last)
+    };
     let mut variables = vec![
         ("direction", "inbound".to_owned()),
         ("hangup_cause", hangup.to_owned()),
@@ -194,7 +223,10 @@ fn outcome(call: &Call) -> Vec<(&'static str, String)> {
     if let Some(second) = tale.handed_on() {
         let (epoch, uuid) = (call.epoch(second), call.uuid(3));
         let to = &call.parties.colleague;
-        variables.push(("transfer_history", format!("{epoch}:{uuid}:bl_xfer:{to}/public/XML")));
+        variables.push((
+            "transfer_history",
+            format!("{epoch}:{uuid}:bl_xfer:{to}/public/XML"),
+        ));
     }
     variables
 }
@@ -222,13 +254,23 @@ fn record(call: &Call, leg: &Leg) -> Value {
         let mut profile = json!({"caller_id_number": leg.caller, "destination_number": stay.dialled, "uuid": leg.uuid});
         if let Some((uuid, who)) = &stay.with {
             let called = json!({"uuid": uuid, "destination_number": who});
-            merge(&mut profile, &json!({"originatee": {"originatee_caller_profiles": [called]}}));
+            merge(
+                &mut profile,
+                &json!({"originatee": {"originatee_caller_profiles": [called]}}),
+            );
         }
         if let Some((caller, dialled)) = &leg.originator {
             let originator = json!({"caller_id_number": caller, "destination_number": dialled, "uuid": call.uuid(0)});
-            merge(&mut profile, &json!({"originator": {"originator_caller_profiles": [originator]}}));
+            merge(
+                &mut profile,
+                &json!({"originator": {"originator_caller_profiles": [originator]}}),
+            );
         }
-        let hangup = if stay.left.is_none() { Some(leg.end) } else { None };
+        let hangup = if stay.left.is_none() {
+            Some(leg.end)
+        } else {
+            None
+        };
         json!({"caller_profile": profile, "times": {
             "created_time": micros(Some(leg.from)), "profile_created_time": micros(Some(stay.entered)),
             "answered_time": micros(leg.answered), "bridged_time": micros(stay.bridged),
@@ -248,12 +290,13 @@ fn event(call: &Call, leg: &Leg, name: &str, second: i64) -> Value {
     let known = |at: Option<i64>| micros(call, at.filter(|at| *at <= second));
     let over = name == "CHANNEL_HANGUP_COMPLETE";
     let mut headers = Map::new();
-    let mut put = |name: &str, value: String| drop(headers.insert(name.to_owned(), Value::String(value)));
+    let mut put =
+        |name: &str, value: String| drop(headers.insert(name.to_owned(), Value::String(value)));
     put("Event-Name", name.to_owned());
     put("Event-Date-Timestamp", known(Some(second)));
     put("Unique-ID", leg.uuid.clone());
-    let stays = leg.stays.iter().enumerate().filter(|(_, stay)| stay.entered <= second);
-    if let Some((index, stay)) = stays.last() {
+    let mut stays = leg.stays.iter().enumerate();
+    if let Some((index, stay)) = stays.rfind(|(_, stay)| stay.entered <= second) {
         put("Caller-Profile-Index", (index + 1).to_string());
         put("Caller-Destination-Number", stay.dialled.clone());
         put("Caller-Profile-Created-Time", known(Some(stay.entered)));
@@ -272,7 +315,10 @@ fn event(call: &Call, leg: &Leg, name: &str, second: i64) -> Value {
     }
     put("variable_uuid", leg.uuid.clone());
     for (name, value) in &leg.variables {
-        let always = matches!(*name, "direction" | "originating_leg_uuid" | "cc_side" | "cc_member_session_uuid");
+        let always = matches!(
+            *name,
+            "direction" | "originating_leg_uuid" | "cc_side" | "cc_member_session_uuid"
+        );
         if over || always {
             put(&format!("variable_{name}"), value.clone());
         }

@@ -26,7 +26,11 @@ pub fn write(call: &Call) -> Told {
         Way::Internal => (parties.agent.as_str(), "Internal"),
     };
     let row = |index: usize, who: &str, ring: Ring, lastapp: &str| {
-        let end = if ring.answered() { tale.end } else { ring.until };
+        let end = if ring.answered() {
+            tale.end
+        } else {
+            ring.until
+        };
         let disposition = match ring.fate {
             Fate::Answered => "ANSWERED",
             Fate::Busy => "BUSY",
@@ -57,7 +61,9 @@ pub fn write(call: &Call) -> Told {
     };
     let rings = call.rings().into_iter().enumerate();
     let mut posts: Vec<Post> = rings
-        .map(|(index, (who, ring))| row(index, who, ring, if tale.queue { "Queue" } else { "Dial" }))
+        .map(|(index, (who, ring))| {
+            row(index, who, ring, if tale.queue { "Queue" } else { "Dial" })
+        })
         .collect();
     if tale.mailbox {
         let taken = Ring {

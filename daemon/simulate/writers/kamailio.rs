@@ -27,7 +27,8 @@ pub fn write(call: &Call) -> Told {
     };
     let time = |second: i64| format!("{}.000000", call.epoch(second));
     let post = |event: &str, second: i64, more: &[(&str, &str)]| {
-        let mut object = json!({"event": event, "callid": id, "from": from, "to": to, "time": time(second)});
+        let mut object =
+            json!({"event": event, "callid": id, "from": from, "to": to, "time": time(second)});
         for (name, value) in more {
             merge(&mut object, &json!({*name: value}));
         }

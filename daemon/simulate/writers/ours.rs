@@ -19,16 +19,29 @@ pub fn write(call: &Call) -> Told {
     let mut posts = vec![live(call, "call.started", 0, &json!({}))];
     if call.tale.way != Way::Out {
         for (who, ring) in call.rings() {
-            posts.push(live(call, "call.ringing", ring.from, &json!({"extension": who})));
+            posts.push(live(
+                call,
+                "call.ringing",
+                ring.from,
+                &json!({"extension": who}),
+            ));
             if ring.answered() {
-                posts.push(live(call, "call.answered", ring.until, &json!({"extension": who})));
+                posts.push(live(
+                    call,
+                    "call.answered",
+                    ring.until,
+                    &json!({"extension": who}),
+                ));
             }
         }
     }
     let mut whole = whole(call);
     posts.push(Post::json(&whole, call.at(call.tale.end)));
     if call.tale.recorded {
-        merge(&mut whole, &json!({"recording": format!("https://pbx.example.org/recordings/{id}")}));
+        merge(
+            &mut whole,
+            &json!({"recording": format!("https://pbx.example.org/recordings/{id}")}),
+        );
         posts.push(Post::json(&whole, call.at(call.tale.end + 30)).late());
     }
     Told::new(id, posts)
@@ -50,7 +63,8 @@ fn base(call: &Call, event: &str) -> Value {
         Way::Out => (parties.agent.as_str(), parties.customer.as_str()),
         Way::Internal => (parties.agent.as_str(), parties.colleague.as_str()),
     };
-    let mut base = json!({"event": event, "id": call.hex(), "direction": way(call), "from": from, "to": to});
+    let mut base =
+        json!({"event": event, "id": call.hex(), "direction": way(call), "from": from, "to": to});
     if call.tale.way == Way::Out {
         merge(&mut base, &json!({"shown": parties.ours}));
     }
@@ -67,12 +81,22 @@ fn live(call: &Call, event: &str, second: i64, more: &Value) -> Post {
 fn whole(call: &Call) -> Value {
     let (tale, parties) = (call.tale, &call.parties);
     let mut all = base(call, "call.ended");
-    merge(&mut all, &json!({"started": call.utc(0), "ended": call.utc(tale.end)}));
+    merge(
+        &mut all,
+        &json!({"started": call.utc(0), "ended": call.utc(tale.end)}),
+    );
     let took = call.rings().into_iter().rfind(|(_, ring)| ring.answered());
     match (tale.answered(), took) {
         (Some(answered), Some((who, _))) => {
-            let agent = if tale.way == Way::In { who } else { parties.agent.as_str() };
-            merge(&mut all, &json!({"answered": call.utc(answered), "extension": agent}));
+            let agent = if tale.way == Way::In {
+                who
+            } else {
+                parties.agent.as_str()
+            };
+            merge(
+                &mut all,
+                &json!({"answered": call.utc(answered), "extension": agent}),
+            );
         }
         _ if tale.mailbox => merge(&mut all, &json!({"voicemail": true})),
         _ => {

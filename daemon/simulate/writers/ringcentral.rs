@@ -32,42 +32,51 @@ pub fn write(call: &Call) -> Told {
     if call.scenario.is_text() {
         return text(call);
     }
-    let party = |id, direction, extension| Party {
-        id,
-        direction,
-        extension,
+    let first = Party {
+        id: "p1",
+        direction: if tale.way == Way::In {
+            "Inbound"
+        } else {
+            "Outbound"
+        },
+        extension: &parties.agent,
     };
-    let first = match tale.way {
-        Way::In => party("p1", "Inbound", parties.agent.as_str()),
-        Way::Out | Way::Internal => party("p1", "Outbound", parties.agent.as_str()),
+    let called = Party {
+        id: "p2",
+        direction: "Inbound",
+        extension: &parties.colleague,
     };
-    let mut posts = vec![event(call, &first, 0, "Setup", None, false)];
-    posts.push(event(call, &first, tale.ring.from, "Proceeding", None, false));
-    let called = party("p2", "Inbound", parties.colleague.as_str());
-    match tale.way {
-        Way::Internal => {
-            posts.push(event(call, &called, tale.ring.from, "Proceeding", None, false));
-            posts.push(event(call, &called, tale.ring.until, "Answered", None, false));
-        }
-        Way::In | Way::Out => {
-            let code = if tale.ring.answered() { Some("Answered") } else { tale.mailbox.then_some("VoiceMail") };
-            posts.extend(code.map(|code| event(call, &first, tale.ring.until, code, None, false)));
-        }
+    let mut posts = Vec::new();
+    let mut tell = |party: &Party<'_>, second: i64, code: &str, reason: Option<&str>| {
+        posts.push(event(call, party, second, code, reason, false));
+    };
+    tell(&first, 0, "Setup", None);
+    tell(&first, tale.ring.from, "Proceeding", None);
+    let rung = if tale.way == Way::Internal {
+        &called
+    } else {
+        &first
+    };
+    if tale.way == Way::Internal {
+        tell(rung, tale.ring.from, "Proceeding", None);
+    }
+    if tale.ring.answered() {
+        tell(rung, tale.ring.until, "Answered", None);
+    } else if tale.mailbox {
+        tell(rung, tale.ring.until, "VoiceMail", None);
     }
     if let Some(then) = tale.then {
-        posts.push(event(call, &called, then.from, "Proceeding", None, false));
-        posts.push(event(call, &first, then.from, "Gone", Some("BlindTransfer"), false));
-        posts.push(event(call, &called, then.until, "Answered", None, false));
-        posts.push(event(call, &called, tale.end, "Disconnected", None, false));
+        tell(&called, then.from, "Proceeding", None);
+        tell(&first, then.from, "Gone", Some("BlindTransfer"));
+        tell(&called, then.until, "Answered", None);
     } else {
-        posts.push(event(call, &first, tale.end, "Disconnected", reason(tale.ring), false));
+        tell(&first, tale.end, "Disconnected", reason(tale.ring));
     }
-    if tale.way == Way::Internal {
-        posts.push(event(call, &called, tale.end, "Disconnected", None, false));
+    if tale.then.is_some() || tale.way == Way::Internal {
+        tell(&called, tale.end, "Disconnected", None);
     }
     if tale.recorded {
-        let late = event(call, &first, tale.end, "Disconnected", None, true);
-        posts.push(late.late());
+        posts.push(event(call, &first, tale.end, "Disconnected", None, true).late());
     }
     Told::new(session(call), posts)
 }
@@ -85,7 +94,14 @@ fn reason(ring: Ring) -> Option<&'static str> {
     }
 }
 
-fn event(call: &Call, party: &Party<'_>, second: i64, code: &str, reason: Option<&str>, recorded: bool) -> Post {
+fn event(
+    call: &Call,
+    party: &Party<'_>,
+    second: i64,
+    code: &str,
+    reason: Option<&str>,
+    recorded: bool,
+) -> Post {
     let parties = &call.parties;
     let customer = json!({"phoneNumber": call.customer("anonymous")});
     let own = |who: &str| json!({"phoneNumber": parties.ours, "extensionId": who});
@@ -106,7 +122,12 @@ fn event(call: &Call, party: &Party<'_>, second: i64, code: &str, reason: Option
             "from": from, "to": to, "status": status, "missedCall": false,
             "recordings": if recorded { recordings } else { &[] }}],
     });
-    notification("/restapi/v1.0/account/1/telephony/sessions", call, second, &body)
+    notification(
+        "/restapi/v1.0/account/1/telephony/sessions",
+        call,
+        second,
+        &body,
+    )
 }
 
 fn notification(event: &str, call: &Call, second: i64, body: &Value) -> Post {
@@ -118,7 +139,10 @@ fn text(call: &Call) -> Told {
     let (id, parties) = (call.number().to_string(), &call.parties);
     let body = json!({"id": id, "to": [{"phoneNumber": parties.ours}], "from": {"phoneNumber": parties.customer}, "type": "SMS",
         "creationTime": call.utc(0), "direction": "Inbound", "subject": parties.words, "messageStatus": "Received"});
-    let event = format!("/restapi/v1.0/account/1/extension/{}/message-store/instant?type=SMS", parties.agent);
+    let event = format!(
+        "/restapi/v1.0/account/1/extension/{}/message-store/instant?type=SMS",
+        parties.agent
+    );
     let post = notification(&event, call, 0, &body);
     Told::new(id, vec![post])
 }

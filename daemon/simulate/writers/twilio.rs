@@ -31,17 +31,44 @@ pub fn write(call: &Call) -> Told {
             posts.extend(dialled(call, &sid));
             // TwiML picked up at once.
             let length = tale.end.to_string();
-            let ended = [("CallStatus", "completed"), ("CallDuration", length.as_str())];
+            let ended = [
+                ("CallStatus", "completed"),
+                ("CallDuration", length.as_str()),
+            ];
             posts.push(root(call, &sid, "inbound", tale.end, &ended));
         }
         Way::Out | Way::Internal => {
-            posts.push(root(call, &sid, "outbound-api", 0, &[("CallStatus", "initiated")]));
-            posts.push(root(call, &sid, "outbound-api", tale.ring.from, &[("CallStatus", "ringing")]));
+            posts.push(root(
+                call,
+                &sid,
+                "outbound-api",
+                0,
+                &[("CallStatus", "initiated")],
+            ));
+            posts.push(root(
+                call,
+                &sid,
+                "outbound-api",
+                tale.ring.from,
+                &[("CallStatus", "ringing")],
+            ));
             if let Some(answered) = tale.answered() {
-                posts.push(root(call, &sid, "outbound-api", answered, &[("CallStatus", "in-progress")]));
+                posts.push(root(
+                    call,
+                    &sid,
+                    "outbound-api",
+                    answered,
+                    &[("CallStatus", "in-progress")],
+                ));
             }
-            let talk = tale.answered().map_or(0, |answered| tale.end - answered).to_string();
-            let ended = [("CallStatus", status(tale.ring.fate)), ("CallDuration", talk.as_str())];
+            let talk = tale
+                .answered()
+                .map_or(0, |answered| tale.end - answered)
+                .to_string();
+            let ended = [
+                ("CallStatus", status(tale.ring.fate)),
+                ("CallDuration", talk.as_str()),
+            ];
             posts.push(root(call, &sid, "outbound-api", tale.end, &ended));
         }
     }
@@ -83,7 +110,17 @@ fn root(call: &Call, sid: &str, direction: &str, second: i64, more: &[(&str, &st
         Way::In => (call.customer(HIDDEN), ours),
         Way::Out | Way::Internal => (ours, call.parties.customer.as_str()),
     };
-    callback(call, &[("CallSid", sid), ("Direction", direction), ("From", from), ("To", to)], second, more)
+    callback(
+        call,
+        &[
+            ("CallSid", sid),
+            ("Direction", direction),
+            ("From", from),
+            ("To", to),
+        ],
+        second,
+        more,
+    )
 }
 
 fn callback(call: &Call, who: &[(&str, &str)], second: i64, more: &[(&str, &str)]) -> Post {
@@ -114,13 +151,21 @@ fn dialled(call: &Call, parent: &str) -> Vec<Post> {
     ];
     let (end, talk) = match tale.answered() {
         Some(answered) => {
-            posts.push(callback(call, &leg, answered, &[("CallStatus", "in-progress")]));
+            posts.push(callback(
+                call,
+                &leg,
+                answered,
+                &[("CallStatus", "in-progress")],
+            ));
             (tale.end, tale.end - answered)
         }
         None => (tale.ring.until, 0),
     };
     let talk = talk.to_string();
-    let ended = [("CallStatus", status(tale.ring.fate)), ("CallDuration", talk.as_str())];
+    let ended = [
+        ("CallStatus", status(tale.ring.fate)),
+        ("CallDuration", talk.as_str()),
+    ];
     posts.push(callback(call, &leg, end, &ended));
     posts
 }

@@ -38,7 +38,11 @@ pub fn write(call: &Call) -> Told {
     };
     let mut posts = vec![post("newCall", 0, &[])];
     for (who, ring) in call.rings().into_iter().filter(|(_, ring)| ring.answered()) {
-        let who = if tale.way == Way::In { who } else { parties.agent.as_str() };
+        let who = if tale.way == Way::In {
+            who
+        } else {
+            parties.agent.as_str()
+        };
         posts.push(post("answer", ring.until, &[("answeringNumber", who)]));
     }
     if tale.mailbox {
