@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use tieline::sandbox::{LimitOptions, SandboxOptions};
 use tieline::settings::types::{Dialect, HmacAlgorithm};
 use tieline::simulate::play::{self, Sender, Target};
 use tieline::simulate::{Call, Parties, Post, Proof, Scenario, Told, writers};
@@ -99,6 +100,20 @@ fn secret(dialect: Dialect) -> String {
     format!("secret of {} & 100%", dialect.word())
 }
 
+/// A sandbox that counts in short windows.
+fn roomy() -> SandboxOptions {
+    let limits = LimitOptions {
+        window: std::time::Duration::from_millis(500),
+        requests: 100_000,
+        creations_per_customer: 100_000,
+        ..LimitOptions::default()
+    };
+    SandboxOptions {
+        limits,
+        ..SandboxOptions::empty()
+    }
+}
+
 async fn running() -> (World, Daemon) {
     let mut daemon = String::new();
     for dialect in Dialect::ALL {
@@ -109,11 +124,13 @@ async fn running() -> (World, Daemon) {
         )
         .unwrap();
     }
-    let world = World::start(&Config {
+    let mut config = Config {
         daemon,
         ..Config::default()
-    })
-    .await;
+    };
+    // Some two hundred conversations are no backlog that waits for its budget.
+    config.integrations[0].lines += "\nrequests_per_minute = 1000\nbudget_window = \"500ms\"";
+    let world = World::with(&config, roomy()).await;
     for dialect in Dialect::ALL {
         let file = world
             .place

@@ -30,6 +30,8 @@ const LATE_MARGIN: Duration = Duration::from_secs(2);
 pub struct SimulateArgs {
     #[command(subcommand)]
     what: What,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,8 +84,6 @@ struct PbxArgs {
     /// With --serve: where to listen
     #[arg(long, default_value = "127.0.0.1:5038", requires = "serve")]
     listen: SocketAddr,
-    #[command(flatten)]
-    config: ConfigArgs,
 }
 
 /// What is played.
@@ -183,10 +183,10 @@ enum Serve {
 pub fn run(args: &SimulateArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match &args.what {
         What::List(args) => list(args, out),
-        What::Pbx(args) => small_runtime()?.block_on(async {
-            match args.serve {
-                Some(serve) => be_connected(args, serve, out).await,
-                None => post(args, out).await,
+        What::Pbx(pbx) => small_runtime()?.block_on(async {
+            match pbx.serve {
+                Some(serve) => be_connected(pbx, serve, out).await,
+                None => post(pbx, &args.config, out).await,
             }
         }),
     }
@@ -226,8 +226,12 @@ fn list(args: &ListArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn post(args: &PbxArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let aim = Aim::of(&args.aim, args.dialect, &args.config)?;
+async fn post(
+    args: &PbxArgs,
+    config: &ConfigArgs,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let aim = Aim::of(&args.aim, args.dialect, config)?;
     aim.permitted(args.aim.yes)?;
     let script = Script::of(&args.script, &aim)?;
     let mut posts = script.posts(args.double);

@@ -3,7 +3,7 @@
 //! fields that hold them.
 //!
 //! Ids that begin with the second in which the call began (Asterisk, Yeastar, Grandstream) are moved with the times. Times
-//! inside base64 or percent-encoded words aren't found.
+//! inside base64 or percent-encoded words aren't found, and local times aren't mended if the clocks were changed in between.
 
 use super::post::Post;
 use super::proof;
@@ -65,6 +65,7 @@ pub fn renew(dialect: Dialect, posts: Vec<Post>, now: Timestamp, salt: u64) -> V
         named,
     };
     let renew = |mut post: Post| {
+        post.at = post.at.checked_add(text.shift).unwrap_or(now);
         post.query = post.query.map(|query| text.renewed(&query));
         if let Ok(body) = std::str::from_utf8(&post.body) {
             post.body = text.renewed(body).into_bytes();
