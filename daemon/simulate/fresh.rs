@@ -25,7 +25,13 @@ const FIRST_YEAR: i16 = 2000;
 const fn ids(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::Aircall => &["/data/id"],
-        Dialect::Cloudtalk => &["/call_uuid", "/call_id", "/message_id", "/Cdr/id"],
+        Dialect::Cloudtalk => &[
+            "/call_uuid",
+            "/Call_uuid",
+            "/call_id",
+            "/message_id",
+            "/Cdr/id",
+        ],
         Dialect::Dialpad => &[
             "/call_id",
             "/master_call_id",

@@ -98,6 +98,7 @@ fn end_of(what: &str, id: &str, explained: &Value) -> End {
     }
 }
 
+/// Prints it, for people or for programs.
 pub fn write(
     json: bool,
     seed: u64,
@@ -112,18 +113,7 @@ pub fn write(
         0.0
     };
     if json {
-        let refused = tally.refused.iter();
-        let refused: Vec<Value> = refused
-            .map(|((status, detail), count)| json!({"status": status, "detail": detail, "count": count}))
-            .collect();
-        let end = |end: &End| {
-            json!({"what": end.what, "id": end.id, "understood": end.understood, "end": end.end, "why": end.why,
-                "conversation": end.conversation})
-        };
-        let calls: Vec<Value> = ends.iter().map(end).collect();
-        let report = json!({"posts": tally.posts, "accepted": tally.accepted, "repeats": tally.repeats, "refused": refused,
-            "tried_again": tally.retried, "seconds": seconds, "rate": rate, "seed": seed, "calls": calls});
-        writeln!(out, "{report}")?;
+        writeln!(out, "{}", as_json(seed, rate, tally, ends))?;
         return Ok(());
     }
     let row = [
@@ -151,9 +141,8 @@ pub fn write(
     // Alike ones together: a thousand calls have a few kinds of end.
     let mut alike: BTreeMap<[&str; 4], usize> = BTreeMap::new();
     for end in ends {
-        *alike
-            .entry([&end.what, &end.understood, &end.end, &end.why])
-            .or_default() += 1;
+        let kind = [end.what.as_str(), &end.understood, &end.end, &end.why];
+        *alike.entry(kind).or_default() += 1;
     }
     if alike.is_empty() {
         return Ok(());
@@ -164,10 +153,23 @@ pub fn write(
         vec![what, count.to_string(), understood, end, why]
     };
     let rows: Vec<_> = alike.iter().map(row).collect();
-    table::write(
-        out,
-        &["played", "calls", "understood as", "end", "why"],
-        &rows,
-    )?;
+    let head = ["played", "calls", "understood as", "end", "why"];
+    table::write(out, &head, &rows)?;
     Ok(())
+}
+
+fn as_json(seed: u64, rate: f64, tally: &Tally, ends: &[End]) -> Value {
+    let refused = tally.refused.iter();
+    let refused: Vec<Value> = refused
+        .map(
+            |((status, detail), count)| json!({"status": status, "detail": detail, "count": count}),
+        )
+        .collect();
+    let end = |end: &End| {
+        json!({"what": end.what, "id": end.id, "understood": end.understood, "end": end.end, "why": end.why,
+            "conversation": end.conversation})
+    };
+    let calls: Vec<Value> = ends.iter().map(end).collect();
+    json!({"posts": tally.posts, "accepted": tally.accepted, "repeats": tally.repeats, "refused": refused,
+        "tried_again": tally.retried, "seconds": tally.took.as_secs_f64(), "rate": rate, "seed": seed, "calls": calls})
 }
