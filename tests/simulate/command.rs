@@ -158,11 +158,13 @@ async fn what_goes_wrong_is_said() {
         listed.err
     );
     // A daemon whose calls go to a real Kustomer.
-    let mut real = Config::default();
-    real.integrations = vec![Integration {
-        url: Some("https://acme.api.kustomerapp.com".to_owned()),
-        ..Integration::named("support")
-    }];
+    let real = Config {
+        integrations: vec![Integration {
+            url: Some("https://acme.api.kustomerapp.com".to_owned()),
+            ..Integration::named("support")
+        }],
+        ..Config::default()
+    };
     world.configure(&real);
     let finished = place
         .cli(&["simulate", "pbx", "--dialect", "freeswitch"])
