@@ -11,7 +11,9 @@
     reason = "a test stops at the first surprise and says what it measured"
 )]
 
+mod assign;
 mod asterisk;
+mod attributes;
 mod backlog;
 mod calls;
 mod cloud;

@@ -223,12 +223,7 @@ fn build(
         Direction::Out => (dialled, shown),
         Direction::Internal => (dialled, None),
     };
-    let placed = match direction {
-        Direction::In => None,
-        Direction::Out | Direction::Internal => {
-            of_call(legs, |leg| leg.agent.as_ref()).or_else(|| caller.and_then(extension))
-        }
-    };
+    let placed = placed(legs, direction, caller);
     let talkers = talkers(legs, direction, placed, &times);
     let answered = times.answered();
     let voicemail =
@@ -266,11 +261,29 @@ fn build(
         recording_announced: legs.values().any(|leg| leg.recording_announced),
         recording: of_call(legs, |leg| leg.recording.clone()),
         voicemail_link: of_call(legs, |leg| leg.voicemail_link.clone()),
+        mailbox: of_call(legs, |leg| leg.mailbox.clone()),
+        rang: parties::rang(legs, direction),
         tags: tags.into_iter().cloned().collect(),
         agent_note: of_call(legs, |leg| leg.note.clone()),
+        transcript: of_call(legs, |leg| leg.transcript.clone()),
+        summary: of_call(legs, |leg| leg.summary.clone()),
         legs: timeline(legs, &mut doubts),
         doubts,
     })
+}
+
+/// Our phone that placed the call.
+fn placed<'a>(
+    legs: &'a BTreeMap<&str, LegFacts>,
+    direction: Direction,
+    caller: Option<&'a Contact>,
+) -> Option<&'a Extension> {
+    match direction {
+        Direction::In => None,
+        Direction::Out | Direction::Internal => {
+            of_call(legs, |leg| leg.agent.as_ref()).or_else(|| caller.and_then(extension))
+        }
+    }
 }
 
 const fn call_type(direction: Direction, answered: bool, voicemail: bool) -> CallType {

@@ -1,8 +1,9 @@
 //! Who called whom: caller, dialled number, shown number and direction of a call, out of what its legs say.
 
 use super::root;
+use super::times::began;
 use crate::calls::decode::LegFacts;
-use crate::calls::decode::facts::{Glimpse, Line, weight};
+use crate::calls::decode::facts::{Glimpse, Line, Role, weight};
 use crate::terms::call::Direction;
 use crate::terms::party::{Contact, Extension, Party};
 use std::collections::BTreeMap;
@@ -37,6 +38,20 @@ impl<'a> Parties<'a> {
             direction,
         }
     }
+}
+
+/// Our phone that rang last in an incoming call.
+pub fn rang(legs: &BTreeMap<&str, LegFacts>, direction: Direction) -> Option<Extension> {
+    let branches = legs.values().filter(|leg| {
+        direction == Direction::In
+            && leg.role != Some(Role::Root)
+            && leg.line != Some(Line::Machine)
+    });
+    let phones = branches.filter_map(|leg| {
+        let phone = leg.party.as_ref().and_then(extension)?;
+        Some((began(leg).or(leg.answered)?, phone))
+    });
+    phones.max().map(|(_, phone)| phone.clone())
 }
 
 /// What the root leg says, else the weightiest that any other says.

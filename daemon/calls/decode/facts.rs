@@ -144,11 +144,17 @@ pub struct LegFacts {
     /// A mailbox took the call, but no message was left.
     pub no_message: bool,
     pub voicemail_link: Option<String>,
+    /// Our phone whose mailbox it was.
+    pub mailbox: Option<Extension>,
     pub recording_announced: bool,
     pub recording: Option<String>,
     pub tags: BTreeSet<String>,
     /// What the agent wrote into the phone.
     pub note: Option<String>,
+    /// What was said, written down by the phone system.
+    pub transcript: Option<String>,
+    /// What the call came to, in the phone system's words.
+    pub summary: Option<String>,
     /// Legs that live on and whose end has to be known before the call is complete.
     pub awaits: BTreeSet<String>,
     /// The call is over, whatever its legs say; what happened in it may still come.
@@ -197,10 +203,13 @@ impl LegFacts {
             voicemail: false,
             no_message: false,
             voicemail_link: None,
+            mailbox: None,
             recording_announced: false,
             recording: None,
             tags: BTreeSet::new(),
             note: None,
+            transcript: None,
+            summary: None,
             awaits: BTreeSet::new(),
             over: false,
             last: false,
@@ -246,10 +255,13 @@ impl LegFacts {
         self.voicemail |= other.voicemail;
         self.no_message |= other.no_message;
         greater(&mut self.voicemail_link, other.voicemail_link.as_ref());
+        greater(&mut self.mailbox, other.mailbox.as_ref());
         self.recording_announced |= other.recording_announced;
         greater(&mut self.recording, other.recording.as_ref());
         self.tags.extend(other.tags.iter().cloned());
         greater(&mut self.note, other.note.as_ref());
+        longer(&mut self.transcript, other.transcript.as_ref());
+        longer(&mut self.summary, other.summary.as_ref());
         self.awaits.extend(other.awaits.iter().cloned());
         self.over |= other.over;
         self.last |= other.last;
@@ -259,6 +271,13 @@ impl LegFacts {
 
 fn greater<T: Clone + Ord>(known: &mut Option<T>, other: Option<&T>) {
     if known.as_ref() < other {
+        *known = other.cloned();
+    }
+}
+
+/// Of two texts the one that says more: a transcript grows.
+fn longer(known: &mut Option<String>, other: Option<&String>) {
+    if known.as_ref().map(|text| (text.len(), text)) < other.map(|text| (text.len(), text)) {
         *known = other.cloned();
     }
 }

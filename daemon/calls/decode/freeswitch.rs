@@ -385,10 +385,13 @@ fn recordings(facts: &mut LegFacts, record: &Record) {
     };
     facts.recording_announced |= facts.recording.is_some();
     // The same application plays messages back (`check …`).
-    facts.voicemail = record
-        .applications
-        .iter()
-        .any(|(name, data)| name == "voicemail" && !data.starts_with("check"));
+    let mailbox =
+        |(name, data): &&(String, String)| name == "voicemail" && !data.starts_with("check");
+    let mailbox = record.applications.iter().find(mailbox);
+    facts.voicemail = mailbox.is_some();
+    // `default DOMAIN 101`
+    let owner = mailbox.and_then(|(_, data)| data.split_whitespace().nth(2));
+    facts.mailbox = owner.map(|owner| Extension(owner.to_owned()));
 }
 
 fn read(raw: &str, name: Option<&str>, site: &Site) -> Contact {
