@@ -4,6 +4,7 @@
 //! Answered means that a person was bridged: a queue, an IVR or a mailbox picking up isn't. Wait runs to the first such
 //! bridge, or to the end without one; talk is the time bridged in total, without the ringing after a transfer.
 
+mod kin;
 mod parties;
 mod reason;
 mod talk;
@@ -14,6 +15,7 @@ use crate::terms::call::{Call, CallType, Direction, Leg, Transfer, TransferKind}
 use crate::terms::ids::CallKey;
 use crate::terms::party::{Contact, Extension};
 use jiff::{SignedDuration, Timestamp};
+pub use kin::gather;
 use parties::{Parties, extension};
 use std::collections::{BTreeMap, BTreeSet};
 use times::{Times, began};
@@ -97,38 +99,6 @@ pub fn close(key: &CallKey, facts: &[LegFacts], now: Timestamp) -> Option<Call> 
 /// same id: phone systems count from the start again after a restart. Legs of one call follow each other within minutes.
 pub fn is_reuse(ended: Timestamp, start: Timestamp) -> bool {
     start.duration_since(ended) > REUSE_AFTER
-}
-
-/// The call that `orphan` belongs to, if one of `calls` has a leg of that id. When somebody who was called is handed on, the
-/// next leg names that one as its family, and only the handed-over leg's own record tells whose it was: facts under
-/// `orphan` are then facts of the call returned.
-pub fn family<'a>(
-    orphan: &CallKey,
-    calls: impl IntoIterator<Item = (&'a CallKey, &'a [LegFacts])>,
-) -> Option<&'a CallKey> {
-    let mut others = calls
-        .into_iter()
-        .filter(|(key, _)| *key != orphan && key.pbx == orphan.pbx);
-    others
-        .find(|(_, facts)| facts.iter().any(|fact| fact.leg == orphan.id))
-        .map(|(key, _)| key)
-}
-
-/// The facts of each call: legs that name another leg as their family are of that one's call.
-pub fn gather(facts: Vec<LegFacts>) -> BTreeMap<CallKey, Vec<LegFacts>> {
-    let mut calls: BTreeMap<CallKey, Vec<LegFacts>> = BTreeMap::new();
-    for fact in facts {
-        calls.entry(fact.key.clone()).or_default().push(fact);
-    }
-    for orphan in calls.keys().cloned().collect::<Vec<_>>() {
-        let known = calls.iter().map(|(key, facts)| (key, facts.as_slice()));
-        let Some(home) = family(&orphan, known).cloned() else {
-            continue;
-        };
-        let facts = calls.remove(&orphan).unwrap_or_default();
-        calls.entry(home).or_default().extend(facts);
-    }
-    calls
 }
 
 fn merged(facts: &[LegFacts]) -> BTreeMap<&str, LegFacts> {
@@ -226,8 +196,8 @@ fn build(
     let placed = placed(legs, direction, caller);
     let talkers = talkers(legs, direction, placed, &times);
     let answered = times.answered();
-    let voicemail =
-        legs.values().any(|leg| leg.voicemail) && !legs.values().any(|leg| leg.no_message);
+    let no_message = |leg: &LegFacts| leg.no_message || leg.beeped == Some(false);
+    let voicemail = legs.values().any(|leg| leg.voicemail) && !legs.values().any(no_message);
     let call_type = call_type(direction, answered.is_some(), voicemail);
     let mut tags: BTreeSet<&String> = BTreeSet::new();
     tags.extend(legs.values().flat_map(|leg| &leg.tags));
@@ -358,9 +328,14 @@ fn transfers(
     stated.sort_by_key(|fact| (fact.at, fact.to.is_empty(), *fact));
     // Two legs of one call, or two sources, may tell of the same hand-over, one of them in whole seconds.
     stated.dedup_by(|next, kept| {
-        next.kind == kept.kind
+        let same = next.kind == kept.kind
             && (next.to == kept.to || next.to.is_empty() || kept.to.is_empty())
-            && next.at.duration_since(kept.at) <= SAME_MOMENT
+            && next.at.duration_since(kept.at) <= SAME_MOMENT;
+        if same && kept.to.is_empty() {
+            // The one that names who got the other party says more.
+            *kept = next;
+        }
+        same
     });
     let before = |at: Timestamp| {
         let before = talkers.iter().take_while(|(start, _)| *start <= at).last();

@@ -131,7 +131,9 @@ fn direction(
         Some((Party::Extension(_), _)) => Direction::Internal,
         Some((Party::Number(_), _)) => Direction::Out,
         // Feature codes, and words such as `conference`, stay inside unless a leg leaves the house.
-        Some((Party::Short(_), raw)) if !raw.starts_with(['*', '#']) => Direction::Out,
+        Some((Party::Short(_), raw)) if !raw.starts_with(['*', '#']) && !joined_inside(legs) => {
+            Direction::Out
+        }
         Some((Party::Invalid, raw)) if !raw.contains(char::is_alphabetic) => Direction::Out,
         Some((Party::Short(_) | Party::Invalid | Party::Anonymous, _)) | None => {
             if reaches_out() {
@@ -141,6 +143,12 @@ fn direction(
             }
         }
     }
+}
+
+/// Whether the call was joined with others and none of its lines leads outside: a conference room, a page.
+fn joined_inside(legs: &BTreeMap<&str, LegFacts>) -> bool {
+    let joined = |leg: &LegFacts| !(leg.stays.is_empty() && leg.joins.is_empty());
+    legs.values().any(joined) && legs.values().all(|leg| leg.line != Some(Line::Trunk))
 }
 
 /// Whether the call began with a line to the outside.

@@ -139,10 +139,14 @@ pub struct LegFacts {
     /// Why nobody talked, if nobody did.
     pub reason: Option<Reason>,
     pub queue: Option<String>,
+    /// When the queue's time limit runs out, if it has one.
+    pub queue_until: Option<Timestamp>,
     pub transfers: BTreeSet<TransferFact>,
     pub voicemail: bool,
     /// A mailbox took the call, but no message was left.
     pub no_message: bool,
+    /// A mailbox took the call, and its sounds are known: whether it got as far as the beep.
+    pub beeped: Option<bool>,
     pub voicemail_link: Option<String>,
     /// Our phone whose mailbox it was.
     pub mailbox: Option<Extension>,
@@ -199,9 +203,11 @@ impl LegFacts {
             outcomes: BTreeSet::new(),
             reason: None,
             queue: None,
+            queue_until: None,
             transfers: BTreeSet::new(),
             voicemail: false,
             no_message: false,
+            beeped: None,
             voicemail_link: None,
             mailbox: None,
             recording_announced: false,
@@ -251,9 +257,11 @@ impl LegFacts {
         self.outcomes.extend(&other.outcomes);
         self.reason = self.reason.max(other.reason);
         greater(&mut self.queue, other.queue.as_ref());
+        self.queue_until = self.queue_until.max(other.queue_until);
         self.transfers.extend(other.transfers.iter().cloned());
         self.voicemail |= other.voicemail;
         self.no_message |= other.no_message;
+        self.beeped = self.beeped.max(other.beeped);
         greater(&mut self.voicemail_link, other.voicemail_link.as_ref());
         greater(&mut self.mailbox, other.mailbox.as_ref());
         self.recording_announced |= other.recording_announced;

@@ -4,7 +4,7 @@
 use super::channel::said;
 use crate::calls::decode::facts::{LegFacts, Outcome};
 use crate::terms::party::Extension;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// What a dial attempt came to; none while it goes on, and where somebody answered.
 pub fn of_dial(status: &str) -> Option<Outcome> {
@@ -82,6 +82,19 @@ fn mailbox_of(data: &str) -> Option<Extension> {
 /// The queue's name in the application's data: `support,tT,,,20`.
 fn queue(data: &str) -> Option<String> {
     data.split(',').next().and_then(said).map(str::to_owned)
+}
+
+/// When a queue's time limit runs out that the leg enters, from the application's data.
+pub fn queue_limit(leg: &mut LegFacts, name: &str, data: &str, at: Timestamp) {
+    let seconds = data
+        .split(',')
+        .nth(4)
+        .and_then(|limit| limit.trim().parse().ok());
+    let limit = seconds.filter(|seconds| name == "Queue" && *seconds > 0);
+    leg.queue_until = limit.and_then(|seconds: i64| {
+        let limit = SignedDuration::from_secs(seconds);
+        at.checked_add(limit).ok()
+    });
 }
 
 /// A hang-up cause as ITU-T Q.850 numbers it; zero says nothing.
