@@ -354,7 +354,9 @@ fn transfers(
         before.map(|(_, talker)| talker.0.clone())
     };
     let transfer = |fact: &TransferFact| {
-        let from = fact.from.clone().or_else(|| before(fact.at));
+        let other = |from: &String| *from != fact.to;
+        let from = fact.from.clone();
+        let from = from.or_else(|| before(fact.at).filter(other));
         let from = from.unwrap_or_default();
         let next = || {
             let later = talkers.iter().find(|(start, talker)| {
