@@ -86,7 +86,7 @@ pub fn of_record(facts: &mut LegFacts, record: &Record, site: &Site) -> Vec<LegF
             continue;
         }
         let mut other = LegFacts::new(facts.key.clone(), id.clone());
-        describe(&mut other, partner.profile, record, site);
+        describe(&mut other, partner.profile, facts, record, site);
         came(facts, &id, start);
         came(&mut other, &own, start);
         if let Some(end) = end {
@@ -115,17 +115,25 @@ fn partner<'a>(flow: &'a Flow, newest: bool, record: &Record) -> Partner<'a> {
     }
 }
 
-/// Says of a leg of this call what its profile tells. The leg that the call began with is told best by its own record.
-pub fn describe(leg: &mut LegFacts, profile: Option<&Fields>, record: &Record, site: &Site) {
-    if leg.leg == leg.key.id {
-        return;
-    }
+/// Says of the `other` leg, with which `facts` was joined, what its profile tells.
+pub fn describe(
+    other: &mut LegFacts,
+    profile: Option<&Fields>,
+    facts: &LegFacts,
+    record: &Record,
+    site: &Site,
+) {
     let channel = profile.and_then(|profile| said(profile, "chan_name"));
     let channel = channel.or_else(|| record.variable("bridge_channel"));
+    if other.leg == other.key.id {
+        // The caller; more is told by its own record.
+        other.line = Some(line(facts.caller.as_ref(), channel));
+        return;
+    }
     let number = profile.and_then(who);
-    leg.role = Some(Role::Branch);
-    leg.party = number.map(|number| super::read(number, None, site));
-    leg.line = Some(line(leg.party.as_ref(), channel));
+    other.role = Some(Role::Branch);
+    other.party = number.map(|number| super::read(number, None, site));
+    other.line = Some(line(other.party.as_ref(), channel));
 }
 
 /// Who is on the leg of a profile. A channel is named `sofia/<profile>/<user>@<host>`, after whom it calls if FreeSWITCH set

@@ -294,7 +294,7 @@ fn joined(facts: &mut LegFacts, event: &Event<'_>, record: &Record, site: &Site)
     let profile = profiles
         .into_iter()
         .find(|profile| said(profile, "uuid") == Some(id.as_str()));
-    bridges::describe(&mut other, profile, record, site);
+    bridges::describe(&mut other, profile, facts, record, site);
     vec![other]
 }
 
