@@ -342,8 +342,8 @@ fn transfers(
         before.map(|(_, talker)| talker.0.clone())
     };
     let transfer = |fact: &TransferFact| {
-        let from = fact.from.clone().or_else(|| before(fact.at));
-        let from = from.unwrap_or_default();
+        let gave = || before(fact.at).filter(|from| *from != fact.to);
+        let from = fact.from.clone().or_else(gave).unwrap_or_default();
         let next = || {
             let later = talkers.iter().find(|(start, talker)| {
                 fact.at.duration_since(*start) <= SAME_MOMENT && talker.0 != from
