@@ -18,6 +18,7 @@ pub mod pace;
 pub mod phonebook;
 pub mod sandbox;
 pub mod settings;
+pub mod simulate;
 pub mod store;
 pub mod systemd;
 pub mod terms;

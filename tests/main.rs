@@ -11,7 +11,9 @@
     reason = "a test stops at the first surprise and says what it measured"
 )]
 
+mod assign;
 mod asterisk;
+mod attributes;
 mod backlog;
 mod calls;
 mod cloud;
@@ -20,6 +22,7 @@ mod crash;
 mod customers;
 mod decode;
 mod docs;
+mod each_dialect;
 mod entries;
 mod filters;
 mod intake;
@@ -39,6 +42,7 @@ mod sandbox_faults;
 mod sandbox_records;
 mod sandbox_search;
 mod settings;
+mod simulate;
 mod store;
 mod support;
 mod systemd;

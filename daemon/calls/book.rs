@@ -352,6 +352,10 @@ impl Book {
             };
             let amendments = self.judge.amendments(&record, fresh, &self.journal, now)?;
             for (amendment, at) in amendments {
+                let Some(at) = at else {
+                    turn.changes.amendments.push(amendment);
+                    continue;
+                };
                 for taker in &mut record.takers {
                     if taker.integration == amendment.integration {
                         taker.end = None;

@@ -288,31 +288,12 @@ impl Dispatch {
         match outcome {
             Outcome::Ended(end) => {
                 self.release();
-                if self.is_amended(&key)? {
-                    let at = after(clock::now(), REWRITE_PAUSE);
-                    self.queue.put(key, at, None, Way::Together);
-                    return Ok(());
-                }
-                let name = self.courier.settings.name.as_str();
-                tracing::info!(
-                    integration = name,
-                    call = key,
-                    end = end.word(),
-                    "delivered"
-                );
-                match end {
-                    DeliveryEnd::Dead { .. } => self.dead += 1,
-                    DeliveryEnd::Logged | DeliveryEnd::Skipped { .. } | DeliveryEnd::Dropped => {
-                        self.logged += 1;
-                    }
-                }
-                let integration = self.courier.settings.name.clone();
-                // A line that is gone means that the process stops; it finds the end in the outbox at the next start.
-                let _ = self.notices.send(Notice::Settled {
-                    integration,
-                    key,
-                    end,
-                });
+                self.count(&key, &end)?;
+                self.finish(key, end)?;
+            }
+            Outcome::Over(end) => {
+                self.release();
+                self.finish(key, end)?;
             }
             Outcome::Again {
                 at,
@@ -336,7 +317,38 @@ impl Dispatch {
         Ok(())
     }
 
-    /// Facts came between the last look for them and the end.
+    /// One that was logged before and is taken up for late facts is no new one.
+    fn count(&mut self, key: &str, end: &DeliveryEnd) -> Result<(), StoreFault> {
+        match end {
+            DeliveryEnd::Dead { .. } => self.dead += 1,
+            DeliveryEnd::Logged | DeliveryEnd::Skipped { .. } | DeliveryEnd::Dropped => {
+                let name = &self.courier.settings.name;
+                let delivery = self.courier.outbox.get(name, key)?;
+                let again = delivery.is_some_and(|one| one.logged_before);
+                self.logged += u64::from(!again);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the line of an end, unless facts came between the last look for them and it.
+    fn finish(&mut self, key: String, end: DeliveryEnd) -> Result<(), StoreFault> {
+        if self.is_amended(&key)? {
+            let at = after(clock::now(), REWRITE_PAUSE);
+            self.queue.put(key, at, None, Way::Together);
+            return Ok(());
+        }
+        let integration = self.courier.settings.name.clone();
+        tracing::info!(integration, call = key, end = end.word(), "delivered");
+        // A line that is gone means that the process stops; it finds the end in the outbox at the next start.
+        let _ = self.notices.send(Notice::Settled {
+            integration,
+            key,
+            end,
+        });
+        Ok(())
+    }
+
     fn is_amended(&self, key: &str) -> Result<bool, StoreFault> {
         let outbox = &self.courier.outbox;
         let delivery = outbox.get(&self.courier.settings.name, key)?;

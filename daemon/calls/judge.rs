@@ -231,7 +231,12 @@ impl Judge {
             };
             // One whose note still has to learn something isn't over.
             let delivery = match delivery {
-                Some(delivery) if self.outbox.amendment(&delivery)?.is_some() => continue,
+                Some(delivery)
+                    if delivery.end == Some(DeliveryEnd::Logged)
+                        && self.outbox.amendment(&delivery)?.is_some() =>
+                {
+                    continue;
+                }
                 delivery => delivery,
             };
             let end = delivery.and_then(|delivery| delivery.end);

@@ -4,11 +4,14 @@
 //! isn't certain the next step is to look, never to create. Owns no tree. `work` runs it for one delivery; `bulk` moves
 //! many on together with the same looks and the same words.
 
+mod amend;
+
 use super::agents::Agents;
+use super::attributes::Attributes;
 use super::directory::Directory;
 use super::due;
-use super::entry::{self, LogEntry, Way};
-use super::late;
+use super::entry::{self, Way};
+use super::lately::Lately;
 use super::matching::Match;
 use super::outbox::{Create, Delivery, DeliveryEnd, Outbox, Step};
 use super::requests;
@@ -16,10 +19,10 @@ use super::whose::number_of;
 use crate::clock;
 use crate::kustomer::bulk::Item;
 use crate::kustomer::client::Client;
-use crate::kustomer::conversations::{NewConversation, Status};
-use crate::kustomer::fault::{KustomerFault, Next};
+use crate::kustomer::conversations::Status;
+use crate::kustomer::fault::KustomerFault;
 use crate::pace::Lane;
-use crate::settings::types::{KustomerSettings, LateFacts};
+use crate::settings::types::KustomerSettings;
 use crate::store::StoreFault;
 use crate::terms::ids::{ConversationId, CustomerId};
 use jiff::Timestamp;
@@ -50,7 +53,9 @@ pub struct Courier {
     pub client: Client,
     pub outbox: Outbox,
     pub directory: Directory,
-    agents: Arc<Agents>,
+    pub(super) lately: Lately,
+    pub attributes: Attributes,
+    pub(super) agents: Arc<Agents>,
     reopens: Arc<Reopens>,
 }
 
@@ -85,14 +90,16 @@ impl Courier {
         client: Client,
         outbox: Outbox,
         directory: Directory,
-        agents: Agents,
+        lately: Lately,
     ) -> Self {
         Self {
+            attributes: Attributes::new(&settings),
             settings,
             client,
             outbox,
             directory,
-            agents: Arc::new(agents),
+            lately,
+            agents: Arc::default(),
             reopens: Arc::default(),
         }
     }
@@ -117,17 +124,13 @@ impl Courier {
                     }
                 }
                 Step::Create(create) => {
-                    if create == Create::Note
-                        && let Some(note) = self.outbox.amendment(delivery)?
-                    {
-                        delivery.entry.note = note;
-                    }
+                    self.catch_up(delivery, create)?;
                     self.create(delivery, create).await?;
                 }
                 Step::Verify(create) => self.verify(delivery, create).await?,
                 Step::SetStatus => self.set_status(delivery).await?,
                 Step::Finish => match self.outbox.amendment(delivery)? {
-                    Some(note) => self.amend(delivery, note).await?,
+                    Some(late) => self.amend(delivery, late).await?,
                     None => return Ok(DeliveryEnd::Logged),
                 },
             }
@@ -139,6 +142,9 @@ impl Courier {
 
     /// Intent to disk, then the request. A certain failure takes the intent back; an unclear one leaves it.
     pub async fn create(&self, delivery: &mut Delivery, create: Create) -> Result<(), Halt> {
+        if create == Create::Conversation {
+            self.find_extras(delivery).await?;
+        }
         delivery.intend(create, None);
         let used = self.client.requests().used;
         self.outbox.keep(delivery, used).await?;
@@ -172,7 +178,7 @@ impl Courier {
                 client.create_customer(&new).await?.id.0
             }
             Create::Conversation => {
-                let (customer, new) = (customer_of(delivery)?, self.new_conversation(entry).await?);
+                let (customer, new) = (customer_of(delivery)?, requests::conversation(delivery));
                 client.create_conversation(&customer, &new).await?.id.0
             }
             Create::Note => {
@@ -190,10 +196,13 @@ impl Courier {
     /// The same create as item `number` of a bulk request.
     pub async fn item(
         &self,
-        delivery: &Delivery,
+        delivery: &mut Delivery,
         create: Create,
         number: usize,
     ) -> Result<Item, Halt> {
+        if create == Create::Conversation {
+            self.find_extras(delivery).await?;
+        }
         let entry = &delivery.entry;
         Ok(match create {
             Create::Customer => {
@@ -201,7 +210,7 @@ impl Courier {
                 Item::customer(number, &new)
             }
             Create::Conversation => {
-                let new = self.new_conversation(entry).await?;
+                let new = requests::conversation(delivery);
                 Item::conversation(number, &customer_of(delivery)?, &new)
             }
             Create::Note => Item::note(
@@ -214,15 +223,6 @@ impl Courier {
                 Item::message(number, &conversation_of(delivery)?, &new)
             }
         })
-    }
-
-    async fn new_conversation(&self, entry: &LogEntry) -> Result<NewConversation, Halt> {
-        let email = entry
-            .agent
-            .as_ref()
-            .and_then(|agent| agent.email.as_deref());
-        let assigned_users = self.agents.user_ids(&self.client, email).await?;
-        Ok(requests::conversation(entry, assigned_users))
     }
 
     /// A refusal may mean that our picture of Kustomer is old; then the picture is mended, else it is the caller's.
@@ -248,6 +248,22 @@ impl Courier {
                     }
                     Match::None | Match::Ambiguous { .. } => Err(fault.into()),
                 }
+            }
+            Create::Conversation
+                if matches!(
+                    fault,
+                    KustomerFault::Rejected {
+                        status: 400 | 422,
+                        ..
+                    }
+                ) =>
+            {
+                let Some(without) = delivery.extras.give_up(&fault) else {
+                    return Err(fault.into());
+                };
+                delivery.note_fault(&format!("created without {without}: {fault}"));
+                self.attributes.doubt().await;
+                Ok(())
             }
             // The customer the directory named was deleted or merged: look again.
             Create::Conversation if fault == KustomerFault::NotFound && !delivery.fixed => {
@@ -330,46 +346,6 @@ impl Courier {
             }
         }
         delivery.take_back();
-        Ok(())
-    }
-
-    /// Puts later facts into the note. Writing the same twice does no harm, so that an unclear outcome is only tried
-    /// again. A note that can't be changed stays as it is; the call is logged all the same.
-    async fn amend(&self, delivery: &mut Delivery, new: String) -> Result<(), Halt> {
-        let id = held(delivery.note.as_ref(), "note")?;
-        let said = requests::note(delivery).body;
-        let mut next = delivery.clone();
-        next.amended = Some(new);
-        let wanted = requests::note(&next).body;
-        let written = match self.settings.calls.late {
-            LateFacts::Staged => self.rewrite(id, &said, &wanted).await,
-            LateFacts::AllAtOnce => Err(KustomerFault::NotFound),
-        };
-        match written {
-            Ok(()) => {}
-            Err(fault) if fault.next() == Next::Never || fault.is_forbidden() => {
-                let why = match self.settings.calls.late {
-                    LateFacts::AllAtOnce => {
-                        "they came after the note, which isn't changed with late = \"all_at_once\""
-                            .to_owned()
-                    }
-                    LateFacts::Staged => fault.to_string(),
-                };
-                next.note_fault(&format!("later facts are not in the note: {why}"));
-            }
-            Err(fault) => return Err(fault.into()),
-        }
-        *delivery = next;
-        Ok(())
-    }
-
-    async fn rewrite(&self, id: &str, said: &str, wanted: &str) -> Result<(), KustomerFault> {
-        let note = self.client.note(id).await?;
-        let current = note.body.unwrap_or_default();
-        let text = late::amended(&current, said, wanted);
-        if text != current {
-            self.client.update_note(id, &text).await?;
-        }
         Ok(())
     }
 

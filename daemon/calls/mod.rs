@@ -13,6 +13,8 @@ pub mod filter;
 
 pub mod matching;
 
+pub mod assign;
+pub mod custom;
 pub mod entry;
 pub mod fields;
 pub mod late;
@@ -20,12 +22,15 @@ pub mod note;
 
 pub mod delivery;
 pub mod directory;
+pub mod lately;
 pub mod outbox;
 
 pub mod agents;
+pub mod attributes;
 mod bulk;
 mod crew;
 pub mod dispatch;
+pub mod extras;
 mod group;
 mod job;
 pub mod log;

@@ -2,7 +2,7 @@
 
 use super::super::journal::Journal;
 use super::super::late;
-use super::super::ledger::{CallRecord, End, Taker};
+use super::super::ledger::{CallRecord, End};
 use super::super::outbox::Amendment;
 use super::{Judge, Subject, later};
 use crate::settings::types::{KustomerSettings, LateFacts};
@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 impl Judge {
     /// What the last `fresh` events of a decided call change in the notes of those who have logged it or are about to, and when
-    /// it is to be written: after the settle time, for more may come and each write costs two requests. The same rules are asked with those events and without them, so that a changed template alone
+    /// it is to be written (none: not before the dead delivery is taken up again): after the settle time, for more may come and each write costs two requests. The same rules are asked with those events and without them, so that a changed template alone
     /// amends nothing.
     pub fn amendments(
         &self,
@@ -20,7 +20,7 @@ impl Judge {
         fresh: usize,
         journal: &Journal,
         now: Timestamp,
-    ) -> Result<Vec<(Amendment, Timestamp)>, StoreFault> {
+    ) -> Result<Vec<(Amendment, Option<Timestamp>)>, StoreFault> {
         let mut before = record.clone();
         before
             .events
@@ -34,30 +34,43 @@ impl Judge {
         let settle = self.settle(&record.pbx);
         let mut amendments = Vec::new();
         for integration in &self.settings.kustomers {
-            let takes = |taker: &&Taker| {
-                taker.integration == integration.name
-                    && matches!(taker.end, None | Some(End::Logged))
-            };
-            if record.takers.iter().find(takes).is_none() {
+            let Some(owed) = self.takes(record, &integration.name)? else {
                 continue;
-            }
+            };
             let (Ok(old), Ok(new)) = (
                 self.entry(&before, integration),
                 self.entry(&after, integration),
             ) else {
                 continue;
             };
-            if old.note != new.note {
+            let tagged = new.tags.iter().any(|tag| !old.tags.contains(tag));
+            if old.note != new.note || tagged {
                 let amendment = Amendment {
                     integration: integration.name.clone(),
                     key: record.key.clone(),
                     note: new.note,
+                    tags: new.tags,
                 };
                 let at = write_at(&after, integration, now).max(later(now, settle));
-                amendments.push((amendment, at));
+                amendments.push((amendment, owed.then_some(at)));
             }
         }
         Ok(amendments)
+    }
+
+    /// Whether the integration learns of late facts now (true) or if its dead delivery is taken up again (false); none: it
+    /// doesn't log the call.
+    fn takes(&self, record: &CallRecord, integration: &str) -> Result<Option<bool>, StoreFault> {
+        let mut takers = record.takers.iter();
+        let taker = takers.find(|taker| taker.integration == integration);
+        match taker.map(|taker| &taker.end) {
+            Some(None | Some(End::Logged)) => Ok(Some(true)),
+            Some(Some(End::Dead { .. })) => {
+                let dead = self.outbox.is_dead(integration, &record.key)?;
+                Ok(dead.then_some(false))
+            }
+            None | Some(Some(End::Joined | End::Filtered { .. } | End::Erased)) => Ok(None),
+        }
     }
 }
 
