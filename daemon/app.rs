@@ -11,7 +11,7 @@ use crate::calls::agents::Agents;
 use crate::calls::directory::Directory;
 use crate::calls::dispatch::{Dispatch, DispatchStatus};
 use crate::calls::intake::server::{self, Answer, Listener, ServeLimits};
-use crate::calls::intake::{Front, Intake};
+use crate::calls::intake::{Front, Intake, or_unknown};
 use crate::calls::journal::Journal;
 use crate::calls::judge::Judge;
 use crate::calls::ledger::Ledger;
@@ -22,6 +22,8 @@ use crate::calls::outbox::Outbox;
 use crate::calls::retention::Retention;
 use crate::clock;
 use crate::kustomer::client::Client;
+use crate::phonebook::api::{Api, Desk};
+use crate::phonebook::directory::ContactBook;
 use crate::settings::types::{AdminAddress, KustomerSettings, Settings};
 use crate::store::{Store, StoreFault, StoreOptions};
 use crate::systemd;
@@ -184,6 +186,7 @@ struct Parts {
     line: Line,
     dispatches: Vec<Dispatch>,
     intake: Intake,
+    contacts: Api,
     fetching: Fetching,
     admin: Admin,
 }
@@ -223,6 +226,10 @@ impl Parts {
         )?;
         let intake = Intake::new(&settings.pbxs, settings.daemon.intake, journal.clone());
         let intake = intake.map_err(|fault| AppFault::Secret(fault.to_string()))?;
+        let book = ContactBook::open(store)?;
+        let (plan, limits) = (&settings.daemon.plan, settings.daemon.intake);
+        let contacts = Api::build(&settings.clients, plan, limits, book.clone());
+        let contacts = contacts.map_err(|fault| AppFault::Secret(fault.to_string()))?;
         let parts = LinkParts {
             store: store.clone(),
             journal: journal.clone(),
@@ -243,12 +250,15 @@ impl Parts {
             line: stats,
             intake: intake.stats(),
             links: fetching.seen.clone(),
+            book,
+            lookups: contacts.stats(),
             reloaded,
         };
         Ok(Self {
             line,
             dispatches,
             intake,
+            contacts,
             fetching,
             admin,
         })
@@ -269,7 +279,9 @@ impl Parts {
         let limits = serve_limits(settings);
         let admin = Arc::new(self.admin);
         self.fetching.spawn(&mut intakes, &intake_stop);
-        let events = Front::new(self.intake, axum::Router::new());
+        let rest = or_unknown(axum::Router::new());
+        let desk = Desk::new(self.contacts, intake_stop.clone(), rest);
+        let events = Front::new(self.intake, desk);
         intakes.spawn(serve(
             Arc::clone(&listeners.events),
             events,

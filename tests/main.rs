@@ -18,6 +18,7 @@ mod cloud;
 mod crash;
 mod customers;
 mod decode;
+mod directory;
 mod docs;
 mod entries;
 mod filters;

@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod check;
+pub mod contacts;
 pub mod dead;
 pub mod decode;
 pub mod demo;
@@ -64,6 +65,8 @@ enum Command {
     Dead(dead::DeadArgs),
     /// Take filtered or dead events up again, after rules changed or a new version came
     Replay(replay::ReplayArgs),
+    /// The built-in phone book: list, show, import, export
+    Contacts(contacts::ContactsArgs),
     /// Show how a number is read and whose it is
     Lookup(lookup::LookupArgs),
     /// Serve a practice Kustomer on loopback, to try filters without an account
@@ -130,6 +133,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&args, &mut out),
         Command::Dead(args) => dead::run(&args, &mut out),
         Command::Replay(args) => replay::run(&args, &mut out),
+        Command::Contacts(args) => contacts::run(&args, &mut out),
         Command::Lookup(args) => lookup::run(&args, &mut out),
         Command::Sandbox(args) => sandbox::run(&args, &mut out),
         Command::Demo(args) => demo::run(&args, &mut out),

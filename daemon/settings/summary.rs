@@ -2,8 +2,8 @@
 
 use super::read::duration_words;
 use super::types::{
-    AdminAddress, AnonymousPolicy, Auth, CallRules, KustomerSettings, LateFacts, LogAs,
-    NumberPattern, PbxSettings, Protocol, Settings, SeveralPolicy, TextRules, UnknownPolicy,
+    AdminAddress, AnonymousPolicy, Auth, CallRules, ClientSettings, KustomerSettings, LateFacts,
+    LogAs, NumberPattern, PbxSettings, Protocol, Settings, SeveralPolicy, TextRules, UnknownPolicy,
 };
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub fn summary(settings: &Settings) -> Vec<String> {
     for kustomer in &settings.kustomers {
         lines.extend(integration(kustomer));
     }
+    lines.extend(settings.clients.iter().map(client));
     if !settings.agents.is_empty() {
         lines.push(format!(
             "agents: {} mapped to Kustomer users",
@@ -61,6 +62,11 @@ fn pbx(pbx: &PbxSettings) -> String {
     }
     ways.extend(pbx.auth.as_ref().map(|auth| posts(pbx, auth)));
     format!("pbx {}: {dialect}, {}", pbx.name, ways.join("; "))
+}
+
+fn client(client: &ClientSettings) -> String {
+    let may: Vec<&str> = client.may.iter().map(|right| right.word()).collect();
+    format!("client {}: may {}", client.name, may.join(", "))
 }
 
 fn posts(pbx: &PbxSettings, auth: &Auth) -> String {
