@@ -80,7 +80,7 @@ fn text() -> impl Strategy<Value = String> {
         "\\n",
         "\\,",
         "END:VCARD",
-        "  x",
+        " x",
         "😀",
         "a quite long piece of text that makes lines longer than seventy-five bytes",
     ]);

@@ -187,7 +187,7 @@ async fn the_commands_import_list_show_and_export() {
         .out;
     assert_eq!(shown.lines().count(), 601);
     let metrics = request_metrics(&world).await;
-    assert!(metrics.contains("tieline_contacts 600"), "{metrics}");
+    assert!(metrics.contains("tieline_contacts{} 600"), "{metrics}");
 
     let path = "/v1/lookup?number=0171%201000007&format=text";
     let found = request(place.listen, "GET", path, &[PROOF], "").await;
