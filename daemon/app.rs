@@ -227,9 +227,7 @@ impl Parts {
         let intake = Intake::new(&settings.pbxs, settings.daemon.intake, journal.clone());
         let intake = intake.map_err(|fault| AppFault::Secret(fault.to_string()))?;
         let book = ContactBook::open(store)?;
-        let (plan, limits) = (&settings.daemon.plan, settings.daemon.intake);
-        let contacts = Api::build(&settings.clients, plan, limits, book.clone());
-        let contacts = contacts.map_err(|fault| AppFault::Secret(fault.to_string()))?;
+        let contacts = contacts_api(settings, &book)?;
         let parts = LinkParts {
             store: store.clone(),
             journal: journal.clone(),
@@ -399,6 +397,12 @@ async fn serve<L: Listener + Sync + 'static>(
             part: "a listener",
             why: fault.to_string(),
         })
+}
+
+fn contacts_api(settings: &Settings, book: &ContactBook) -> Result<Api, AppFault> {
+    let (plan, limits) = (&settings.daemon.plan, settings.daemon.intake);
+    let api = Api::build(&settings.clients, plan, limits, book.clone());
+    api.map_err(|fault| AppFault::Secret(fault.to_string()))
 }
 
 fn integrate(
