@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use tieline::calls::intake::{Front, Intake, server};
+use tieline::calls::intake::{Front, Intake, or_unknown, server};
 use tieline::calls::journal::{Journal, QUEUE_POSTS_DEFAULT};
 use tieline::settings::types::{Auth, Dialect, IntakeLimits, PbxSettings};
 use tieline::store::{Store, StoreOptions};
@@ -127,7 +127,7 @@ async fn serve_full(dir: &std::path::Path, journal: &Journal) -> Result<SocketAd
     let pbx = pbx(token_file)?;
     let router = Front::new(
         Intake::new(&[pbx], limits, journal.clone())?,
-        axum::Router::new(),
+        or_unknown(axum::Router::new()),
     );
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

@@ -10,7 +10,7 @@ use crate::admin::{self, Admin, Integration};
 use crate::calls::directory::Directory;
 use crate::calls::dispatch::{Dispatch, DispatchStatus};
 use crate::calls::intake::server::{self, Answer, Listener, ServeLimits};
-use crate::calls::intake::{Front, Intake};
+use crate::calls::intake::{Front, Intake, or_unknown};
 use crate::calls::journal::Journal;
 use crate::calls::judge::Judge;
 use crate::calls::lately::Lately;
@@ -22,6 +22,8 @@ use crate::calls::outbox::Outbox;
 use crate::calls::retention::Retention;
 use crate::clock;
 use crate::kustomer::client::Client;
+use crate::phonebook::api::{Api, Desk};
+use crate::phonebook::directory::ContactBook;
 use crate::settings::types::{AdminAddress, KustomerSettings, Settings};
 use crate::store::{Store, StoreFault, StoreOptions};
 use crate::systemd;
@@ -184,6 +186,7 @@ struct Parts {
     line: Line,
     dispatches: Vec<Dispatch>,
     intake: Intake,
+    contacts: Api,
     fetching: Fetching,
     admin: Admin,
 }
@@ -225,6 +228,8 @@ impl Parts {
         )?;
         let intake = Intake::new(&settings.pbxs, settings.daemon.intake, journal.clone());
         let intake = intake.map_err(|fault| AppFault::Secret(fault.to_string()))?;
+        let book = ContactBook::open(store)?;
+        let contacts = contacts_api(settings, &book)?;
         let parts = LinkParts {
             store: store.clone(),
             journal: journal.clone(),
@@ -246,12 +251,15 @@ impl Parts {
             line: stats,
             intake: intake.stats(),
             links: fetching.seen.clone(),
+            book,
+            lookups: contacts.stats(),
             reloaded,
         };
         Ok(Self {
             line,
             dispatches,
             intake,
+            contacts,
             fetching,
             admin,
         })
@@ -272,7 +280,9 @@ impl Parts {
         let limits = serve_limits(settings);
         let admin = Arc::new(self.admin);
         self.fetching.spawn(&mut intakes, &intake_stop);
-        let events = Front::new(self.intake, axum::Router::new());
+        let rest = or_unknown(axum::Router::new());
+        let desk = Desk::new(self.contacts, intake_stop.clone(), rest);
+        let events = Front::new(self.intake, desk);
         intakes.spawn(serve(
             Arc::clone(&listeners.events),
             events,
@@ -399,6 +409,12 @@ async fn serve<L: Listener + Sync + 'static>(
             part: "a listener",
             why: fault.to_string(),
         })
+}
+
+fn contacts_api(settings: &Settings, book: &ContactBook) -> Result<Api, AppFault> {
+    let (plan, limits) = (&settings.daemon.plan, settings.daemon.intake);
+    let api = Api::build(&settings.clients, plan, limits, book.clone());
+    api.map_err(|fault| AppFault::Secret(fault.to_string()))
 }
 
 fn integrate(

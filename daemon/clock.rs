@@ -22,6 +22,11 @@ pub fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// 128 bits, for ids that nobody else has. They can be guessed: no secret is made of them.
+pub fn random_bits() -> u128 {
+    fastrand::u128(..)
+}
+
 /// A number in `0.0..1.0`, for jitter.
 pub fn chance() -> f64 {
     fastrand::f64()

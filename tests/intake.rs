@@ -116,7 +116,7 @@ async fn world(wanted: Wanted) -> World {
     let journal = Journal::open(store, QUEUE_POSTS_DEFAULT).unwrap();
     let intake = Intake::new(&pbxs(dir.path()), wanted.limits, journal.clone()).unwrap();
     let stats = intake.stats();
-    let router = routes::Front::new(intake, axum::Router::new());
+    let router = routes::Front::new(intake, routes::or_unknown(axum::Router::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let limits = server::ServeLimits {

@@ -21,6 +21,7 @@ mod contacts;
 mod crash;
 mod customers;
 mod decode;
+mod directory;
 mod docs;
 mod each_dialect;
 mod entries;

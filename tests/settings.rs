@@ -811,7 +811,7 @@ fn what_comes_later_is_said() {
     let settings = good()
         .write("tieline.toml", &format!("{GOOD}{more}"))
         .settings();
-    assert_eq!(settings.later.len(), 3, "{:?}", settings.later);
+    assert_eq!(settings.later.len(), 2, "{:?}", settings.later);
     assert!(good().settings().later.is_empty());
     let lines = summary(&settings).join("\n");
     assert!(lines.contains(
@@ -821,7 +821,8 @@ fn what_comes_later_is_said() {
         lines
             .contains("kustomer support: https://acme.api.kustomerapp.com takes all phone systems")
     );
-    assert!(lines.contains("later: [[client]] c"));
+    assert!(lines.contains("later: [[carddav]] office"));
+    assert!(lines.contains("client c: may lookup"));
 }
 
 #[test]

@@ -8,11 +8,15 @@ use axum::response::Response;
 /// What every route answers.
 pub(super) type Answer = Result<Response, Problem>;
 
-pub(super) fn not_found(what: &str) -> Problem {
+/// What most routes look for.
+pub(super) const EVENT: &str = "event, call or text";
+
+/// `kind` in words: what could have been there.
+pub(super) fn not_found(what: &str, kind: &str) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "not-found",
-        format!("no event, call or text is known as \"{what}\""),
+        format!("no {kind} is known as \"{what}\""),
     )
 }
 

@@ -1,6 +1,6 @@
 //! Dead letters and replay over the admin interface: what could not be read or logged, tried again or given up.
 
-use super::answer::{Answer, broken, not_found};
+use super::answer::{Answer, EVENT, broken, not_found};
 use super::{Admin, Integration};
 use crate::calls::intake::problem::Problem;
 use crate::calls::ledger::End;
@@ -63,7 +63,7 @@ pub(super) async fn one(State(admin): State<Arc<Admin>>, Path(id): Path<String>)
             .outbox
             .get(integration, key)
             .map_err(broken)?
-            .ok_or_else(|| not_found(&id))?;
+            .ok_or_else(|| not_found(&id, EVENT))?;
         return Ok(
             Json(json!({"id": id, "kind": "delivery", "delivery": delivery})).into_response(),
         );
@@ -71,7 +71,7 @@ pub(super) async fn one(State(admin): State<Arc<Admin>>, Path(id): Path<String>)
     let event = admin
         .find_event(&id)
         .map_err(broken)?
-        .ok_or_else(|| not_found(&id))?;
+        .ok_or_else(|| not_found(&id, EVENT))?;
     let mark = admin.ledger.mark(event.seq).map_err(broken)?;
     let posted = &event.posted;
     Ok(Json(json!({"id": id, "kind": "event", "number": event.seq, "phone_system": posted.pbx,
@@ -192,7 +192,7 @@ pub(super) async fn replay(State(admin): State<Arc<Admin>>, Json(wanted): Json<W
                 admin
                     .find_record(what)
                     .map_err(broken)?
-                    .ok_or_else(|| not_found(what))?
+                    .ok_or_else(|| not_found(what, EVENT))?
                     .events,
             ),
         }

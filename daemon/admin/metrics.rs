@@ -52,6 +52,7 @@ pub fn text(admin: &Admin) -> Result<String, StoreFault> {
     families.extend(store(admin)?);
     families.extend(integrations(admin));
     families.extend(links(admin));
+    families.extend(contacts(admin)?);
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape(families)));
     let mut text = String::new();
@@ -289,6 +290,27 @@ fn links(admin: &Admin) -> Vec<Family> {
             files,
         ),
     ]
+}
+
+fn contacts(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
+    let row = |outcome: &str, count: u64| (vec![("outcome", outcome.to_owned())], count);
+    let lookups = &admin.lookups;
+    Ok(vec![
+        gauge(
+            "tieline_contacts",
+            "Contacts of the built-in phone book",
+            vec![(Vec::new(), admin.book.size()?.contacts)],
+        ),
+        counter(
+            "tieline_lookups",
+            "Caller-name lookups by answer, since the start",
+            vec![
+                row("found", lookups.found.load(Relaxed)),
+                row("unknown", lookups.unknown.load(Relaxed)),
+                row("refused", lookups.refused.load(Relaxed)),
+            ],
+        ),
+    ])
 }
 
 const fn counter(name: &'static str, help: &'static str, rows: Vec<(Labels, u64)>) -> Family {

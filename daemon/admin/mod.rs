@@ -1,7 +1,8 @@
-//! The admin interface: health, metrics, status, explain, dead letters, replay, lookup. Served on a unix socket or
+//! The admin interface: health, metrics, status, explain, dead letters, replay, lookup, contacts. Served on a unix socket or
 //! loopback only; `cli/` is its main reader. Owns nothing: it shows what the parts know and passes wishes on.
 
 mod answer;
+mod contacts;
 mod dead;
 mod explain;
 mod links;
@@ -24,6 +25,8 @@ use crate::calls::links::Links;
 use crate::calls::outbox::Outbox;
 use crate::clock;
 use crate::kustomer::client::Client;
+use crate::phonebook::api::LookupStats;
+use crate::phonebook::directory::ContactBook;
 use crate::settings::types::{KustomerSettings, Settings};
 use crate::store::{Store, StoreFault};
 use crate::terms::ids::EventId;
@@ -61,6 +64,8 @@ pub struct Admin {
     pub line: Arc<LineStats>,
     pub intake: Arc<IntakeStats>,
     pub links: Links,
+    pub book: ContactBook,
+    pub lookups: Arc<LookupStats>,
     /// When the settings were last read again, or why the new ones are not in force; none since the start.
     pub reloaded: Option<Result<Timestamp, String>>,
 }

@@ -1,7 +1,7 @@
-//! The admin interface's routes but the dead letters': health, readiness, metrics, status, explain, lookup.
+//! The admin interface's routes but the dead letters' and the contacts': health, readiness, metrics, status, explain, lookup.
 
-use super::answer::{Answer, broken, not_found};
-use super::{Admin, Integration, dead, explain, links, lookup, metrics};
+use super::answer::{Answer, EVENT, broken, not_found};
+use super::{Admin, Integration, contacts, dead, explain, links, lookup, metrics};
 use crate::calls::intake::problem::Problem;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
@@ -23,6 +23,10 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/status", get(status))
         .route("/explain", get(show_explain))
         .route("/lookup", get(show_lookup))
+        .route("/contacts", get(contacts::list))
+        .route("/contacts/import", post(contacts::import))
+        .route("/contacts/export", get(contacts::export))
+        .route("/contacts/{contact}", get(contacts::show))
         .route("/dead", get(dead::list))
         .route("/dead/{id}", get(dead::one))
         .route("/dead/retry", post(dead::retry))
@@ -66,6 +70,7 @@ async fn show_metrics(State(admin): State<Arc<Admin>>) -> Answer {
 async fn status(State(admin): State<Arc<Admin>>) -> Answer {
     let sums = admin.accounting().map_err(broken)?;
     let health = admin.store.health();
+    let size = admin.book.size().map_err(broken)?;
     let integrations: Vec<Value> = admin.integrations.iter().map(integration_status).collect();
     let settings = match &admin.reloaded {
         None => json!({"in_force": "since the start"}),
@@ -95,6 +100,7 @@ async fn status(State(admin): State<Arc<Admin>>) -> Answer {
             "disk_full": health.disk_full,
             "broken": health.broken,
         },
+        "contacts": size.contacts,
         "settings": settings,
         "connections": links::connections(&admin.links),
         "folders": links::folders(&admin.links),
@@ -140,7 +146,7 @@ struct What {
 async fn show_explain(State(admin): State<Arc<Admin>>, Query(what): Query<What>) -> Answer {
     match explain::explain(&admin, &what.of).map_err(broken)? {
         Some(explained) => Ok(Json(explained).into_response()),
-        None => Err(not_found(&what.of)),
+        None => Err(not_found(&what.of, EVENT)),
     }
 }
 

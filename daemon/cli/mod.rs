@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod check;
+pub mod contacts;
 pub mod dead;
 pub mod decode;
 pub mod demo;
@@ -65,6 +66,8 @@ enum Command {
     Dead(dead::DeadArgs),
     /// Take filtered or dead events up again, after rules changed or a new version came
     Replay(replay::ReplayArgs),
+    /// The built-in phone book: list, show, import, export
+    Contacts(contacts::ContactsArgs),
     /// Show how a number is read and whose it is
     Lookup(lookup::LookupArgs),
     /// Play calls and texts against a running daemon, as its phone system would
@@ -133,6 +136,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&args, &mut out),
         Command::Dead(args) => dead::run(&args, &mut out),
         Command::Replay(args) => replay::run(&args, &mut out),
+        Command::Contacts(args) => contacts::run(&args, &mut out),
         Command::Lookup(args) => lookup::run(&args, &mut out),
         Command::Simulate(args) => simulate::run(&args, &mut out),
         Command::Sandbox(args) => sandbox::run(&args, &mut out),

@@ -66,6 +66,7 @@ fn print(status: &Value, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "          {count} filtered by {rule}")?;
     }
     writeln!(out, "open      {} calls and texts", status["open_calls"])?;
+    writeln!(out, "contacts  {} in the phone book", status["contacts"])?;
     connections(status, out)?;
     integrations(status, out)?;
     let store = &status["store"];

@@ -12,6 +12,12 @@
 //! remove(id, &Etag)              -> ()               Changed, Gone
 //! ```
 
+pub mod api;
+pub mod directory;
+pub mod transfer;
+pub mod vcard;
+pub mod wire;
+
 use crate::terms::contact::{Contact, ContactId, Fields, Source};
 
 /// Says which version of a contact was read; opaque.

@@ -10,7 +10,7 @@ mod form;
 pub mod load;
 mod origin;
 pub mod patterns;
-mod read;
+pub(crate) mod read;
 pub mod schema;
 mod secrets;
 mod shape;

@@ -2,9 +2,9 @@
 
 use super::read::duration_words;
 use super::types::{
-    AdminAddress, AnonymousPolicy, AssignTo, Auth, CallRules, CustomRules, KustomerSettings,
-    LateFacts, LogAs, NumberPattern, PbxSettings, Protocol, Settings, SeveralPolicy, TextRules,
-    UnknownPolicy,
+    AdminAddress, AnonymousPolicy, AssignTo, Auth, CallRules, ClientSettings, CustomRules,
+    KustomerSettings, LateFacts, LogAs, NumberPattern, PbxSettings, Protocol, Settings,
+    SeveralPolicy, TextRules, UnknownPolicy,
 };
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ pub fn summary(settings: &Settings) -> Vec<String> {
     for kustomer in &settings.kustomers {
         lines.extend(integration(kustomer));
     }
+    lines.extend(settings.clients.iter().map(client));
     if !settings.agents.is_empty() {
         lines.push(format!(
             "agents: {} mapped to Kustomer users",
@@ -62,6 +63,11 @@ fn pbx(pbx: &PbxSettings) -> String {
     }
     ways.extend(pbx.auth.as_ref().map(|auth| posts(pbx, auth)));
     format!("pbx {}: {dialect}, {}", pbx.name, ways.join("; "))
+}
+
+fn client(client: &ClientSettings) -> String {
+    let may: Vec<&str> = client.may.iter().map(|right| right.word()).collect();
+    format!("client {}: may {}", client.name, may.join(", "))
 }
 
 fn posts(pbx: &PbxSettings, auth: &Auth) -> String {

@@ -437,6 +437,17 @@ pub enum Right {
     ContactsWrite,
 }
 
+impl Right {
+    /// The name in the settings.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Lookup => "lookup",
+            Self::ContactsRead => "contacts:read",
+            Self::ContactsWrite => "contacts:write",
+        }
+    }
+}
+
 /// `[[carddav]]`: a contact server for the contact sync.
 #[derive(Clone, Debug)]
 pub struct CardDavSettings {

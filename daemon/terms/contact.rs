@@ -66,6 +66,7 @@ impl EmailAddress {
             .then(|| Self(text.to_lowercase()))
     }
 
+    /// The address, in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -119,6 +120,7 @@ pub struct Address {
 }
 
 impl Address {
+    /// Whether no part is known.
     pub fn is_empty(&self) -> bool {
         let Self {
             street,

@@ -21,7 +21,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// 413 as soon as it is too large, 408 if it takes too long, 400 if it ends early; the connection ends with each.
-pub(super) async fn read(body: Incoming, limits: &IntakeLimits) -> Result<Bytes, Problem> {
+pub(crate) async fn read(body: Incoming, limits: &IntakeLimits) -> Result<Bytes, Problem> {
     match time::timeout(
         limits.body_timeout,
         Limited::new(body, limits.body_bytes).collect(),
@@ -49,7 +49,7 @@ pub(super) async fn read(body: Incoming, limits: &IntakeLimits) -> Result<Bytes,
 
 /// Answers a request whose body wasn't read. A peer that waits for `100 Continue` sends none; another's is read and
 /// thrown away within limits, because an answer before the end of the request may be lost in a reset.
-pub(super) async fn refuse(
+pub(crate) async fn refuse(
     problem: Problem,
     headers: &HeaderMap,
     body: impl Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
@@ -74,7 +74,8 @@ pub(super) async fn refuse(
 
 /// 413.
 pub(super) fn oversized(body_max: usize) -> Problem {
-    let detail =
-        format!("the body is larger than {body_max} bytes; send one event in each request");
+    let detail = format!(
+        "the body is larger than {body_max} bytes; send one event, or one contact, in each request"
+    );
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "oversized", detail)
 }

@@ -1,11 +1,11 @@
 //! The listener for phone systems: takes a post, proves who sent it, journals it, answers. Nothing is decided here;
 //! `line.rs` reads the journal. `app.rs` builds a `Front` and hands it to `server::serve`.
 
-mod body;
+pub(crate) mod body;
 pub mod problem;
 pub mod proof;
 mod reply;
 pub mod routes;
 pub mod server;
 
-pub use routes::{Front, Intake, IntakeFault, IntakeStats, PbxCounts};
+pub use routes::{Front, Intake, IntakeFault, IntakeStats, PbxCounts, or_unknown};

@@ -20,7 +20,7 @@ pub struct Problem {
     pub status: StatusCode,
     /// The last part of the type URI, for programs: `wrong-proof`.
     pub kind: &'static str,
-    /// What is wrong and what to do, for people. Holds nothing that was sent.
+    /// What is wrong and what to do, for people. Holds nothing of an event; of a contact, what its sender has to change.
     pub detail: Cow<'static, str>,
     pub extra: Extra,
 }
@@ -104,12 +104,12 @@ pub(super) fn malformed(fault: Malformed) -> Problem {
     Problem::new(status, kind, fault.to_string())
 }
 
-/// 503: the event can't be stored now.
-pub(super) fn unavailable(fault: &StoreFault) -> Problem {
+/// 503: it can't be stored, or read, now.
+pub(crate) fn unavailable(fault: &StoreFault) -> Problem {
     let (kind, detail, wait) = match fault {
         StoreFault::Busy => (
             "busy",
-            "more events wait than can be held; send it again",
+            "more requests wait than can be held; send it again",
             RETRY_BUSY,
         ),
         StoreFault::DiskFull { .. } => (
@@ -124,11 +124,7 @@ pub(super) fn unavailable(fault: &StoreFault) -> Problem {
         | StoreFault::BadRecord { .. }
         | StoreFault::Broken { .. }
         | StoreFault::Export { .. }
-        | StoreFault::NotEmpty => (
-            "store",
-            "the event could not be stored; send it again",
-            RETRY_BROKEN,
-        ),
+        | StoreFault::NotEmpty => ("store", "the store failed; send it again", RETRY_BROKEN),
     };
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail).with(Extra::RetryAfter(wait))
 }

@@ -331,7 +331,7 @@ fn same(shown: &[u8], expected: &[u8]) -> bool {
 }
 
 /// What follows the scheme in `Authorization`; schemes are compared without case (RFC 9110).
-fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+pub(crate) fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     let (shown, rest) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     shown.eq_ignore_ascii_case(scheme).then(|| rest.trim())
 }

@@ -146,22 +146,26 @@ impl Intake {
 /// The public listener: posts of events, and whatever else `rest` answers. Events don't go through the router, whose
 /// boxes and copies for each request would show in how many are taken a second.
 #[derive(Clone)]
-pub struct Front {
+pub struct Front<R> {
     intake: Arc<Intake>,
-    rest: Router,
+    rest: R,
 }
 
-impl Front {
-    /// A path that neither knows is a 404 that says where events go.
-    pub fn new(intake: Intake, rest: Router) -> Self {
+impl<R> Front<R> {
+    pub fn new(intake: Intake, rest: R) -> Self {
         Self {
             intake: Arc::new(intake),
-            rest: rest.fallback(unknown_path),
+            rest,
         }
     }
 }
 
-impl Answer for Front {
+/// A path that nobody knows is a 404 that says where events go.
+pub fn or_unknown(rest: Router) -> Router {
+    rest.fallback(unknown_path)
+}
+
+impl<R: Answer + Sync> Answer for Front<R> {
     async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response {
         match pbx_of(request.uri().path()).map(str::to_owned) {
             Some(name) => events(&self.intake, peer, &name, request).await,

@@ -105,11 +105,6 @@ pub fn later(file: &File, origins: &Origins) -> Vec<String> {
             }
         }
     }
-    for name in file.client.keys() {
-        later.push(format!(
-            "[[client]] {name}: this version has no contacts API yet"
-        ));
-    }
     for name in file.carddav.keys() {
         later.push(format!(
             "[[carddav]] {name}: this version does not use contact servers yet"

@@ -1,0 +1,410 @@
+//! The built-in phone book, in the store: engine `directory` of the phone side's port, and what the HTTP API, the import
+//! and the caller-name lookup read and write. Its files alone write the tree `contacts`.
+//!
+//! Every write is one job of the store's group commit and is on disk when it answers. The revision counts writes; a
+//! contact's is its etag, and the history of changes is in its order. Not to be confused with `calls/directory.rs`, which
+//! remembers which customer a number belongs to.
+
+pub mod history;
+pub mod limits;
+mod record;
+mod write;
+
+pub use record::{Claim, TREE};
+pub use write::{
+    Condition, Memory, Outcome, TOMBSTONE_AGE_MAX, TOMBSTONES_MAX, Versions, WriteFault,
+};
+
+use super::{Changes, Draft, Entry, Etag, PhonebookFault, Token};
+use crate::clock;
+use crate::store::{Store, StoreFault};
+use crate::terms::contact::{ContactId, Fields};
+use crate::terms::number::E164;
+use history::{Change, Cursor, Lost, Part};
+use record::{META, Meta, Owner, Stored, key};
+use std::ops::Bound;
+use std::sync::Arc;
+use tokio::sync::watch;
+use write::{Edited, Trees, entry};
+
+/// Contacts in one part of the sync's reading: some hundred kilobytes.
+const SYNC_PART: usize = 500;
+
+/// What people and programs write of a contact. What only the sync writes (its customers) stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    pub fields: Fields,
+    pub link: Option<String>,
+    pub tags: Vec<String>,
+}
+
+/// An id for a contact that comes without one.
+pub fn fresh_id() -> ContactId {
+    ContactId(format!("{:032x}", clock::random_bits()))
+}
+
+/// One contact of an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub id: ContactId,
+    pub content: Content,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    pub contacts: u64,
+    pub tombstones: u64,
+    pub revision: u64,
+}
+
+/// The phone book. Cheap to clone.
+#[derive(Clone)]
+pub struct ContactBook {
+    store: Store,
+    trees: Trees,
+    /// The last revision that is on disk.
+    durable: Arc<watch::Sender<u64>>,
+}
+
+impl ContactBook {
+    /// # Errors
+    /// A fault of the store.
+    pub fn open(store: &Store) -> Result<Self, StoreFault> {
+        Self::remembering(store, Memory::default())
+    }
+
+    /// With other bounds for how long removals are remembered.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn remembering(store: &Store, memory: Memory) -> Result<Self, StoreFault> {
+        let trees = Trees::open(store, memory);
+        let meta = trees.meta.get(META)?.unwrap_or_default();
+        Ok(Self {
+            store: store.clone(),
+            trees,
+            durable: Arc::new(watch::Sender::new(meta.revision)),
+        })
+    }
+
+    /// Tells of every change, whoever made it, once it is on disk: the last revision.
+    pub fn revisions(&self) -> watch::Receiver<u64> {
+        self.durable.subscribe()
+    }
+
+    /// How many listen for changes.
+    pub fn waiting(&self) -> usize {
+        self.durable.receiver_count()
+    }
+
+    /// # Errors
+    /// A fault of the store.
+    pub fn size(&self) -> Result<Size, StoreFault> {
+        let Meta {
+            revision,
+            contacts,
+            tombstones,
+            ..
+        } = self.trees.meta.get(META)?.unwrap_or_default();
+        Ok(Size {
+            contacts,
+            tombstones,
+            revision,
+        })
+    }
+
+    /// # Errors
+    /// A fault of the store.
+    pub fn find(&self, id: &ContactId) -> Result<Option<Entry>, StoreFault> {
+        let stored = self.trees.records.get(&key(b'r', id.0.as_bytes()))?;
+        Ok(stored.map(|stored| entry(id, stored)))
+    }
+
+    /// Whose number it is: two reads of the store.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn by_number(&self, number: &E164) -> Result<Option<Entry>, StoreFault> {
+        let owner = self
+            .trees
+            .owners
+            .get(&key(b'n', number.as_str().as_bytes()))?;
+        match owner {
+            Some(Owner(id)) => self.find(&id),
+            None => Ok(None),
+        }
+    }
+
+    /// Up to `limit` contacts whose ids come after `after`, by id.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn list(&self, after: Option<&ContactId>, limit: usize) -> Result<Vec<Entry>, StoreFault> {
+        let mut first = key(b'r', after.map_or(&[], |after| after.0.as_bytes()));
+        if after.is_some() {
+            first.push(0);
+        }
+        let rows = self.trees.records.range(&first, Bound::Excluded(b"s"));
+        rows.take(limit)
+            .map(|row| {
+                let (key, stored) = row?;
+                let id = key.get(1..).unwrap_or_default();
+                let id = ContactId(String::from_utf8_lossy(id).into_owned());
+                Ok(entry(&id, stored))
+            })
+            .collect()
+    }
+
+    /// Up to `limit` changes behind `cursor`; without one, of everything.
+    ///
+    /// # Errors
+    /// A fault of the store; inside, that the cursor can't be gone on from.
+    pub fn history(
+        &self,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Result<Part, Lost>, StoreFault> {
+        self.trees.part(cursor, limit, || *self.durable.borrow())
+    }
+
+    /// Writes what people may write of a contact: `edit` makes the new content of the old one.
+    ///
+    /// # Errors
+    /// Each a `WriteFault`; nothing is written then.
+    pub async fn edit(
+        &self,
+        id: &ContactId,
+        condition: Condition,
+        edit: impl FnOnce(Option<Content>) -> Result<Content, WriteFault> + Send + 'static,
+    ) -> Result<Outcome, WriteFault> {
+        let edit = move |old: Option<&Stored>| {
+            let content = edit(old.map(content_of))?;
+            Ok(Some(put_content(old, content)))
+        };
+        self.change(id, condition, edit).await
+    }
+
+    /// # Errors
+    /// Each a `WriteFault`; nothing is written then.
+    pub async fn delete(
+        &self,
+        id: &ContactId,
+        condition: Condition,
+    ) -> Result<Outcome, WriteFault> {
+        self.change(id, condition, |_| Ok(None)).await
+    }
+
+    /// Writes several contacts together, each for itself: a fault of one leaves the others. With `dry` nothing is written
+    /// and the outcomes are what they would be.
+    ///
+    /// # Errors
+    /// A fault of the store: then none was written.
+    pub async fn put_all(
+        &self,
+        rows: Vec<Row>,
+        dry: bool,
+    ) -> Result<Vec<Result<Outcome, WriteFault>>, StoreFault> {
+        let (trees, now) = (self.trees.clone(), clock::now());
+        let work = self.store.commit(move |writes| {
+            let staged = rows.into_iter().map(|Row { id, content }| {
+                let edit = |old: Option<&Stored>| Ok(Some(put_content(old, content)));
+                trees.stage(writes, &id, &Condition::default(), edit, now, dry)
+            });
+            staged.collect::<Result<Vec<_>, _>>()
+        });
+        let outcomes = work.await?;
+        if !dry {
+            outcomes
+                .iter()
+                .flatten()
+                .for_each(|done| self.publish(done));
+        }
+        Ok(outcomes)
+    }
+
+    async fn change(
+        &self,
+        id: &ContactId,
+        condition: Condition,
+        edit: impl FnOnce(Option<&Stored>) -> Edited + Send + 'static,
+    ) -> Result<Outcome, WriteFault> {
+        let (book, id, now) = (self.clone(), id.clone(), clock::now());
+        // A task of its own: whoever asked may hang up, and those who wait for changes must still hear of it.
+        let done = tokio::spawn(async move {
+            let trees = book.trees.clone();
+            let commit = book
+                .store
+                .commit(move |writes| trees.stage(writes, &id, &condition, edit, now, false));
+            let done = commit.await??;
+            book.publish(&done);
+            Ok(done)
+        });
+        done.await.unwrap_or_else(|error| {
+            let why = error.to_string();
+            Err(WriteFault::Store(StoreFault::Broken { why }))
+        })
+    }
+
+    fn publish(&self, done: &Outcome) {
+        let revision = match done {
+            Outcome::Created(entry) | Outcome::Updated(entry) => {
+                entry.etag.0.parse().unwrap_or_default()
+            }
+            Outcome::Removed(revision) => *revision,
+            Outcome::Same(_) => return,
+        };
+        self.durable.send_if_modified(|durable| {
+            let newer = revision > *durable;
+            *durable = revision.max(*durable);
+            newer
+        });
+    }
+}
+
+/// The port (`phonebook/mod.rs`).
+impl ContactBook {
+    /// # Errors
+    /// A fault of the store.
+    pub async fn changes(&self, since: Option<&Token>) -> Result<Changes, PhonebookFault> {
+        let cursor = since.and_then(|Token(text)| Cursor::parse(text));
+        let part = match self.history(cursor, SYNC_PART)? {
+            Ok(part) => part,
+            // From the beginning there is nothing to lose.
+            Err(Lost) => match self.history(None, SYNC_PART)? {
+                Ok(part) => part,
+                Err(Lost) => {
+                    return Err(PhonebookFault::Unreachable {
+                        why: "the phone book changes faster than it can be read".to_owned(),
+                        unclear: false,
+                    });
+                }
+            },
+        };
+        let mut changes = Changes {
+            changed: Vec::new(),
+            removed: Vec::new(),
+            complete: part.walk,
+            token: Token(part.next.to_string()),
+            more: part.more,
+        };
+        for change in part.changes {
+            match change {
+                Change::Contact(entry) => changes.changed.push(*entry),
+                Change::Removed(id) => changes.removed.push(id),
+            }
+        }
+        Ok(changes)
+    }
+
+    /// # Errors
+    /// A fault of the store.
+    pub async fn get(&self, id: &ContactId) -> Result<Option<Entry>, PhonebookFault> {
+        Ok(self.find(id)?)
+    }
+
+    /// # Errors
+    /// `Exists`, `Rejected`, or a fault of the store.
+    pub async fn create(&self, id: &ContactId, draft: &Draft) -> Result<Etag, PhonebookFault> {
+        let draft = draft.clone();
+        let edit = move |_: Option<&Stored>| Ok(Some(put_draft(None, draft)));
+        let done = self.change(id, Condition::absent(), edit).await;
+        etag_of(done.map_err(|fault| match fault {
+            WriteFault::Condition(Some(there)) => PhonebookFault::Exists(there),
+            other => port_fault(other),
+        })?)
+    }
+
+    /// # Errors
+    /// `Changed`, `Gone`, `Rejected`, or a fault of the store.
+    pub async fn update(
+        &self,
+        id: &ContactId,
+        etag: &Etag,
+        draft: &Draft,
+    ) -> Result<Etag, PhonebookFault> {
+        let draft = draft.clone();
+        let edit = move |old: Option<&Stored>| Ok(Some(put_draft(old, draft)));
+        let done = self.change(id, read_as(etag), edit).await;
+        etag_of(done.map_err(port_fault)?)
+    }
+
+    /// # Errors
+    /// `Changed`, `Gone`, or a fault of the store.
+    pub async fn remove(&self, id: &ContactId, etag: &Etag) -> Result<(), PhonebookFault> {
+        let done = self.delete(id, read_as(etag)).await;
+        done.map(|_| ()).map_err(port_fault)
+    }
+}
+
+fn read_as(Etag(etag): &Etag) -> Condition {
+    // What is no revision is the version of no contact: revisions begin with 1.
+    Condition::version(etag.parse().unwrap_or_default())
+}
+
+fn etag_of(done: Outcome) -> Result<Etag, PhonebookFault> {
+    let entry = done.entry().ok_or(PhonebookFault::Gone)?;
+    Ok(entry.etag)
+}
+
+fn port_fault(fault: WriteFault) -> PhonebookFault {
+    match fault {
+        WriteFault::Condition(None) | WriteFault::Missing => PhonebookFault::Gone,
+        WriteFault::Condition(Some(_)) => PhonebookFault::Changed,
+        // The sync's faults are shown and logged: no number in them.
+        WriteFault::Taken { claim, by } => {
+            let what = match claim {
+                Claim::Number(_) => "a number",
+                Claim::Email(_) => "an e-mail",
+            };
+            PhonebookFault::Rejected(format!("{what} of it is in use by contact {by}"))
+        }
+        WriteFault::Invalid(why) => PhonebookFault::Rejected(why),
+        WriteFault::Store(fault) => PhonebookFault::Store(fault),
+    }
+}
+
+fn content_of(stored: &Stored) -> Content {
+    // The id isn't part of it.
+    let contact = stored.clone().into_contact(ContactId(String::new()));
+    Content {
+        fields: contact.fields,
+        link: contact.link,
+        tags: contact.tags,
+    }
+}
+
+fn put_content(old: Option<&Stored>, content: Content) -> Stored {
+    let mut new = old.cloned().unwrap_or_else(Stored::empty);
+    new.put_fields(content.fields);
+    new.link = content.link;
+    new.tags = once(content.tags);
+    new
+}
+
+fn put_draft(old: Option<&Stored>, draft: Draft) -> Stored {
+    let mut new = old.cloned().unwrap_or_else(Stored::empty);
+    new.put_fields(draft.fields);
+    new.link = draft.link;
+    let before = new.sync_tag.take();
+    new.tags.retain(|tag| Some(tag) != before.as_ref());
+    if let Some(tag) = draft.tag
+        && !new.tags.contains(&tag)
+    {
+        new.tags.push(tag.clone());
+        new.sync_tag = Some(tag);
+    }
+    new.sources = draft.sources;
+    new
+}
+
+/// Each tag once, the first one's place.
+fn once(tags: Vec<String>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for tag in tags {
+        if !kept.contains(&tag) {
+            kept.push(tag);
+        }
+    }
+    kept
+}
