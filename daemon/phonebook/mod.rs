@@ -12,6 +12,8 @@
 //! remove(id, &Etag)              -> ()               Changed, Gone
 //! ```
 
+pub mod carddav;
+
 use crate::terms::contact::{Contact, ContactId, Fields, Source};
 
 /// Says which version of a contact was read; opaque.
