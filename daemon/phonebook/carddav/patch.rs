@@ -301,3 +301,6 @@ fn typed(card: &Card, name: &str, words: &[&str]) -> String {
 fn modern(card: &Card) -> bool {
     card.version().starts_with('4')
 }
+
+#[cfg(test)]
+mod tests;
