@@ -13,6 +13,7 @@
 //! ```
 
 pub mod api;
+pub mod carddav;
 pub mod directory;
 pub mod transfer;
 pub mod vcard;

@@ -455,4 +455,7 @@ pub struct CardDavSettings {
     pub url: String,
     pub user: String,
     pub password_file: PathBuf,
+    /// Who signed the server's certificate; unset: whom this machine trusts.
+    pub ca_file: Option<PathBuf>,
+    pub timeout: Duration,
 }

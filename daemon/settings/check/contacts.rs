@@ -11,6 +11,9 @@ use std::time::Duration;
 /// Kustomer's index lags a minute behind; more than a day is no sync.
 const POLL: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(24 * 3600)];
 
+/// A contact server answers a batch of cards, with their pictures, within seconds; one that takes minutes is broken.
+const TIMEOUT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5 * 60)];
+
 /// The phone book that is always there.
 const DIRECTORY: &str = "directory";
 
@@ -66,12 +69,26 @@ pub fn carddav(name: &str, file: &CardDavFile, fields: &mut Fields<'_>) -> Optio
         fields.url(&format!("{path}.url"), read::url(url));
     }
     let user = fields.need(&path, "user", file.user.as_ref());
+    // It ends the user's name where it goes over the network (RFC 7617, section 2).
+    if user.is_some_and(|user| user.contains(|c: char| c == ':' || c.is_control())) {
+        let what = "a user's name has no colon and no control characters";
+        fields.origins.fault(&format!("{path}.user"), what, "");
+    }
     let password_file = fields.secret(&path, "password_file", file.password_file.as_deref());
+    let ca_key = format!("{path}.ca_file");
+    let ca_file = file.ca_file.as_ref().map(|text| fields.path(&ca_key, text));
+    if let Some(missing) = ca_file.as_ref().filter(|file| !file.is_file()) {
+        let what = format!("the file {} is not there", missing.display());
+        fields.origins.fault(&ca_key, what, "");
+    }
+    let timeout = fields.duration(&format!("{path}.timeout"), &file.timeout, TIMEOUT);
     Some(CardDavSettings {
         name: name.to_owned(),
         url: url?.clone(),
         user: user?.clone(),
         password_file: password_file?,
+        ca_file,
+        timeout,
     })
 }
 

@@ -73,13 +73,13 @@ pub struct ClientFile {
 }
 
 /// A contact server (CardDAV).
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CardDavFile {
     /// Name that `phonebook` refers to: a-z, 0-9, _ and -.
     #[schemars(required)]
     pub name: Option<String>,
-    /// Address of the address book.
+    /// Address of the address book, or of the server if the user has one address book there.
     #[schemars(required)]
     pub url: Option<String>,
     /// The user's name.
@@ -88,4 +88,21 @@ pub struct CardDavFile {
     /// File with the password alone.
     #[schemars(required)]
     pub password_file: Option<String>,
+    /// Certificates (PEM) of whoever signed the server's; unset: those that this machine trusts.
+    pub ca_file: Option<String>,
+    /// How long an answer may take.
+    pub timeout: String,
+}
+
+impl Default for CardDavFile {
+    fn default() -> Self {
+        Self {
+            name: None,
+            url: None,
+            user: None,
+            password_file: None,
+            ca_file: None,
+            timeout: "30s".to_owned(),
+        }
+    }
 }
