@@ -4,6 +4,7 @@
 //! again (SIGHUP), so that a reload and a start are the same code (invariant 8).
 
 mod fetching;
+mod hooks;
 mod listeners;
 
 use crate::admin::{self, Admin, Integration};
@@ -21,6 +22,7 @@ use crate::calls::log::Courier;
 use crate::calls::outbox::Outbox;
 use crate::calls::retention::Retention;
 use crate::clock;
+use crate::contacts::webhooks::door::{Door, Reception};
 use crate::kustomer::client::Client;
 use crate::phonebook::api::{Api, Desk};
 use crate::phonebook::directory::ContactBook;
@@ -29,7 +31,7 @@ use crate::store::{Store, StoreFault, StoreOptions};
 use crate::systemd;
 use fetching::Fetching;
 use listeners::{AdminListener, Listeners};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -187,6 +189,7 @@ struct Parts {
     dispatches: Vec<Dispatch>,
     intake: Intake,
     contacts: Api,
+    doors: BTreeMap<String, Door>,
     fetching: Fetching,
     admin: Admin,
 }
@@ -207,9 +210,14 @@ impl Parts {
         let (notices, heard) = mpsc::unbounded_channel();
         let mut integrations = Vec::new();
         let mut dispatches = Vec::new();
+        let mut doors = BTreeMap::new();
         for kustomer in &settings.kustomers {
-            let (integration, dispatch) =
+            let (mut integration, dispatch) =
                 integrate(kustomer, &outbox, (&directory, &lately), &notices)?;
+            if let Some((hook, door)) = hooks::build(kustomer, store)? {
+                doors.insert(kustomer.name.clone(), door);
+                integration.hook = Some(hook);
+            }
             integrations.push(integration);
             dispatches.push(dispatch);
         }
@@ -260,6 +268,7 @@ impl Parts {
             dispatches,
             intake,
             contacts,
+            doors,
             fetching,
             admin,
         })
@@ -282,7 +291,8 @@ impl Parts {
         self.fetching.spawn(&mut intakes, &intake_stop);
         let rest = or_unknown(axum::Router::new());
         let desk = Desk::new(self.contacts, intake_stop.clone(), rest);
-        let events = Front::new(self.intake, desk);
+        let reception = Reception::new(self.doors, settings.daemon.intake, desk);
+        let events = Front::new(self.intake, reception);
         intakes.spawn(serve(
             Arc::clone(&listeners.events),
             events,
@@ -312,6 +322,7 @@ impl Parts {
                 Ok(())
             });
         }
+        hooks::watch(&admin, &mut loops, &loops_stop);
         let retention = Retention {
             keep: settings.daemon.keep,
             journal: admin.journal.clone(),
@@ -443,6 +454,7 @@ fn integrate(
             settings,
             client,
             attributes,
+            hook: None,
             status,
             orders,
         },

@@ -188,5 +188,6 @@ pub fn integration() -> KustomerSettings {
             max_changes_count: 500,
             max_changes_percent: 10,
         },
+        webhook: None,
     }
 }

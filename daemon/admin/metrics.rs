@@ -1,7 +1,7 @@
 //! Figures for Prometheus, in OpenMetrics text, read from the parts at each scrape. Labels are names from the
 //! configuration and fixed words, never anything a phone system sent.
 
-use super::Admin;
+use super::{Admin, hooks};
 use crate::calls::links::LinkState;
 use crate::store::StoreFault;
 use prometheus_client::collector::Collector;
@@ -12,11 +12,11 @@ use std::fmt;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
-type Labels = Vec<(&'static str, String)>;
+pub(super) type Labels = Vec<(&'static str, String)>;
 
 /// One family's rows.
 #[derive(Debug)]
-struct Family {
+pub(super) struct Family {
     name: &'static str,
     help: &'static str,
     kind: MetricType,
@@ -51,6 +51,7 @@ pub fn text(admin: &Admin) -> Result<String, StoreFault> {
     let mut families = events(admin)?;
     families.extend(store(admin)?);
     families.extend(integrations(admin));
+    families.extend(hooks::families(admin));
     families.extend(links(admin));
     families.extend(contacts(admin)?);
     let mut registry = Registry::default();
@@ -313,7 +314,11 @@ fn contacts(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
     ])
 }
 
-const fn counter(name: &'static str, help: &'static str, rows: Vec<(Labels, u64)>) -> Family {
+pub(super) const fn counter(
+    name: &'static str,
+    help: &'static str,
+    rows: Vec<(Labels, u64)>,
+) -> Family {
     Family {
         name,
         help,
@@ -322,7 +327,11 @@ const fn counter(name: &'static str, help: &'static str, rows: Vec<(Labels, u64)
     }
 }
 
-const fn gauge(name: &'static str, help: &'static str, rows: Vec<(Labels, u64)>) -> Family {
+pub(super) const fn gauge(
+    name: &'static str,
+    help: &'static str,
+    rows: Vec<(Labels, u64)>,
+) -> Family {
     Family {
         name,
         help,

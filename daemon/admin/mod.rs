@@ -5,6 +5,7 @@ mod answer;
 mod contacts;
 mod dead;
 mod explain;
+mod hooks;
 mod links;
 mod lookup;
 mod metrics;
@@ -24,6 +25,9 @@ use crate::calls::line::{LineStats, Notice, Order};
 use crate::calls::links::Links;
 use crate::calls::outbox::Outbox;
 use crate::clock;
+use crate::contacts::webhooks::Webhooks;
+use crate::contacts::webhooks::door::WebhookStats;
+use crate::contacts::webhooks::watch::HookWatch;
 use crate::kustomer::client::Client;
 use crate::phonebook::api::LookupStats;
 use crate::phonebook::directory::ContactBook;
@@ -45,8 +49,18 @@ pub struct Integration {
     pub settings: Arc<KustomerSettings>,
     pub client: Client,
     pub attributes: Attributes,
+    /// None: it takes no webhooks.
+    pub hook: Option<Hook>,
     pub status: Arc<Mutex<DispatchStatus>>,
     pub orders: mpsc::UnboundedSender<Order>,
+}
+
+/// An integration's webhook.
+#[derive(Clone)]
+pub struct Hook {
+    pub webhooks: Webhooks,
+    pub stats: Arc<WebhookStats>,
+    pub watch: HookWatch,
 }
 
 /// Everything the admin interface shows or passes wishes to.

@@ -1,7 +1,7 @@
 //! The admin interface's routes but the dead letters' and the contacts': health, readiness, metrics, status, explain, lookup.
 
 use super::answer::{Answer, EVENT, broken, not_found};
-use super::{Admin, Integration, contacts, dead, explain, links, lookup, metrics};
+use super::{Admin, Integration, contacts, dead, explain, hooks, links, lookup, metrics};
 use crate::calls::intake::problem::Problem;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
@@ -127,6 +127,7 @@ fn integration_status(part: &Integration) -> Value {
         "held": status.held,
         "bulk": {"groups": status.groups, "rests": status.bulk_rests},
         "attributes": {"left_out": attributes.left_out, "unread": attributes.unread},
+        "webhook": part.hook.as_ref().map(hooks::hook),
         "last_success": stats.last_success.map(|at| at.to_string()),
         "last_fault": stats.last_failure.map(|(at, why)| json!({"at": at.to_string(), "why": why})),
         "requests": {

@@ -170,6 +170,18 @@ fn integrations(status: &Value, out: &mut dyn Write) -> io::Result<()> {
         if let Some(why) = part["attributes"]["unread"].as_str() {
             writeln!(out, "          custom attributes can't be checked: {why}")?;
         }
+        let hook = &part["webhook"];
+        if hook.is_object() {
+            let state = hook["at_kustomer"].as_str().unwrap_or("-");
+            let (taken, waiting) = (&hook["since_start"]["accepted"], &hook["waiting"]);
+            writeln!(
+                out,
+                "          webhook {state}: {taken} taken, {waiting} customers wait"
+            )?;
+        }
+        if let Some(why) = hook["problem"].as_str() {
+            writeln!(out, "          {why}")?;
+        }
         if let Some(why) = part["last_fault"]["why"].as_str() {
             writeln!(
                 out,

@@ -4,6 +4,7 @@
 //! fetch (both sides) -> import -> plan -> guard -> apply -> links
 //! ```
 //! `import`, `merge`, `agree`, `plan` and `guard` decide and are plain functions; `link` and `world` are what they see.
+//! `webhooks` takes what Kustomer tells of its own accord.
 
 pub mod agree;
 pub mod guard;
@@ -12,4 +13,5 @@ pub mod link;
 pub mod merge;
 pub mod plan;
 pub mod unmerge;
+pub mod webhooks;
 pub mod world;

@@ -1,5 +1,5 @@
 //! Everything said to Kustomer and read from it. `client` is the only place that knows HTTP; `customers`,
-//! `conversations`, `users` and `bulk` add one method for each thing asked for; `wire` reads replies; `fault` says what a
+//! `conversations`, `users`, `webhooks` and `bulk` add one method for each thing asked for; `wire` reads replies; `fault` says what a
 //! failure means for an exactly-once procedure and `verdict` finds it; `pacer` keeps the budgets; `limits` reads the rate
 //! limit headers; `key` the API key; `text` cuts to Kustomer's lengths.
 //! Called by the outbox, by contact sync and by `check --online`; nothing in here decides policy.
@@ -17,4 +17,5 @@ pub mod stats;
 mod text;
 pub mod users;
 mod verdict;
+pub mod webhooks;
 pub mod wire;

@@ -51,6 +51,11 @@ impl Record {
             .unwrap_or(false)
     }
 
+    /// True only when it says that it isn't so.
+    pub fn denies(&self, attribute: &str) -> bool {
+        self.attributes.get(attribute).and_then(Value::as_bool) == Some(false)
+    }
+
     /// The texts under `key` of a list attribute's items (`phones[].phone`).
     pub fn texts(&self, attribute: &str, key: &str) -> Vec<String> {
         self.items(attribute)

@@ -6,7 +6,7 @@ pub mod auth;
 mod contacts;
 mod per_type;
 
-pub use contacts::{CardDavFile, ClientFile, ContactsFile};
+pub use contacts::{CardDavFile, ClientFile, ContactsFile, WebhookFile};
 pub use per_type::{TypeFile, TypesFile};
 
 use super::types::{AssignTo, Dialect, LateFacts, LogAs, SeveralPolicy, UnknownPolicy};
@@ -216,6 +216,8 @@ pub struct KustomerFile {
     pub texts: TextsFile,
     /// The contact sync.
     pub contacts: ContactsFile,
+    /// Kustomer tells of changed customers at once.
+    pub webhook: WebhookFile,
 }
 
 impl Default for KustomerFile {
@@ -242,6 +244,7 @@ impl Default for KustomerFile {
             calls: CallsFile::default(),
             texts: TextsFile::default(),
             contacts: ContactsFile::default(),
+            webhook: WebhookFile::default(),
         }
     }
 }

@@ -273,6 +273,8 @@ pub struct KustomerSettings {
     pub calls: CallRules,
     pub texts: TextRules,
     pub contacts: ContactRules,
+    /// None: it takes no webhooks.
+    pub webhook: Option<WebhookSettings>,
 }
 
 impl KustomerSettings {
@@ -410,6 +412,34 @@ pub struct ContactRules {
     pub poll: Duration,
     pub max_changes_count: u32,
     pub max_changes_percent: u32,
+}
+
+/// `[kustomer.webhook]`: Kustomer tells of changed customers at once.
+#[derive(Clone, Debug)]
+pub struct WebhookSettings {
+    pub secret_file: PathBuf,
+    /// Where Kustomer reaches this machine; for `tieline webhook install`.
+    pub url: Option<String>,
+}
+
+impl WebhookSettings {
+    /// The address that Kustomer posts to, as `url` gives it.
+    pub fn address(&self, integration: &str) -> Option<String> {
+        self.url
+            .as_deref()
+            .map(|url| webhook_address(url, integration))
+    }
+}
+
+/// The address that Kustomer posts to: `url` itself if it has a path, else our path on it.
+pub fn webhook_address(url: &str, integration: &str) -> String {
+    let bare = url.trim().trim_end_matches('/');
+    let host = bare.split_once("://").map_or(bare, |(_, host)| host);
+    if host.contains('/') {
+        url.trim().to_owned()
+    } else {
+        format!("{bare}/v1/kustomer/{integration}/webhook")
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -105,6 +105,7 @@ fn settings(url: &str, folder: &Path) -> KustomerSettings {
             max_changes_count: 1,
             max_changes_percent: 1,
         },
+        webhook: None,
     }
 }
 

@@ -1,10 +1,10 @@
 //! The contact side: the sync's rules, who may use the contacts API, contact servers; and what of it waits for a later
 //! version.
 
-use super::super::file::{CardDavFile, ClientFile, ContactsFile, File};
+use super::super::file::{CardDavFile, ClientFile, ContactsFile, File, WebhookFile};
 use super::super::origin::Origins;
 use super::super::read;
-use super::super::types::{CardDavSettings, ClientSettings, ContactRules};
+use super::super::types::{CardDavSettings, ClientSettings, ContactRules, WebhookSettings};
 use super::fields::Fields;
 use std::time::Duration;
 
@@ -40,6 +40,27 @@ pub fn rules(path: &str, file: &ContactsFile, all: &File, fields: &mut Fields<'_
         max_changes_count: file.max_changes.count,
         max_changes_percent: file.max_changes.percent,
     }
+}
+
+/// `[kustomer.webhook]`; none without a secret file.
+pub fn webhook(path: &str, file: &WebhookFile, fields: &mut Fields<'_>) -> Option<WebhookSettings> {
+    let url_key = format!("{path}.url");
+    if let Some(url) = &file.url {
+        fields.url(&url_key, read::url(url));
+        if file.secret_file.is_none() {
+            let (what, allowed) = (
+                "secret_file is missing beside url",
+                "secret_file = \"kustomer-webhook\"",
+            );
+            fields.origins.fault(&url_key, what, allowed);
+        }
+    }
+    let written = file.secret_file.as_deref()?;
+    let secret_file = fields.secret(path, "secret_file", Some(written))?;
+    Some(WebhookSettings {
+        secret_file,
+        url: file.url.clone(),
+    })
 }
 
 /// `[[client]]`

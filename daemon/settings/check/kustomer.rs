@@ -73,6 +73,7 @@ pub fn kustomer(
     let calls = calls(&at("calls"), &file.calls, plan, fields);
     let texts = texts(&at("texts"), &file.texts, plan, fields);
     let contacts = contacts::rules(&at("contacts"), &file.contacts, all, fields);
+    let webhook = contacts::webhook(&at("webhook"), &file.webhook, fields);
     let place = place?;
     Some(KustomerSettings {
         name: name.to_owned(),
@@ -94,6 +95,7 @@ pub fn kustomer(
         calls,
         texts,
         contacts,
+        webhook,
     })
 }
 

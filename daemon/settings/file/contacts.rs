@@ -57,6 +57,16 @@ impl Default for MaxChangesFile {
     }
 }
 
+/// Kustomer tells of changed customers at once.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookFile {
+    /// File with the webhook's token alone; `tieline webhook install` writes it. Without it no webhooks are taken.
+    pub secret_file: Option<String>,
+    /// Where Kustomer reaches this machine: an https address, with or without a path.
+    pub url: Option<String>,
+}
+
 /// Who may use the contacts API.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
