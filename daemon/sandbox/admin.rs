@@ -41,6 +41,13 @@ pub fn answer(state: &mut State, ask: &Ask) -> Result<Reply, Refusal> {
             state.requests = Requests::default();
             Ok(Reply::empty())
         }
+        ("GET", ["webhooks"]) => Ok(Reply::data(200, Value::Array(state.hooks.dump()))),
+        ("POST", ["webhooks"]) => {
+            let on = ask.object()?.get("enabled").and_then(Value::as_bool);
+            let on = on.ok_or_else(|| Refusal::bad_body("enabled must be true or false"))?;
+            state.hooks.switch(on);
+            Ok(Reply::data(200, Value::Array(state.hooks.dump())))
+        }
         ("GET", ["counts"]) => {
             let counts = serde_json::to_value(state.counts()).unwrap_or_default();
             Ok(Reply::whole(200, counts))

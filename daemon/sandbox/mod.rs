@@ -3,7 +3,7 @@
 //! confirmed by the other. Started by `tests/`, `cli/sandbox` and `cli/demo`.
 //!
 //! ```text
-//! server (accept, body, budget, fault) -> routes (role, schema) -> customers | conversations | entries | search | bulk
+//! server (accept, body, budget, fault) -> routes (role, schema) -> customers | conversations | entries | search | bulk | webhooks
 //!                                                                   -> state (records, indexes, what search sees)
 //! ```
 //!
@@ -14,6 +14,7 @@
 //! | `POST /_sandbox/faults` | adds one fault or a list, e.g. `{"method":"POST","path":"/v1/*/notes","after":1,"count":2,"kind":"commit_then_close"}`; kinds: `status` (status, body, headers), `close_before`, `commit_then_close`, `commit_then_status` (status), `delay` (ms), `commit_then_delay` (ms), `garbage` (status, commit), `cut`; of bulk jobs: `bulk_items` (every, commit), `bulk_delay` (ms), `bulk_silent`, `bulk_vanish` |
 //! | `GET`, `DELETE /_sandbox/faults` | the faults with how often each matched and fired; removes them |
 //! | `GET`, `DELETE /_sandbox/requests` | counts by route and all arrival times; starts counting again |
+//! | `GET`, `POST /_sandbox/webhooks` | the registered webhooks, tokens included; `{"enabled":false}` turns all off, as Kustomer does |
 //! | `GET /_sandbox/counts` | how many customers, conversations, notes, messages and requests |
 //! | `GET /_sandbox/dump` | everything, as resource objects |
 //! | `POST /_sandbox/seed` | `{"users":[{"name","email"}],"customers":[create bodies, `updatedAt` allowed]}` |
@@ -26,6 +27,7 @@ mod clock;
 mod conversations;
 mod customer_schema;
 mod customers;
+mod deliveries;
 mod entries;
 mod faults;
 mod limits;
@@ -43,6 +45,7 @@ mod schemas;
 mod search;
 mod server;
 mod state;
+mod webhooks;
 
 use std::io;
 use std::sync::Arc;
@@ -56,6 +59,7 @@ pub use faults::{FAULTS_MAX, Fault, FaultKind};
 pub use limits::LimitOptions;
 pub use options::{ApiKey, Counts, SANDBOX_KEY, SandboxOptions};
 pub use requests::{Arrival, Requests};
+pub use webhooks::{Posted, WebhookOptions};
 
 use lock::Shared;
 use record::Kind;
@@ -68,6 +72,7 @@ pub struct Sandbox {
     shared: Arc<Shared>,
     changes: watch::Receiver<()>,
     server: JoinHandle<()>,
+    poster: JoinHandle<()>,
 }
 
 impl Sandbox {
@@ -92,13 +97,21 @@ impl Sandbox {
             admin::seed_customer(&mut state, customer)
                 .map_err(|refusal| io::Error::other(refusal.line()))?;
         }
+        let inbox = state.hooks.take_inbox();
         let shared = Arc::new(Shared::new(state));
+        let posting = Arc::clone(&shared);
+        let poster = tokio::spawn(async move {
+            if let Some(inbox) = inbox {
+                deliveries::run(posting, inbox).await;
+            }
+        });
         let server = tokio::spawn(server::accept(listener, Arc::clone(&shared)));
         Ok(Sandbox {
             url,
             shared,
             changes,
             server,
+            poster,
         })
     }
 
@@ -178,6 +191,21 @@ impl Sandbox {
         admin::seed_user(&mut self.shared.lock(), body).map_err(|refusal: Refusal| refusal.line())
     }
 
+    /// The registered webhooks, tokens included.
+    pub fn webhooks(&self) -> Vec<Value> {
+        self.shared.lock().hooks.dump()
+    }
+
+    /// Every try to deliver a webhook, in order.
+    pub fn webhook_posts(&self) -> Vec<Posted> {
+        self.shared.lock().hooks.posted.clone()
+    }
+
+    /// Turns all webhooks on or off, as Kustomer or a person would.
+    pub fn switch_webhooks(&self, on: bool) {
+        self.shared.lock().hooks.switch(on);
+    }
+
     /// Returns the counts as soon as `reached` holds for them; looks after every request and every change.
     pub async fn wait_until(&self, reached: impl Fn(&Counts) -> bool) -> Counts {
         let mut changes = self.changes.clone();
@@ -196,6 +224,7 @@ impl Sandbox {
 
     /// Closes the listener and every connection, and returns when they are closed.
     pub async fn shutdown(mut self) {
+        self.poster.abort();
         self.server.abort();
         // The only outcome of an aborted task is that it was aborted.
         let _ = (&mut self.server).await;
@@ -204,6 +233,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        self.poster.abort();
         self.server.abort();
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::limits::LimitOptions;
+use super::webhooks::WebhookOptions;
 
 /// An API key and what it may do; a broad role (`org`, `org.permission`) holds all below it.
 #[derive(Debug, Clone)]
@@ -36,6 +37,7 @@ pub struct SandboxOptions {
     pub check_rev: bool,
     /// Whether `GET /v1/customers` obeys `filter[updatedAt]…`; when not, it ignores it.
     pub list_filters: bool,
+    pub webhooks: WebhookOptions,
     /// Custom attributes: `{"customer": {"planStr": {"type": "string", "enumeration": [...]}}, ...}`.
     pub custom: Value,
     /// Users and customers to begin with, as their create bodies.
@@ -65,6 +67,7 @@ impl SandboxOptions {
             reopen_on_inbound: false,
             check_rev: true,
             list_filters: true,
+            webhooks: WebhookOptions::default(),
             custom: json!({}),
             users: Vec::new(),
             customers: Vec::new(),
@@ -110,4 +113,6 @@ pub struct Counts {
     pub conversations: usize,
     pub notes: usize,
     pub messages: usize,
+    /// Tries to deliver a webhook.
+    pub webhook_posts: usize,
 }

@@ -123,6 +123,8 @@ const WORDS: &[&str] = &[
     "bulk",
     "batches",
     "metadata",
+    "outbound-webhooks",
+    "events",
     "customer",
     "conversation",
     "message",

@@ -61,6 +61,21 @@ pub const TEAM_READ: Roles = &["org.permission.team.read"];
 pub const TAG_READ: Roles = &["org.permission.tag.read", "org.admin.tag.read"];
 pub const METADATA_READ: Roles = &["org.permission.metadata.read", "org.user.metadata.read"];
 pub const BULK_READ: Roles = &["org.permission.bulk.read", "org.user.bulk.read"];
+pub const WEBHOOK_READ: Roles = &[
+    "org.permission.outbound_webhook.read",
+    "org.outbound_webhooks",
+    "org.admin.outbound_webhooks",
+];
+pub const WEBHOOK_CREATE: Roles = &[
+    "org.permission.outbound_webhook.create",
+    "org.outbound_webhooks",
+    "org.admin.outbound_webhooks",
+];
+pub const WEBHOOK_DELETE: Roles = &[
+    "org.permission.outbound_webhook.delete",
+    "org.outbound_webhooks",
+    "org.admin.outbound_webhooks",
+];
 /// For `createdAt`, `createdBy`, `modifiedAt`, `modifiedBy` on notes and messages.
 pub const BACKDATE: Roles = &["org.admin"];
 

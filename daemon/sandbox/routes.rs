@@ -18,6 +18,7 @@ use super::rules;
 use super::schemas::{self, Field};
 use super::search;
 use super::state::State;
+use super::webhooks;
 
 /// Answers one request of the API.
 pub fn answer(state: &mut State, ask: &Ask) -> Result<Reply, Refusal> {
@@ -34,6 +35,7 @@ pub fn answer(state: &mut State, ask: &Ask) -> Result<Reply, Refusal> {
         ["v1", "conversations", rest @ ..] => route.conversations(rest),
         ["v1", "notes", rest @ ..] => route.notes(rest),
         ["v1", "messages", rest @ ..] => route.messages(rest),
+        ["v1", "outbound-webhooks", rest @ ..] => route.webhooks(rest),
         ["v1", rest @ ..] => route.others(rest),
         _ => Err(Refusal::not_found("path")),
     }
@@ -267,6 +269,32 @@ impl Route<'_> {
                     id,
                     body,
                 ))
+            }
+            _ => Err(Refusal::not_found("path")),
+        }
+    }
+
+    fn webhooks(self, rest: &[&str]) -> Result<Reply, Refusal> {
+        match (self.ask.method.as_str(), rest) {
+            ("GET", []) => {
+                self.may(roles::WEBHOOK_READ)?;
+                Ok(webhooks::list(self.state))
+            }
+            ("GET", ["events"]) => {
+                self.may(roles::WEBHOOK_READ)?;
+                Ok(webhooks::events())
+            }
+            ("GET", [id]) => {
+                self.may(roles::WEBHOOK_READ)?;
+                webhooks::show(self.state, id)
+            }
+            ("POST", []) => {
+                self.may(roles::WEBHOOK_CREATE)?;
+                webhooks::create(self.state, self.ask)
+            }
+            ("DELETE", [id]) => {
+                self.may(roles::WEBHOOK_DELETE)?;
+                webhooks::delete(self.state, id)
             }
             _ => Err(Refusal::not_found("path")),
         }

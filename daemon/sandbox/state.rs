@@ -16,6 +16,7 @@ use super::record::{Kind, Record, fold};
 use super::reply::Refusal;
 use super::requests::Requests;
 use super::roles::Caller;
+use super::webhooks::{self, Hooks};
 
 /// Records of all kinds together; a sandbox lives in memory.
 const RECORDS_MAX: u64 = 4_000_000;
@@ -27,6 +28,7 @@ pub struct State {
     pub faults: Faults,
     pub requests: Requests,
     pub bulks: BTreeMap<String, Bulk>,
+    pub hooks: Hooks,
     /// Woken after every change and every request.
     pub changed: watch::Sender<()>,
     callers: HashMap<String, Caller>,
@@ -52,6 +54,7 @@ impl State {
             faults: Faults::new(options.seed),
             requests: Requests::default(),
             bulks: BTreeMap::new(),
+            hooks: Hooks::new(),
             changed,
             callers: HashMap::new(),
             tables: BTreeMap::new(),
@@ -234,8 +237,9 @@ impl State {
             });
         slot.current = Arc::clone(&record);
         slot.versions
-            .push_back((now_ms.saturating_add(lag_ms), record));
+            .push_back((now_ms.saturating_add(lag_ms), Arc::clone(&record)));
         slot.forget_unseen(now_ms);
+        webhooks::announce(self, before.as_deref(), &record);
         self.changed.send_replace(());
     }
 
@@ -277,6 +281,7 @@ impl State {
             conversations: live(Kind::Conversation),
             notes: live(Kind::Note),
             messages: live(Kind::Message),
+            webhook_posts: self.hooks.posted.len(),
         }
     }
 }
