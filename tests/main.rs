@@ -48,3 +48,4 @@ mod store;
 mod support;
 mod systemd;
 mod tidy;
+mod webhooks;

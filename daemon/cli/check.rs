@@ -179,6 +179,7 @@ async fn probe(integration: &KustomerSettings) -> Vec<Probe> {
         needed_for: "catching up quickly after an outage",
         outcome: verdict(client.bulk_job(&nobody.0).await),
     });
+    probes.extend(particulars::webhook(integration, &client).await);
     if integration.calls.voice_message || integration.texts.text_message {
         let outcome = verdict(client.message_by_external_id("tieline:check").await);
         probes.push(Probe {

@@ -20,6 +20,7 @@ pub mod simulate;
 pub mod status;
 mod streams;
 mod table;
+pub mod webhook;
 
 use crate::settings::fault::Faults;
 use crate::settings::load::{self, Sources};
@@ -68,6 +69,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// The built-in phone book: list, show, import, export
     Contacts(contacts::ContactsArgs),
+    /// Have Kustomer tell of changed customers at once: install, show, remove
+    Webhook(webhook::WebhookArgs),
     /// Show how a number is read and whose it is
     Lookup(lookup::LookupArgs),
     /// Play calls and texts against a running daemon, as its phone system would
@@ -137,6 +140,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Dead(args) => dead::run(&args, &mut out),
         Command::Replay(args) => replay::run(&args, &mut out),
         Command::Contacts(args) => contacts::run(&args, &mut out),
+        Command::Webhook(args) => webhook::run(&args, &mut out),
         Command::Lookup(args) => lookup::run(&args, &mut out),
         Command::Simulate(args) => simulate::run(&args, &mut out),
         Command::Sandbox(args) => sandbox::run(&args, &mut out),

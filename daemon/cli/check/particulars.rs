@@ -4,8 +4,10 @@
 use super::{Probe, verdict};
 use crate::calls::agents::Agents;
 use crate::calls::attributes::{lacking, rules};
+use crate::contacts::webhooks::watch::look;
 use crate::kustomer::client::Client;
 use crate::kustomer::conversations::Status;
+use crate::kustomer::webhooks::READ_ROLE;
 use crate::settings::types::{CustomRules, KustomerSettings};
 use crate::terms::ids::ConversationId;
 use std::borrow::Cow;
@@ -64,6 +66,18 @@ pub async fn late(client: &Client, nothing: &ConversationId) -> [Probe; 2] {
             outcome: conversation,
         },
     ]
+}
+
+/// Whether Kustomer's webhook is there and on, if one is set.
+pub async fn webhook(integration: &KustomerSettings, client: &Client) -> Option<Probe> {
+    let settings = integration.webhook.as_ref()?;
+    let url = settings.address(&integration.name);
+    let seen = look(client, &integration.name, url.as_deref()).await;
+    Some(Probe {
+        role: Cow::Borrowed(READ_ROLE),
+        needed_for: "seeing that Kustomer's webhook is on",
+        outcome: seen.problem().map_or(Ok(()), Err),
+    })
 }
 
 async fn attributes(rules: &CustomRules, client: &Client, probes: &mut Vec<Probe>) {
