@@ -6,6 +6,7 @@
 //! `import`, `merge`, `agree`, `plan` and `guard` decide and are plain functions; `link` and `world` are what they see.
 
 pub mod agree;
+pub mod fetch;
 pub mod guard;
 pub mod import;
 pub mod link;
