@@ -6,11 +6,15 @@
 //! `import`, `merge`, `agree`, `plan` and `guard` decide and are plain functions; `link` and `world` are what they see.
 
 pub mod agree;
+pub mod apply;
+pub mod closure;
 pub mod fetch;
 pub mod guard;
 pub mod import;
 pub mod link;
+pub mod memory;
 pub mod merge;
 pub mod plan;
+pub mod rounds;
 pub mod unmerge;
 pub mod world;
