@@ -180,6 +180,10 @@ pub fn integration() -> KustomerSettings {
             custom: BTreeMap::new(),
         },
         contacts: ContactRules {
+            active: false,
+            conflicts: tieline::contacts::agree::Policies::default(),
+            skip_shared: tieline::settings::types::SkipShared::Value,
+            extra_fields: false,
             import: false,
             export: false,
             merge_by: vec![],

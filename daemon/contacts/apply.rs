@@ -6,6 +6,8 @@
 mod customers;
 mod phone;
 
+pub use phone::halt_of;
+
 use super::closure::Closure;
 use super::fetch::{Kustomer, Row};
 use super::link::{Link, Part, Single};
@@ -163,7 +165,7 @@ impl Hands {
     }
 
     /// What a fault of Kustomer means for the run; none: for this write alone.
-    fn halt_of(&mut self, fault: &KustomerFault) -> Option<Halt> {
+    pub(super) fn halt_of(&mut self, fault: &KustomerFault) -> Option<Halt> {
         let why = fault.to_string();
         match fault.next() {
             Next::Pause => Some(Halt::Operator(why)),

@@ -16,5 +16,6 @@ pub mod memory;
 pub mod merge;
 pub mod plan;
 pub mod rounds;
+pub mod schedule;
 pub mod unmerge;
 pub mod world;

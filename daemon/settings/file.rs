@@ -6,7 +6,7 @@ pub mod auth;
 mod contacts;
 mod per_type;
 
-pub use contacts::{CardDavFile, ClientFile, ContactsFile};
+pub use contacts::{CardDavFile, ClientFile, ConflictsFile, ContactsFile};
 pub use per_type::{TypeFile, TypesFile};
 
 use super::types::{AssignTo, Dialect, LateFacts, LogAs, SeveralPolicy, UnknownPolicy};

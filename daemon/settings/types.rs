@@ -4,6 +4,7 @@
 
 mod per_type;
 
+pub use crate::contacts::agree::{Policies, Policy};
 pub use per_type::{AssignRules, AssignTo, CustomRules, TypeRules};
 
 use crate::terms::call::CallType;
@@ -400,9 +401,11 @@ pub struct TextRules {
     pub custom: CustomRules,
 }
 
-/// `[kustomer.contacts]`: accepted and checked; the contact sync reads it.
+/// `[kustomer.contacts]`
 #[derive(Clone, Debug)]
 pub struct ContactRules {
+    /// The section is there: contacts are synced.
+    pub active: bool,
     pub import: bool,
     pub export: bool,
     pub merge_by: Vec<MergeBy>,
@@ -410,6 +413,17 @@ pub struct ContactRules {
     pub poll: Duration,
     pub max_changes_count: u32,
     pub max_changes_percent: u32,
+    pub conflicts: Policies,
+    pub skip_shared: SkipShared,
+    pub extra_fields: bool,
+}
+
+/// What is left out where a value is nobody's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SkipShared {
+    Value,
+    Customer,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

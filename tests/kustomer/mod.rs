@@ -97,6 +97,10 @@ fn settings(url: &str, folder: &Path) -> KustomerSettings {
             custom: BTreeMap::new(),
         },
         contacts: ContactRules {
+            active: false,
+            conflicts: tieline::contacts::agree::Policies::default(),
+            skip_shared: tieline::settings::types::SkipShared::Value,
+            extra_fields: false,
             import: false,
             export: false,
             merge_by: Vec::new(),

@@ -114,7 +114,7 @@ impl Hands {
     }
 
     /// Reads one customer.
-    pub(super) async fn look(&mut self, batch: &mut Batch, id: &CustomerId) -> Result<(), Halt> {
+    pub async fn look(&mut self, batch: &mut Batch, id: &CustomerId) -> Result<(), Halt> {
         match self.kustomer.look(id).await {
             Ok(row) => batch.note_row(row)?,
             Err(KustomerFault::NotFound) => batch.note_row(Row::Gone {

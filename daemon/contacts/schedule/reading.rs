@@ -1,0 +1,121 @@
+//! Reads what changed on both sides, a page at a time; each page and where to go on are one write, so that an import goes on
+//! where it was when the process died.
+
+use super::super::apply::{Halt, halt_of};
+use super::super::memory::{Batch, Memory};
+use super::{Import, Reach, Sync};
+use crate::clock;
+use crate::kustomer::fault::KustomerFault;
+use crate::phonebook::Changes;
+use crate::store::StoreFault;
+use std::time::Duration;
+
+/// Rows looked through together for those that a complete listing didn't have.
+const SWEEP_PAGE: usize = 500;
+
+impl Sync {
+    pub(super) async fn read(&mut self, reach: Reach) -> Result<(), Halt> {
+        let known = self.hands.memory.meta()?.customers_known;
+        if reach == Reach::Both || !known {
+            self.read_customers().await?;
+        }
+        self.read_contacts().await
+    }
+
+    async fn read_customers(&mut self) -> Result<(), Halt> {
+        let mut stop = self.hands.stop.clone();
+        loop {
+            let mut batch = Batch::open(&self.hands.memory)?;
+            let cursor = batch.meta().cursor.clone();
+            let page = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return Err(Halt::Stop),
+                page = self.hands.kustomer.next(&cursor, clock::now()) => page,
+            };
+            let page = page.map_err(|fault| self.reading_halt(&fault))?;
+            for row in page.rows {
+                batch.note_row(row)?;
+            }
+            batch.meta().cursor = page.cursor;
+            batch.meta().customers_known |= !page.more;
+            batch.commit().await?;
+            let progress = page.progress;
+            self.show(|status| {
+                status.import = progress.importing.then(|| Import {
+                    done: progress.done,
+                    total: progress.total,
+                    since: status.import.map_or_else(clock::now, |import| import.since),
+                    done_then: status.import.map_or(progress.done, |import| import.done_then),
+                });
+                status.fault = None;
+            });
+            if !page.more {
+                self.show(|status| status.import = None);
+                return Ok(());
+            }
+        }
+    }
+
+    fn reading_halt(&mut self, fault: &KustomerFault) -> Halt {
+        self.hands.halt_of(fault).unwrap_or_else(|| Halt::Later {
+            why: fault.to_string(),
+            after: Duration::ZERO,
+        })
+    }
+
+    async fn read_contacts(&mut self) -> Result<(), Halt> {
+        if let Some(revisions) = &mut self.revisions {
+            revisions.mark_unchanged();
+        }
+        loop {
+            if *self.hands.stop.borrow() {
+                return Err(Halt::Stop);
+            }
+            let token = self.hands.memory.meta()?.token;
+            let changes = self.hands.phone.changes(token.as_ref()).await;
+            let changes = changes.map_err(halt_of)?;
+            let more = changes.more;
+            note(&self.hands.memory, changes).await?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// One part of what changed in the phone book. Of a complete listing nothing is gone before its last part.
+async fn note(memory: &Memory, changes: Changes) -> Result<(), StoreFault> {
+    let mut batch = Batch::open(memory)?;
+    let meta = batch.meta();
+    if changes.complete && !meta.listing_open {
+        meta.listing = meta.listing.saturating_add(1);
+        meta.listing_open = true;
+    }
+    let ended = meta.listing_open && !changes.more;
+    meta.listing_open &= changes.more;
+    meta.token = Some(changes.token);
+    meta.contacts_known |= !changes.more;
+    let listing = meta.listing;
+    let mut here = std::collections::BTreeSet::new();
+    for entry in changes.changed {
+        here.insert(entry.contact.id.clone());
+        batch.note_entry(entry)?;
+    }
+    for id in &changes.removed {
+        here.remove(id);
+        batch.note_gone(id)?;
+    }
+    let mut after = None;
+    while ended {
+        let rows = memory.contacts(after.as_ref(), SWEEP_PAGE)?;
+        let Some((last, _)) = rows.last() else {
+            break;
+        };
+        after = Some(last.clone());
+        for (id, row) in rows {
+            if row.entry.is_some() && row.listing < listing && !here.contains(&id) {
+                batch.note_gone(&id)?;
+            }
+        }
+    }
+    batch.commit().await
+}
