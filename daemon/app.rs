@@ -5,6 +5,7 @@
 
 mod fetching;
 mod listeners;
+mod syncing;
 
 use crate::admin::{self, Admin, Integration};
 use crate::calls::directory::Directory;
@@ -29,6 +30,7 @@ use crate::store::{Store, StoreFault, StoreOptions};
 use crate::systemd;
 use fetching::Fetching;
 use listeners::{AdminListener, Listeners};
+use syncing::Syncing;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -188,6 +190,7 @@ struct Parts {
     intake: Intake,
     contacts: Api,
     fetching: Fetching,
+    syncing: Syncing,
     admin: Admin,
 }
 
@@ -205,11 +208,15 @@ impl Parts {
         let shared = Arc::new(settings.clone());
         let judge = Judge::new(Arc::clone(&shared), outbox.clone());
         let (notices, heard) = mpsc::unbounded_channel();
+        let book = ContactBook::open(store)?;
+        let mut syncing = Syncing::default();
         let mut integrations = Vec::new();
         let mut dispatches = Vec::new();
         for kustomer in &settings.kustomers {
-            let (integration, dispatch) =
+            let (mut integration, dispatch) =
                 integrate(kustomer, &outbox, (&directory, &lately), &notices)?;
+            let client = &integration.client;
+            integration.sync = syncing.add(settings, kustomer, client, store, &book)?;
             integrations.push(integration);
             dispatches.push(dispatch);
         }
@@ -228,7 +235,6 @@ impl Parts {
         )?;
         let intake = Intake::new(&settings.pbxs, settings.daemon.intake, journal.clone());
         let intake = intake.map_err(|fault| AppFault::Secret(fault.to_string()))?;
-        let book = ContactBook::open(store)?;
         let contacts = contacts_api(settings, &book)?;
         let parts = LinkParts {
             store: store.clone(),
@@ -261,6 +267,7 @@ impl Parts {
             intake,
             contacts,
             fetching,
+            syncing,
             admin,
         })
     }
@@ -298,6 +305,7 @@ impl Parts {
                 intakes.spawn(serve(Arc::clone(listener), shown, limits, intake_stop))
             }
         };
+        self.syncing.spawn(&mut loops, &loops_stop);
         let line_stop = loops_stop.clone();
         loops.spawn(async move { Ok(self.line.run(line_stop).await?) });
         for dispatch in self.dispatches {
@@ -445,6 +453,7 @@ fn integrate(
             attributes,
             status,
             orders,
+            sync: None,
         },
         dispatch,
     ))

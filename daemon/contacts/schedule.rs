@@ -92,8 +92,8 @@ impl Sync {
     ///
     /// # Errors
     /// A fault of the store that doesn't pass.
-    pub async fn run(mut self) -> Result<(), StoreFault> {
-        let mut stop = self.hands.stop.clone();
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), StoreFault> {
+        self.hands.stop = stop.clone();
         let mut due = clock::monotonic();
         let mut faults: u32 = 0;
         loop {
