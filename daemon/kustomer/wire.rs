@@ -43,6 +43,11 @@ impl Record {
         self.text(attribute)?.parse().ok()
     }
 
+    /// A whole number attribute that isn't negative.
+    pub fn number(&self, attribute: &str) -> Option<u64> {
+        self.attributes.get(attribute)?.as_u64()
+    }
+
     /// True only when it says so.
     pub fn flag(&self, attribute: &str) -> bool {
         self.attributes
