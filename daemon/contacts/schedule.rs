@@ -51,7 +51,9 @@ pub enum Nudge {
         done: oneshot::Sender<()>,
     },
     /// Both sides are read, nothing is written; told when that is done, or why it can't be.
-    Read { done: oneshot::Sender<Result<(), String>> },
+    Read {
+        done: oneshot::Sender<Result<(), String>>,
+    },
     /// The customers of a contact are parted; told which contacts they get.
     Unmerge {
         contact: ContactId,
