@@ -806,12 +806,12 @@ fn no_fault_repeats_a_secret_or_a_number() {
 }
 
 #[test]
-fn what_comes_later_is_said() {
+fn contacts_need_no_later_version() {
     let more = "[kustomer.contacts]\nimport = false\n[[client]]\nname = \"c\"\ntoken_file = \"hq-password\"\nmay = [\"lookup\"]\n[[carddav]]\nname = \"office\"\nurl = \"https://dav.example/\"\nuser = \"u\"\npassword_file = \"hq-password\"\n";
     let settings = good()
         .write("tieline.toml", &format!("{GOOD}{more}"))
         .settings();
-    assert_eq!(settings.later.len(), 2, "{:?}", settings.later);
+    assert_eq!(settings.later.len(), 0, "{:?}", settings.later);
     assert!(good().settings().later.is_empty());
     let lines = summary(&settings).join("\n");
     assert!(lines.contains(
@@ -821,7 +821,6 @@ fn what_comes_later_is_said() {
         lines
             .contains("kustomer support: https://acme.api.kustomerapp.com takes all phone systems")
     );
-    assert!(lines.contains("later: [[carddav]] office"));
     assert!(lines.contains("client c: may lookup"));
 }
 

@@ -278,12 +278,20 @@ impl Sync {
         Ok(())
     }
 
-    /// Parts a contact that several customers were merged into; answers the contacts they get, none if it has one.
+    /// Parts a contact that several customers were merged into, or forgets that it was removed; answers the contacts that
+    /// come of it, none if there is nothing to part.
     async fn part(&self, contact: &ContactId) -> Result<Vec<ContactId>, Halt> {
         let memory = &self.hands.memory;
         let Some(link) = memory.link(contact)? else {
             return Ok(Vec::new());
         };
+        if link.is_removed() {
+            // Forgotten, its customers are new to the phone side.
+            let mut batch = Batch::open(memory)?;
+            batch.link(contact, None);
+            batch.commit().await?;
+            return Ok(vec![contact.clone()]);
+        }
         let taken = |id: &ContactId| {
             let known = memory.contact(id).map(|row| row.is_some());
             known.unwrap_or(true) || memory.link(id).map_or(true, |link| link.is_some())
