@@ -19,7 +19,6 @@ use crate::terms::ids::CustomerId;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 
 /// Wishes that wait for the loop: of webhooks, which come in bursts, and of the command line.
 pub const NUDGES_MAX: usize = 1024;
@@ -127,7 +126,7 @@ impl Sync {
                 }
             };
             if let Some(wait) = wait {
-                due = Instant::now() + wait;
+                due = clock::monotonic() + wait;
             }
         }
     }
