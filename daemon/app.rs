@@ -4,38 +4,38 @@
 //! again (SIGHUP), so that a reload and a start are the same code (invariant 8).
 
 mod fetching;
+mod integrations;
 mod listeners;
 mod syncing;
 
-use crate::admin::{self, Admin, Integration};
+use crate::admin::{self, Admin};
 use crate::calls::directory::Directory;
-use crate::calls::dispatch::{Dispatch, DispatchStatus};
+use crate::calls::dispatch::Dispatch;
 use crate::calls::intake::server::{self, Answer, Listener, ServeLimits};
 use crate::calls::intake::{Front, Intake, or_unknown};
 use crate::calls::journal::Journal;
 use crate::calls::judge::Judge;
 use crate::calls::lately::Lately;
 use crate::calls::ledger::Ledger;
-use crate::calls::line::{Line, LineStats, Notice};
+use crate::calls::line::{Line, LineStats};
 use crate::calls::links::LinkParts;
-use crate::calls::log::Courier;
 use crate::calls::outbox::Outbox;
 use crate::calls::retention::Retention;
 use crate::clock;
-use crate::kustomer::client::Client;
 use crate::phonebook::api::{Api, Desk};
 use crate::phonebook::directory::ContactBook;
-use crate::settings::types::{AdminAddress, KustomerSettings, Settings};
+use crate::settings::types::{AdminAddress, Settings};
 use crate::store::{Store, StoreFault, StoreOptions};
 use crate::systemd;
 use fetching::Fetching;
+use integrations::{Built, Counter};
 use listeners::{AdminListener, Listeners};
-use syncing::Syncing;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+use syncing::Syncing;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -209,17 +209,19 @@ impl Parts {
         let judge = Judge::new(Arc::clone(&shared), outbox.clone());
         let (notices, heard) = mpsc::unbounded_channel();
         let book = ContactBook::open(store)?;
-        let mut syncing = Syncing::default();
-        let mut integrations = Vec::new();
-        let mut dispatches = Vec::new();
-        for kustomer in &settings.kustomers {
-            let (mut integration, dispatch) =
-                integrate(kustomer, &outbox, (&directory, &lately), &notices)?;
-            let client = &integration.client;
-            integration.sync = syncing.add(settings, kustomer, client, store, &book)?;
-            integrations.push(integration);
-            dispatches.push(dispatch);
-        }
+        let counter = Counter {
+            outbox: &outbox,
+            directory: &directory,
+            lately: &lately,
+            notices: &notices,
+            store,
+            book: &book,
+        };
+        let Built {
+            integrations,
+            dispatches,
+            syncing,
+        } = counter.build(settings)?;
         let stats = Arc::new(LineStats::default());
         let couriers: HashMap<_, _> = integrations
             .iter()
@@ -423,38 +425,4 @@ fn contacts_api(settings: &Settings, book: &ContactBook) -> Result<Api, AppFault
     let (plan, limits) = (&settings.daemon.plan, settings.daemon.intake);
     let api = Api::build(&settings.clients, plan, limits, book.clone());
     api.map_err(|fault| AppFault::Secret(fault.to_string()))
-}
-
-fn integrate(
-    kustomer: &KustomerSettings,
-    outbox: &Outbox,
-    (directory, lately): (&Directory, &Lately),
-    notices: &mpsc::UnboundedSender<Notice>,
-) -> Result<(Integration, Dispatch), AppFault> {
-    let settings = Arc::new(kustomer.clone());
-    let used = outbox.used_before(kustomer, clock::now())?;
-    let client =
-        Client::new(kustomer, used).map_err(|fault| AppFault::Secret(fault.to_string()))?;
-    let status = Arc::new(Mutex::new(DispatchStatus::default()));
-    let (orders, ordered) = mpsc::unbounded_channel();
-    let courier = Courier::new(
-        Arc::clone(&settings),
-        client.clone(),
-        outbox.clone(),
-        directory.clone(),
-        lately.clone(),
-    );
-    let attributes = courier.attributes.clone();
-    let dispatch = Dispatch::open(courier, ordered, notices.clone(), Arc::clone(&status))?;
-    Ok((
-        Integration {
-            settings,
-            client,
-            attributes,
-            status,
-            orders,
-            sync: None,
-        },
-        dispatch,
-    ))
 }

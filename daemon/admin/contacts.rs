@@ -1,7 +1,7 @@
 //! The built-in phone book over the admin interface: list, show, import, export. `tieline contacts` asks.
 
-use super::{Admin, sync};
 use super::answer::{Answer, broken, not_found};
+use super::{Admin, sync};
 use crate::calls::intake::problem::Problem;
 use crate::phonebook::Entry;
 use crate::phonebook::api::page;

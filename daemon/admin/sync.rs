@@ -57,14 +57,20 @@ impl SyncDesk {
         };
         match tokio::time::timeout(WAIT_MAX, asked).await {
             Ok(Some(told)) => Ok(told),
-            Ok(None) => Err(busy("the daemon is about to stop, or the run ended with a fault")),
+            Ok(None) => Err(busy(
+                "the daemon is about to stop, or the run ended with a fault",
+            )),
             Err(_) => {
                 let import = self.status().import.map(|import| {
-                    let total = import.total.map_or_else(String::new, |all| format!(" of {all}"));
+                    let total = import
+                        .total
+                        .map_or_else(String::new, |all| format!(" of {all}"));
                     format!(": {}{total} customers are imported", import.done)
                 });
                 let import = import.unwrap_or_default();
-                Err(busy(&format!("the sync is at work{import}; it goes on, ask again later")))
+                Err(busy(&format!(
+                    "the sync is at work{import}; it goes on, ask again later"
+                )))
             }
         }
     }
@@ -75,7 +81,10 @@ fn busy(why: &str) -> Problem {
 }
 
 fn desks(admin: &Admin) -> impl Iterator<Item = &SyncDesk> {
-    admin.integrations.iter().filter_map(|part| part.sync.as_ref())
+    admin
+        .integrations
+        .iter()
+        .filter_map(|part| part.sync.as_ref())
 }
 
 fn some(admin: &Admin) -> Result<(), Problem> {
@@ -156,12 +165,18 @@ fn look_at_all(desk: &SyncDesk) -> Result<Value, StoreFault> {
 
 fn step_json(memory: &Memory, step: &Step) -> Result<Value, StoreFault> {
     let known = memory.contact(&step.link)?.and_then(|row| row.entry);
-    let name = known.as_ref().map(|entry| entry.contact.fields.name.clone());
+    let name = known
+        .as_ref()
+        .map(|entry| entry.contact.fields.name.clone());
     let (action, name, what) = match &step.action {
         Action::Agree => ("agree", name, "nothing is written".to_owned()),
         Action::CreateContact(wish) => {
             let name = wish.fields.name.clone();
-            ("create contact", Some(name), added(&Fields::default(), &wish.fields))
+            (
+                "create contact",
+                Some(name),
+                added(&Fields::default(), &wish.fields),
+            )
         }
         Action::UpdateContact(wish) => {
             let before = known.map(|entry| entry.contact.fields).unwrap_or_default();
@@ -170,7 +185,11 @@ fn step_json(memory: &Memory, step: &Step) -> Result<Value, StoreFault> {
         Action::RemoveContact => ("remove contact", name, String::new()),
         Action::CreateCustomer(new) => {
             let name = new.fields.name.clone();
-            ("create customer", Some(name), added(&Fields::default(), &new.fields))
+            (
+                "create customer",
+                Some(name),
+                added(&Fields::default(), &new.fields),
+            )
         }
         Action::UpdateCustomer(id, edit) => {
             let what = format!("{}: {}", id.0, edited(edit));
@@ -182,9 +201,15 @@ fn step_json(memory: &Memory, step: &Step) -> Result<Value, StoreFault> {
 
 fn added(before: &Fields, after: &Fields) -> String {
     let (numbers, emails) = (before.numbers(), before.addresses());
-    let new = after.numbers().into_iter().filter(|one| !numbers.contains(one));
+    let new = after
+        .numbers()
+        .into_iter()
+        .filter(|one| !numbers.contains(one));
     let mut parts: Vec<String> = new.map(|one| format!("{one} comes")).collect();
-    let new = after.addresses().into_iter().filter(|one| !emails.contains(one));
+    let new = after
+        .addresses()
+        .into_iter()
+        .filter(|one| !emails.contains(one));
     parts.extend(new.map(|one| format!("{one} comes")));
     parts.join(", ")
 }
@@ -220,8 +245,16 @@ fn edited(edit: &Edit) -> String {
     }
     parts.extend(edit.website.iter().map(|_| "another website".to_owned()));
     parts.extend(edit.address.iter().map(|_| "another address".to_owned()));
-    parts.extend(edit.add_phones.iter().map(|one| format!("{} comes", one.number)));
-    parts.extend(edit.add_emails.iter().map(|one| format!("{} comes", one.email)));
+    parts.extend(
+        edit.add_phones
+            .iter()
+            .map(|one| format!("{} comes", one.number)),
+    );
+    parts.extend(
+        edit.add_emails
+            .iter()
+            .map(|one| format!("{} comes", one.email)),
+    );
     parts.extend(edit.remove_phones.iter().map(|one| format!("{one} goes")));
     parts.extend(edit.remove_emails.iter().map(|one| format!("{one} goes")));
     parts.join(", ")
@@ -311,18 +344,34 @@ pub(super) async fn links(State(admin): State<Arc<Admin>>, Query(asked): Query<P
         name.is_none_or(|name| *name == desk.rules.kustomer)
     };
     let desk = desks(&admin).find(named).ok_or_else(|| {
-        not_found(asked.kustomer.as_deref().unwrap_or_default(), "contact sync")
+        not_found(
+            asked.kustomer.as_deref().unwrap_or_default(),
+            "contact sync",
+        )
     })?;
     let after = asked.cursor.map(ContactId);
-    let links = desk.memory.links(after.as_ref(), ROWS_MAX).map_err(broken)?;
+    let links = desk
+        .memory
+        .links(after.as_ref(), ROWS_MAX)
+        .map_err(broken)?;
     let whole = links.len() < ROWS_MAX;
-    let next = links.last().filter(|_| !whole).map(|link| link.contact.0.clone());
+    let next = links
+        .last()
+        .filter(|_| !whole)
+        .map(|link| link.contact.0.clone());
     let links: Vec<Value> = links.iter().map(link_json).collect();
-    Ok(Json(json!({"kustomer": desk.rules.kustomer, "links": links, "next": next})).into_response())
+    Ok(
+        Json(json!({"kustomer": desk.rules.kustomer, "links": links, "next": next}))
+            .into_response(),
+    )
 }
 
 fn link_json(link: &Link) -> Value {
-    let customers: Vec<&str> = link.parts.iter().map(|part| part.customer.0.as_str()).collect();
+    let customers: Vec<&str> = link
+        .parts
+        .iter()
+        .map(|part| part.customer.0.as_str())
+        .collect();
     let state = match link.state {
         LinkState::ContactDue => "the contact is to be created",
         LinkState::CustomerDue => "the customer is to be created",

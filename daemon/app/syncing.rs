@@ -38,7 +38,10 @@ impl Syncing {
             return Ok(None);
         }
         let plan = &settings.daemon.plan;
-        let carddav = settings.carddavs.iter().find(|one| one.name == rules.phonebook);
+        let carddav = settings
+            .carddavs
+            .iter()
+            .find(|one| one.name == rules.phonebook);
         let (phone, revisions) = match carddav {
             Some(server) => {
                 let dav = CardDav::new(server, plan.clone());

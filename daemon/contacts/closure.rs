@@ -80,7 +80,9 @@ impl Closure {
         } = search;
         if nobody != self::nobody() {
             let nobody = CustomerState::Here(Box::new(nobody));
-            world.customers.insert(CustomerId(NOBODY.to_owned()), nobody);
+            world
+                .customers
+                .insert(CustomerId(NOBODY.to_owned()), nobody);
         }
         Ok(Self {
             world,

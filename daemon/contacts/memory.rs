@@ -82,9 +82,7 @@ impl Memory {
     /// # Errors
     /// A fault of the store.
     pub fn link(&self, id: &ContactId) -> Result<Option<Link>, StoreFault> {
-        self.trees
-            .links
-            .get(&self.trees.key(b'l', id.0.as_bytes()))
+        self.trees.links.get(&self.trees.key(b'l', id.0.as_bytes()))
     }
 
     /// # Errors
@@ -100,7 +98,9 @@ impl Memory {
     /// A fault of the store.
     pub fn refusals(&self, limit: usize) -> Result<Vec<(ContactId, Refusal)>, StoreFault> {
         let rows = page(&self.trees.refusals, &self.trees.key(b'f', &[]), &[], limit)?;
-        let rows = rows.into_iter().map(|(id, refusal)| (contact_id(&id), refusal));
+        let rows = rows
+            .into_iter()
+            .map(|(id, refusal)| (contact_id(&id), refusal));
         Ok(rows.collect())
     }
 
@@ -124,8 +124,16 @@ impl Memory {
         limit: usize,
     ) -> Result<Vec<(ContactId, ContactRow)>, StoreFault> {
         let after = after.map_or(&[][..], |id| id.0.as_bytes());
-        let rows = page(&self.trees.contacts, &self.trees.key(b'p', &[]), after, limit)?;
-        Ok(rows.into_iter().map(|(id, row)| (contact_id(&id), row)).collect())
+        let rows = page(
+            &self.trees.contacts,
+            &self.trees.key(b'p', &[]),
+            after,
+            limit,
+        )?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, row)| (contact_id(&id), row))
+            .collect())
     }
 
     /// Up to `limit` customers behind `after`, those too that are gone.
@@ -138,10 +146,14 @@ impl Memory {
         limit: usize,
     ) -> Result<Vec<CustomerId>, StoreFault> {
         let after = after.map_or(&[][..], |id| id.0.as_bytes());
-        let rows = page(&self.trees.customers, &self.trees.key(b'c', &[]), after, limit)?;
-        let id = |(id, _): (Vec<u8>, CustomerRow)| {
-            CustomerId(String::from_utf8_lossy(&id).into_owned())
-        };
+        let rows = page(
+            &self.trees.customers,
+            &self.trees.key(b'c', &[]),
+            after,
+            limit,
+        )?;
+        let id =
+            |(id, _): (Vec<u8>, CustomerRow)| CustomerId(String::from_utf8_lossy(&id).into_owned());
         Ok(rows.into_iter().map(id).collect())
     }
 
@@ -152,7 +164,10 @@ impl Memory {
     pub fn dirty(&self, after: Option<&Node>, limit: usize) -> Result<Vec<Node>, StoreFault> {
         let after = after.map(Node::key).unwrap_or_default();
         let rows = page(&self.trees.marks, &self.trees.key(b'd', &[]), &after, limit)?;
-        Ok(rows.iter().filter_map(|(key, _)| Node::parse(key)).collect())
+        Ok(rows
+            .iter()
+            .filter_map(|(key, _)| Node::parse(key))
+            .collect())
     }
 
     /// Who has a value, up to `limit`.
@@ -162,7 +177,9 @@ impl Memory {
     pub fn holders(&self, value: &Value, limit: usize) -> Result<Vec<Holding>, StoreFault> {
         let prefix = self.trees.key(b'i', &value.key());
         let rows = page(&self.trees.marks, &prefix, &[], limit)?;
-        let holdings = rows.iter().filter_map(|(rest, _)| Holding::parse(value, rest));
+        let holdings = rows
+            .iter()
+            .filter_map(|(rest, _)| Holding::parse(value, rest));
         Ok(holdings.collect())
     }
 
@@ -186,7 +203,9 @@ impl Memory {
         let start = self.trees.key(b'i', &[]).len().saturating_add(rest);
         for row in self.trees.marks.prefix(&prefix) {
             let (key, _) = row?;
-            let found = key.get(start..).and_then(|rest| Holding::parse(value, rest));
+            let found = key
+                .get(start..)
+                .and_then(|rest| Holding::parse(value, rest));
             if found.is_some_and(|found| !but(&found.node)) {
                 return Ok(true);
             }

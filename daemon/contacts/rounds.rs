@@ -151,7 +151,9 @@ pub fn survey(
             let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
             let counts = &mut survey.counts;
             counts.left_out = counts.left_out.saturating_add(number(plan.left_out.len()));
-            counts.conflicts = counts.conflicts.saturating_add(number(plan.conflicts.len()));
+            counts.conflicts = counts
+                .conflicts
+                .saturating_add(number(plan.conflicts.len()));
             for step in &plan.steps {
                 survey.step(step);
             }

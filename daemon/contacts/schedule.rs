@@ -19,7 +19,6 @@ use crate::terms::ids::CustomerId;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 
 /// Wishes that wait for the loop: of webhooks, which come in bursts, and of the command line.
 pub const NUDGES_MAX: usize = 1024;
@@ -51,7 +50,9 @@ pub enum Nudge {
         done: oneshot::Sender<()>,
     },
     /// Both sides are read, nothing is written; told when that is done, or why it can't be.
-    Read { done: oneshot::Sender<Result<(), String>> },
+    Read {
+        done: oneshot::Sender<Result<(), String>>,
+    },
     /// The customers of a contact are parted; told which contacts they get.
     Unmerge {
         contact: ContactId,
@@ -125,7 +126,7 @@ impl Sync {
                 }
             };
             if let Some(wait) = wait {
-                due = Instant::now() + wait;
+                due = clock::monotonic() + wait;
             }
         }
     }
@@ -276,12 +277,20 @@ impl Sync {
         Ok(())
     }
 
-    /// Parts a contact that several customers were merged into; answers the contacts they get, none if it has one.
+    /// Parts a contact that several customers were merged into, or forgets that it was removed; answers the contacts that
+    /// come of it, none if there is nothing to part.
     async fn part(&self, contact: &ContactId) -> Result<Vec<ContactId>, Halt> {
         let memory = &self.hands.memory;
         let Some(link) = memory.link(contact)? else {
             return Ok(Vec::new());
         };
+        if link.is_removed() {
+            // Forgotten, its customers are new to the phone side.
+            let mut batch = Batch::open(memory)?;
+            batch.link(contact, None);
+            batch.commit().await?;
+            return Ok(vec![contact.clone()]);
+        }
         let taken = |id: &ContactId| {
             let known = memory.contact(id).map(|row| row.is_some());
             known.unwrap_or(true) || memory.link(id).map_or(true, |link| link.is_some())

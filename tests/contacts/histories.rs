@@ -12,7 +12,7 @@ use tieline::terms::ids::CustomerId;
 
 /// Something a person does, or that happens. The numbers choose among what is there.
 #[derive(Clone, Debug)]
-enum Event {
+pub enum Event {
     CustomerComes {
         name: usize,
         numbers: Vec<u32>,
@@ -77,7 +77,7 @@ enum Event {
 const NAMES: [&str; 5] = ["Ada Example", "ada  example", "Ben Beispiel", "Cher", ""];
 const MAILS: [&str; 3] = ["ada", "ben", "cher"];
 
-fn event() -> impl Strategy<Value = Event> {
+pub fn event() -> impl Strategy<Value = Event> {
     let (who, name) = (0..8_usize, 0..NAMES.len());
     let numbers = proptest::collection::vec(0..9_u32, 0..3);
     prop_oneof![
@@ -139,7 +139,7 @@ fn free(sim: &Sim, numbers: &[u32]) -> Vec<u32> {
     numbers.into_iter().collect()
 }
 
-fn happen(sim: &mut Sim, event: &Event, comers: &mut u32) -> Writes {
+pub fn happen(sim: &mut Sim, event: &Event, comers: &mut u32) -> Writes {
     let now = sim.tick();
     match event {
         Event::CustomerComes {

@@ -19,7 +19,10 @@ impl Hands {
     ) -> Result<Outcome, Halt> {
         let id = &step.link;
         let before = self.memory.link(id)?;
-        if before.as_ref().is_some_and(|link| link.state == LinkState::CustomerDue) {
+        if before
+            .as_ref()
+            .is_some_and(|link| link.state == LinkState::CustomerDue)
+        {
             let mut batch = Batch::open(&self.memory)?;
             if self.find(&mut batch, &new.fields, id).await? {
                 batch.mark(Node::Contact(id.clone()));
@@ -97,7 +100,10 @@ impl Hands {
         }
         let mut batch = Batch::open(&self.memory)?;
         self.look(&mut batch, id).await?;
-        if matches!(fault, KustomerFault::Conflict { .. } | KustomerFault::Rejected { .. }) {
+        if matches!(
+            fault,
+            KustomerFault::Conflict { .. } | KustomerFault::Rejected { .. }
+        ) {
             let added = Fields {
                 phones: edit.add_phones.clone(),
                 emails: edit.add_emails.clone(),

@@ -25,7 +25,10 @@ impl Hands {
             Ok(_) => self.written_contact(step).await,
             Err(PhonebookFault::Exists(entry)) => {
                 let mut batch = Batch::open(&self.memory)?;
-                let ours = wish.sources.iter().any(|own| entry.contact.sources.contains(own));
+                let ours = wish
+                    .sources
+                    .iter()
+                    .any(|own| entry.contact.sources.contains(own));
                 batch.note_entry(*entry)?;
                 batch.mark(super::Node::Contact(step.link.clone()));
                 if !ours {
@@ -60,7 +63,10 @@ impl Hands {
         let tag = self.rules.tag.clone();
         let tag = tag.filter(|tag| wish.tag.is_some() || entry.contact.tags.contains(tag));
         let draft = draft(wish, tag);
-        self.phone.update(id, &entry.etag, &draft).await.map(|_: Etag| true)
+        self.phone
+            .update(id, &entry.etag, &draft)
+            .await
+            .map(|_: Etag| true)
     }
 
     fn known(&self, id: &ContactId) -> Result<Option<Entry>, PhonebookFault> {

@@ -266,7 +266,9 @@ impl Batch {
                 }
                 Node::Customer(id) => {
                     if self.customers.contains_key(id) {
-                        let holders = self.memory.holders(&Value::LinkOf(id.clone()), usize::MAX)?;
+                        let holders = self
+                            .memory
+                            .holders(&Value::LinkOf(id.clone()), usize::MAX)?;
                         links.extend(holders.into_iter().filter_map(|one| match one.node {
                             Node::Contact(id) => Some(id),
                             Node::Customer(_) => None,

@@ -44,7 +44,9 @@ impl Sync {
                     done: progress.done,
                     total: progress.total,
                     since: status.import.map_or_else(clock::now, |import| import.since),
-                    done_then: status.import.map_or(progress.done, |import| import.done_then),
+                    done_then: status
+                        .import
+                        .map_or(progress.done, |import| import.done_then),
                 });
                 status.fault = None;
             });

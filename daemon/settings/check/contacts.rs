@@ -21,7 +21,12 @@ pub fn rules(path: &str, file: &ContactsFile, all: &File, fields: &mut Fields<'_
     let active = fields.origins.is_set(path);
     if active && shared_with(path, &file.phonebook, all, fields) {
         let what = "another [[kustomer]] syncs with this phone book already";
-        fields.wrong(&format!("{path}.phonebook"), &file.phonebook, what, "a phone book for each");
+        fields.wrong(
+            &format!("{path}.phonebook"),
+            &file.phonebook,
+            what,
+            "a phone book for each",
+        );
     }
     let phonebook = format!("{path}.phonebook");
     let known = file.phonebook == DIRECTORY || all.carddav.contains_key(&file.phonebook);
@@ -61,7 +66,10 @@ pub fn rules(path: &str, file: &ContactsFile, all: &File, fields: &mut Fields<'_
 /// Whether an earlier integration has this phone book: what one of them removes the other one would bring back.
 fn shared_with(path: &str, phonebook: &str, all: &File, fields: &Fields<'_>) -> bool {
     let place = |name: &String| format!("kustomer.{name}.contacts");
-    let earlier = all.kustomer.iter().take_while(|(name, _)| place(name) != path);
+    let earlier = all
+        .kustomer
+        .iter()
+        .take_while(|(name, _)| place(name) != path);
     let mut earlier = earlier.filter(|(name, _)| fields.origins.is_set(&place(name)));
     earlier.any(|(_, other)| other.contacts.phonebook == phonebook)
 }
