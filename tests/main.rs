@@ -41,4 +41,5 @@ mod settings;
 mod store;
 mod support;
 mod systemd;
+mod texts;
 mod tidy;

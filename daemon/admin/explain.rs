@@ -121,6 +121,7 @@ fn integration_json(
             "note": delivery.note,
             "message": delivery.message,
             "external_id": delivery.entry.external_id,
+            "joins": delivery.joins.as_ref().map(|joins| &joins.first),
             "attempts": delivery.attempts,
             "next_try": delivery.end.is_none().then(|| delivery.next_try.to_string()),
             "fault": delivery.fault,

@@ -118,6 +118,7 @@ fn integration_status(part: &Integration) -> Value {
         "settled_since_start": status.logged,
         "dead_since_start": status.dead,
         "held": status.held,
+        "behind": status.behind,
         "bulk": {"groups": status.groups, "rests": status.bulk_rests},
         "last_success": stats.last_success.map(|at| at.to_string()),
         "last_fault": stats.last_failure.map(|(at, why)| json!({"at": at.to_string(), "why": why})),

@@ -2,6 +2,7 @@
 //! the changes; nothing here waits or writes.
 
 mod again;
+mod exchanges;
 
 use super::due::Due;
 use super::family::Seen;
@@ -326,11 +327,15 @@ impl Book {
                     span,
                     takers,
                     deliveries,
+                    talk,
                 } => {
                     record.span = Some(span);
                     record.takers = takers;
                     self.due.remove(&record.key);
-                    for delivery in deliveries {
+                    for mut delivery in deliveries {
+                        if let Some(talk) = &talk {
+                            self.join(&mut delivery, talk, turn)?;
+                        }
                         turn.order(&delivery.integration, &delivery.key, delivery.next_try);
                         turn.changes.deliveries.push(delivery);
                     }

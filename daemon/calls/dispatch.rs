@@ -8,9 +8,10 @@
 use super::crew::{Crew, Happened};
 use super::due::{self, after};
 use super::group::{self, Candidate, Experience, Shares};
+use super::join::{self, Found};
 use super::line::{Notice, Order};
 use super::log::Courier;
-use super::outbox::DeliveryEnd;
+use super::outbox::{Delivery, DeliveryEnd, Step};
 use super::queue::{Probe, Queue};
 use super::work::{self, Hold, News, Outcome, Way};
 use crate::clock;
@@ -36,6 +37,8 @@ const STORE_RETRY: SignedDuration = SignedDuration::from_secs(2);
 pub struct DispatchStatus {
     pub owed: usize,
     pub in_flight: usize,
+    /// Texts that wait for the conversation of the one before.
+    pub behind: usize,
     pub logged: u64,
     pub dead: u64,
     /// Why everything waits, in words; none when all is well.
@@ -220,7 +223,7 @@ impl Dispatch {
     }
 
     fn pick(&mut self, now: Timestamp, crew: &Crew) -> Result<Vec<Candidate>, StoreFault> {
-        let settings = &self.courier.settings;
+        let settings = Arc::clone(&self.courier.settings);
         let window = SignedDuration::try_from(settings.budget_window);
         self.shares
             .prune(now, window.unwrap_or(SignedDuration::MAX));
@@ -232,19 +235,44 @@ impl Dispatch {
                 self.queue.put(key, now, None, Way::Alone);
                 continue;
             };
+            if delivery.next() == Step::Join && !self.may_join(&delivery, now)? {
+                continue;
+            }
+            let joins = delivery.joins.is_some();
             let (customer, number) = (delivery.customer, delivery.number);
             let known = match (&customer, &number) {
-                (None, Some(number)) => {
+                (None, Some(number)) if !joins => {
                     let directory = &self.courier.directory;
                     directory.find(&settings.name, number, now)?.is_some()
                 }
-                (Some(_), _) | (None, None) => true,
+                (Some(_) | None, _) => true,
             };
             let number = number.map(|number| number.to_string());
             let whose = number.or(customer).unwrap_or_default();
             candidates.push(Candidate { key, whose, known });
         }
         Ok(group::pick(candidates, crew.looked_up(), &self.shares))
+    }
+
+    /// Whether a text can go with others: the conversation that it joins is there. Else it waits, or finds out alone.
+    fn may_join(&mut self, delivery: &Delivery, now: Timestamp) -> Result<bool, StoreFault> {
+        let Some(joins) = &delivery.joins else {
+            return Ok(true);
+        };
+        let courier = &self.courier;
+        match join::find(&courier.outbox, &courier.settings.name, joins)? {
+            Found::Conversation { .. } => return Ok(true),
+            Found::Behind(before) => self.queue.park(delivery.key.clone(), before),
+            Found::Unclear(_) | Found::Nowhere => {
+                self.queue.put(delivery.key.clone(), now, None, Way::Alone);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_awaited(&self, key: &str) -> Result<bool, StoreFault> {
+        let courier = &self.courier;
+        join::is_awaited(&courier.outbox, &courier.settings.name, key)
     }
 
     fn start_probe(&mut self, now: Timestamp, crew: &mut Crew) {
@@ -270,7 +298,13 @@ impl Dispatch {
 
     fn learn(&mut self, news: News) -> Result<(), StoreFault> {
         match news {
-            News::Tried { key, outcome } => self.settle(key, outcome),
+            News::Tried { key, outcome } => {
+                self.settle(key.clone(), outcome)?;
+                if self.queue.is_waited_for(&key) && !self.is_awaited(&key)? {
+                    self.queue.free(&key, clock::now());
+                }
+                Ok(())
+            }
             News::Bulk(news) => {
                 let now = clock::now();
                 if self.experience.learn(news, now)
@@ -327,6 +361,9 @@ impl Dispatch {
                 }
             }
             Outcome::Gone => {}
+            // What it waits for may have come about meanwhile, and was told before this.
+            Outcome::Behind(before) if self.is_awaited(&before)? => self.queue.park(key, before),
+            Outcome::Behind(_) => self.queue.put(key, clock::now(), None, Way::Alone),
             Outcome::Store { fault, land } if fault.passes() => {
                 self.queue
                     .put(key, clock::now() + STORE_RETRY, land, Way::Alone);
@@ -377,6 +414,7 @@ impl Dispatch {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.owed = self.queue.len() + crew.busy();
         status.in_flight = crew.busy();
+        status.behind = self.queue.parked();
         status.logged = self.logged;
         status.dead = self.dead;
         status.held = self.hold.as_ref().map(|hold| match hold {

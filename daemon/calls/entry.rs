@@ -51,6 +51,9 @@ pub struct LogEntry {
     pub direction: Option<Way>,
     /// The conversation's status when everything is in it.
     pub status: Status,
+    /// A text that opens a conversation which it joins.
+    #[serde(default)]
+    pub reopens: bool,
     /// When the call started or the text came: the conversation is dated back to it.
     pub created_at: Timestamp,
     /// Whom the conversation is assigned to.
@@ -170,6 +173,7 @@ pub fn call_entry(
         name: call_name(call),
         direction: way,
         status,
+        reopens: false,
         created_at: call.started,
         agent: call.agent.as_ref().map(|agent| agent_of(agent, names)),
         tags: conversation_tags(rules.tags.iter().chain(&call.tags)),
@@ -183,7 +187,7 @@ pub fn call_entry(
     })
 }
 
-/// The entry of a text, as a conversation of its own; with a window, `log` puts its note into the running one.
+/// The entry of a text, as a conversation of its own; with a window, `join` puts its note into the running one.
 pub fn text_entry(
     text: &Text,
     integration: &KustomerSettings,
@@ -209,6 +213,7 @@ pub fn text_entry(
         ),
         direction: Some(way),
         status,
+        reopens: status == Status::Open && !outgoing,
         created_at: text.at,
         agent,
         tags: conversation_tags(rules.tags.iter()),

@@ -3,6 +3,7 @@
 //! `line` acts on its verdicts; `explain` and `replay` ask the same functions, so that what is explained is what was done.
 
 mod amend;
+mod texts;
 
 use super::assemble::{self, Assembly, Done, State};
 use super::decode::{self, LegFacts, PhoneEvent, RawEvent, Site};
@@ -39,7 +40,17 @@ pub enum Verdict {
         span: (Timestamp, Timestamp),
         takers: Vec<Taker>,
         deliveries: Vec<Delivery>,
+        /// Between whom a text was.
+        talk: Option<Talk>,
     },
+}
+
+/// Between whom a text was, and when: all that says which exchange it is of.
+pub struct Talk {
+    pub pbx: String,
+    pub ours: String,
+    pub other: String,
+    pub at: Timestamp,
 }
 
 /// What the events of one record make.
@@ -134,7 +145,7 @@ impl Judge {
     ) -> Result<Verdict, StoreFault> {
         let (legs, texts) = self.facts(record, journal)?;
         if let Some(text) = texts.into_iter().next() {
-            return Ok(self.judge_text(&text, now));
+            return Ok(self.judge_text(&text, record, now));
         }
         let Some(key) = CallKey::parse(&record.key) else {
             return Ok(unreadable("the call's key can't be read"));
@@ -301,27 +312,6 @@ impl Judge {
         })
     }
 
-    fn judge_text(&self, text: &Text, now: Timestamp) -> Verdict {
-        let names = Names {
-            customer: None,
-            agents: &self.settings.agents,
-        };
-        let number = text.other().number().cloned();
-        self.judge(&text.key, (text.at, text.at), |integration| {
-            let decision = filter::filter_text(text, integration);
-            let entry = || {
-                entry::text_entry(
-                    text,
-                    integration,
-                    &self.settings.daemon.time_zone,
-                    &names,
-                    &[],
-                )
-            };
-            (decision, Box::new(entry), number.clone(), None, now)
-        })
-    }
-
     /// Asks each integration: a skip is its end, an entry is owed.
     fn judge<'a>(
         &'a self,
@@ -374,6 +364,7 @@ impl Judge {
             span,
             takers,
             deliveries,
+            talk: None,
         }
     }
 }
@@ -410,6 +401,7 @@ fn unreadable(why: &str) -> Verdict {
         span: (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH),
         takers: vec![taker],
         deliveries: Vec::new(),
+        talk: None,
     }
 }
 

@@ -7,8 +7,9 @@
 use super::agents::Agents;
 use super::directory::Directory;
 use super::due;
-use super::entry::{self, LogEntry, Way};
-use super::late;
+use super::entry::LogEntry;
+use super::finish::Reopens;
+use super::join;
 use super::matching::Match;
 use super::outbox::{Create, Delivery, DeliveryEnd, Outbox, Step};
 use super::requests;
@@ -16,17 +17,16 @@ use super::whose::number_of;
 use crate::clock;
 use crate::kustomer::bulk::Item;
 use crate::kustomer::client::Client;
-use crate::kustomer::conversations::{NewConversation, Status};
-use crate::kustomer::fault::{KustomerFault, Next};
+use crate::kustomer::conversations::NewConversation;
+use crate::kustomer::fault::KustomerFault;
 use crate::pace::Lane;
-use crate::settings::types::{KustomerSettings, LateFacts};
+use crate::settings::types::KustomerSettings;
 use crate::store::StoreFault;
 use crate::terms::ids::{ConversationId, CustomerId};
 use jiff::Timestamp;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A delivery takes at most eight steps; more means that two of our own rules disagree.
+/// A delivery takes at most ten steps; more means that two of our own rules disagree.
 const STEPS_MAX: usize = 16;
 
 /// Why a delivery stopped before its end.
@@ -41,6 +41,9 @@ pub enum Halt {
     /// A bulk create wasn't found, which says nothing before this time.
     #[error("a bulk request may still be done until {0}")]
     Landing(Timestamp),
+    /// A text whose conversation is another delivery's to create, by its key.
+    #[error("the text before it has no conversation yet")]
+    Behind(String),
 }
 
 /// What one integration's deliveries need. Clones share all of it.
@@ -51,32 +54,7 @@ pub struct Courier {
     pub outbox: Outbox,
     pub directory: Directory,
     agents: Arc<Agents>,
-    reopens: Arc<Reopens>,
-}
-
-/// Whether Kustomer opens a done conversation when an incoming message is recorded in it: its documentation doesn't
-/// say, so the first such message is checked and the answer kept until the daemon stops.
-#[derive(Default)]
-struct Reopens(AtomicU8);
-
-impl Reopens {
-    const YES: u8 = 1;
-    const NO: u8 = 2;
-
-    fn known(&self) -> Option<bool> {
-        match self.0.load(Ordering::Relaxed) {
-            Self::YES => Some(true),
-            Self::NO => Some(false),
-            _ => None,
-        }
-    }
-
-    fn learn(&self, reopens: bool) {
-        self.0.store(
-            if reopens { Self::YES } else { Self::NO },
-            Ordering::Relaxed,
-        );
-    }
+    pub(super) reopens: Arc<Reopens>,
 }
 
 impl Courier {
@@ -110,6 +88,7 @@ impl Courier {
     pub async fn deliver(&self, delivery: &mut Delivery) -> Result<DeliveryEnd, Halt> {
         for _ in 0..STEPS_MAX {
             match delivery.next() {
+                Step::Join => self.join(delivery).await?,
                 Step::FindCustomer => {
                     if let Some((reason, why)) = self.find_customer(delivery).await? {
                         let rule = reason.key().to_owned();
@@ -120,7 +99,7 @@ impl Courier {
                     if create == Create::Note
                         && let Some(note) = self.outbox.amendment(delivery)?
                     {
-                        delivery.entry.note = note;
+                        delivery.entry.note = note.note;
                     }
                     self.create(delivery, create).await?;
                 }
@@ -270,6 +249,10 @@ impl Courier {
             Create::Conversation if fault == KustomerFault::NotFound => Err(Halt::Dead(
                 "the customer configured in `calls.anonymous` doesn't exist".to_owned(),
             )),
+            Create::Note if fault == KustomerFault::NotFound && delivery.joins.is_some() => {
+                delivery.stand_alone(join::DELETED);
+                Ok(())
+            }
             Create::Note | Create::Message if fault == KustomerFault::NotFound => Err(Halt::Dead(
                 "the conversation was deleted in Kustomer before its note was written".to_owned(),
             )),
@@ -293,7 +276,12 @@ impl Courier {
                 .await?
                 .map(|found| found.id.0),
             Create::Note => {
-                let notes = self.client.notes_of(&conversation_of(delivery)?).await?;
+                let notes = self.client.notes_of(&conversation_of(delivery)?).await;
+                if notes == Err(KustomerFault::NotFound) && delivery.joins.is_some() {
+                    delivery.stand_alone(join::DELETED);
+                    return Ok(());
+                }
+                let notes = notes?;
                 notes
                     .into_iter()
                     .find(|note| note.external_id.as_ref() == Some(&entry.note_external_id))
@@ -332,73 +320,6 @@ impl Courier {
         delivery.take_back();
         Ok(())
     }
-
-    /// Puts later facts into the note. Writing the same twice does no harm, so that an unclear outcome is only tried
-    /// again. A note that can't be changed stays as it is; the call is logged all the same.
-    async fn amend(&self, delivery: &mut Delivery, new: String) -> Result<(), Halt> {
-        let id = held(delivery.note.as_ref(), "note")?;
-        let said = requests::note(delivery).body;
-        let mut next = delivery.clone();
-        next.amended = Some(new);
-        let wanted = requests::note(&next).body;
-        let written = match self.settings.calls.late {
-            LateFacts::Staged => self.rewrite(id, &said, &wanted).await,
-            LateFacts::AllAtOnce => Err(KustomerFault::NotFound),
-        };
-        match written {
-            Ok(()) => {}
-            Err(fault) if fault.next() == Next::Never || fault.is_forbidden() => {
-                let why = match self.settings.calls.late {
-                    LateFacts::AllAtOnce => {
-                        "they came after the note, which isn't changed with late = \"all_at_once\""
-                            .to_owned()
-                    }
-                    LateFacts::Staged => fault.to_string(),
-                };
-                next.note_fault(&format!("later facts are not in the note: {why}"));
-            }
-            Err(fault) => return Err(fault.into()),
-        }
-        *delivery = next;
-        Ok(())
-    }
-
-    async fn rewrite(&self, id: &str, said: &str, wanted: &str) -> Result<(), KustomerFault> {
-        let note = self.client.note(id).await?;
-        let current = note.body.unwrap_or_default();
-        let text = late::amended(&current, said, wanted);
-        if text != current {
-            self.client.update_note(id, &text).await?;
-        }
-        Ok(())
-    }
-
-    /// The conversation was created with its final status; only a recorded incoming message may have opened it again.
-    pub async fn set_status(&self, delivery: &mut Delivery) -> Result<(), Halt> {
-        let entry = &delivery.entry;
-        let incoming = entry
-            .message
-            .as_ref()
-            .is_some_and(|message| message.direction == Way::In);
-        if entry.status == entry::Status::Done && incoming && self.reopens.known() != Some(false) {
-            let conversation = conversation_of(delivery)?;
-            let reopened = match self.reopens.known() {
-                Some(reopens) => reopens,
-                None => {
-                    let found = self.client.conversation(&conversation).await?;
-                    found.is_some_and(|found| found.status.as_deref() != Some("done"))
-                }
-            };
-            if reopened {
-                self.client
-                    .update_conversation(&conversation, Status::Done)
-                    .await?;
-            }
-            self.reopens.learn(reopened);
-        }
-        delivery.status_set = true;
-        Ok(())
-    }
 }
 
 fn customer_of(delivery: &Delivery) -> Result<CustomerId, Halt> {
@@ -407,12 +328,12 @@ fn customer_of(delivery: &Delivery) -> Result<CustomerId, Halt> {
     ))
 }
 
-fn conversation_of(delivery: &Delivery) -> Result<ConversationId, Halt> {
+pub(super) fn conversation_of(delivery: &Delivery) -> Result<ConversationId, Halt> {
     Ok(ConversationId(
         held(delivery.conversation.as_ref(), "conversation")?.clone(),
     ))
 }
 
-fn held<'a, T>(value: Option<&'a T>, what: &str) -> Result<&'a T, Halt> {
+pub(super) fn held<'a, T>(value: Option<&'a T>, what: &str) -> Result<&'a T, Halt> {
     value.ok_or_else(|| Halt::Dead(format!("the delivery lost its {what}: please report this")))
 }

@@ -14,6 +14,7 @@ pub mod filter;
 pub mod matching;
 
 pub mod entry;
+pub mod exchange;
 pub mod fields;
 pub mod late;
 pub mod note;
@@ -26,11 +27,14 @@ pub mod agents;
 mod bulk;
 mod crew;
 pub mod dispatch;
+mod finish;
 mod group;
 mod job;
+mod join;
 pub mod log;
 mod queue;
 pub mod requests;
+
 mod whose;
 mod work;
 

@@ -35,6 +35,9 @@ pub struct Amendment {
     /// The stored call key.
     pub key: String,
     pub note: String,
+    /// Somebody must look at it now: the conversation is opened.
+    #[serde(default)]
+    pub reopens: bool,
 }
 
 impl Record for Amendment {
@@ -109,12 +112,12 @@ impl Outbox {
         writes.put(&self.marks, &at(b'p'), &Mark)
     }
 
-    /// What the delivery's note should say and doesn't yet; none if nothing came late or all of it is in the note.
-    pub fn amendment(&self, delivery: &Delivery) -> Result<Option<String>, StoreFault> {
+    /// What the delivery's note should say and doesn't yet, and what else follows; none if nothing came late or all of it is in the note.
+    pub fn amendment(&self, delivery: &Delivery) -> Result<Option<Amendment>, StoreFault> {
         let key = store_key(b'l', &delivery.integration, &delivery.key);
-        let late = self.amendments.get(&key)?.map(|late| late.note);
+        let late = self.amendments.get(&key)?;
         let said = delivery.amended.as_ref().unwrap_or(&delivery.entry.note);
-        Ok(late.filter(|late| late != said))
+        Ok(late.filter(|late| late.note != *said))
     }
 
     /// Makes the progress durable, and how much of the budget's window is `used`; returns after the sync.

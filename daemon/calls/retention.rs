@@ -1,5 +1,5 @@
-//! How long things are kept: removes events, ended calls and settled deliveries older than `daemon.keep`, and stale
-//! directory entries.
+//! How long things are kept: removes events, ended calls, settled deliveries and exchanges of texts older than
+//! `daemon.keep`, and stale directory entries.
 //!
 //! Only what has an end goes, and never what is dead: a person decides on that. The counts keep counting it.
 
@@ -51,6 +51,7 @@ impl Retention {
         let Ok(before) = now.checked_sub(keep) else {
             return Ok(0);
         };
+        self.ledger.forget_exchanges(before).await?;
         let (mut removed, mut cursor) = (0, 0);
         loop {
             let page = self.journal.after(cursor, PAGE_EVENTS)?;

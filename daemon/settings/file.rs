@@ -356,7 +356,7 @@ pub struct TextsFile {
     pub ignore: NumberList,
     /// The conversation's status, or "off" for no log.
     pub log: TextLogFile,
-    /// Texts with the same person within this time share a conversation; 0s: one each.
+    /// Texts with the same person, each within this time of the one before, share a conversation; 0s: one each.
     pub window: String,
     /// Also post an sms message, so that reports see a text conversation.
     pub text_message: bool,

@@ -153,7 +153,7 @@ fn texts(rules: &TextRules) -> String {
     parts.push(policies(rules.unknown, rules.several));
     if rules.window > Duration::ZERO {
         parts.push(format!(
-            "one conversation per {}",
+            "texts within {} of each other share a conversation",
             duration_words(rules.window)
         ));
     }

@@ -52,6 +52,7 @@ impl Judge {
                     integration: integration.name.clone(),
                     key: record.key.clone(),
                     note: new.note,
+                    reopens: new.reopens && !old.reopens,
                 };
                 let at = write_at(&after, integration, now).max(later(now, settle));
                 amendments.push((amendment, at));

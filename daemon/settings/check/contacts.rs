@@ -87,13 +87,7 @@ pub fn later(file: &File, origins: &Origins) -> Vec<String> {
             "[kustomer.contacts] of {name}: this version does not sync contacts yet"
         ));
     }
-    for (name, kustomer) in &file.kustomer {
-        let window = kustomer.texts.window.trim_start_matches('0');
-        if window.starts_with(|first: char| first.is_ascii_digit()) {
-            later.push(format!(
-                "texts.window of {name}: this version logs one conversation per text"
-            ));
-        }
+    for name in file.kustomer.keys() {
         for (key, what) in [
             ("contact_tag", "tags contacts"),
             ("searches_per_minute", "searches"),

@@ -1,0 +1,60 @@
+//! What is done with a text, and which exchange it is of. Part of `judge`.
+
+use super::super::entry::{self, LogEntry, Names};
+use super::super::fields;
+use super::super::filter;
+use super::super::ledger::CallRecord;
+use super::super::outbox::Outbox;
+use super::{Judge, Talk, Verdict};
+use crate::settings::types::KustomerSettings;
+use crate::store::StoreFault;
+use crate::terms::text::Text;
+use jiff::Timestamp;
+use std::time::Duration;
+
+impl Judge {
+    pub(super) fn judge_text(&self, text: &Text, record: &CallRecord, now: Timestamp) -> Verdict {
+        let number = text.other().number().cloned();
+        let mut verdict = self.judge(&text.key, (text.at, text.at), |integration| {
+            let decision = filter::filter_text(text, integration);
+            let entry = || self.text_entry(text, integration);
+            (decision, Box::new(entry), number.clone(), None, now)
+        });
+        if let (Verdict::Decided { talk, .. }, Some(number)) = (&mut verdict, &number) {
+            *talk = Some(Talk {
+                pbx: text.key.pbx.clone(),
+                ours: fields::shown(text.ours()),
+                other: number.to_string(),
+                // A clock that is ahead must not make all that follows look old.
+                at: text.at.min(record.last_event),
+            });
+        }
+        verdict
+    }
+
+    pub(super) fn text_entry(
+        &self,
+        text: &Text,
+        integration: &KustomerSettings,
+    ) -> Result<LogEntry, entry::EntryFault> {
+        let names = Names {
+            customer: None,
+            agents: &self.settings.agents,
+        };
+        let zone = &self.settings.daemon.time_zone;
+        entry::text_entry(text, integration, zone, &names, &[])
+    }
+
+    /// How long an exchange of texts goes on without one; zero: each text is by itself.
+    pub fn window(&self, integration: &str) -> Duration {
+        let mut all = self.settings.kustomers.iter();
+        all.find(|known| known.name == integration)
+            .map_or(Duration::ZERO, |known| known.texts.window)
+    }
+
+    /// Whether it was decided before, and its progress stands.
+    pub fn is_owed(&self, integration: &str, key: &str) -> Result<bool, StoreFault> {
+        let outbox: &Outbox = &self.outbox;
+        Ok(outbox.get(integration, key)?.is_some())
+    }
+}
