@@ -114,6 +114,7 @@ pub fn text() -> Text {
         at: "2026-07-20T12:24:29Z".parse().unwrap(),
         body: "Hello, is my order ready?".to_owned(),
         media: vec![],
+        report: None,
     }
 }
 
@@ -165,6 +166,7 @@ pub fn integration() -> KustomerSettings {
             ignore: vec![],
             received: LogAs::Open,
             sent: LogAs::Done,
+            failed: LogAs::Open,
             window: Duration::ZERO,
             text_message: false,
             unknown: UnknownPolicy::Create,

@@ -3,6 +3,7 @@
 
 mod again;
 mod exchanges;
+mod late;
 
 use super::due::Due;
 use super::family::Seen;
@@ -97,7 +98,7 @@ impl Book {
     pub fn take(&mut self, event: &Entry, turn: &mut Turn) -> Result<(), StoreFault> {
         let (seq, now) = (event.seq, clock::now());
         let seen = match self.judge.read(event) {
-            Ok(seen) => seen,
+            Ok(seen) => self.without_foreign_reports(seen, turn)?,
             Err(why) => {
                 let end = Some(End::Dead { why });
                 return self.mark(seq, EventMark { key: None, end }, turn);
@@ -333,9 +334,7 @@ impl Book {
                     record.takers = takers;
                     self.due.remove(&record.key);
                     for mut delivery in deliveries {
-                        if let Some(talk) = &talk {
-                            self.join(&mut delivery, talk, turn)?;
-                        }
+                        self.join(&mut delivery, &talk, turn)?;
                         turn.order(&delivery.integration, &delivery.key, delivery.next_try);
                         turn.changes.deliveries.push(delivery);
                     }
@@ -344,30 +343,6 @@ impl Book {
             }
         }
         turn.changes.records.insert(record.key.clone(), record);
-        Ok(())
-    }
-
-    /// Decided calls that got events in this turn: what was logged of them, or is about to be, learns what those say.
-    /// Once a turn and not for each event, because all events of a call are read for it.
-    pub fn amend(&mut self, turn: &mut Turn) -> Result<(), StoreFault> {
-        let now = clock::now();
-        for (key, fresh) in std::mem::take(&mut turn.late) {
-            let Some(mut record) = self.current(&key, turn)? else {
-                continue;
-            };
-            let amendments = self.judge.amendments(&record, fresh, &self.journal, now)?;
-            for (amendment, at) in amendments {
-                for taker in &mut record.takers {
-                    if taker.integration == amendment.integration {
-                        taker.end = None;
-                    }
-                }
-                turn.order(&amendment.integration, &amendment.key, at);
-                turn.changes.amendments.push(amendment);
-                self.set_stage(&mut record, turn)?;
-                turn.changes.records.insert(key.clone(), record.clone());
-            }
-        }
         Ok(())
     }
 

@@ -213,7 +213,7 @@ pub fn text_entry(
         ),
         direction: Some(way),
         status,
-        reopens: status == Status::Open && !outgoing,
+        reopens: status == Status::Open && (!outgoing || text.failed()),
         created_at: text.at,
         agent,
         tags: conversation_tags(rules.tags.iter()),

@@ -11,6 +11,8 @@ pub struct Seen {
     pub key: CallKey,
     /// The earliest start it states.
     pub start: Option<Timestamp>,
+    /// It only reports that a text arrived, which says nothing of one that isn't known.
+    pub report: bool,
     /// The phone system's ids of the legs it speaks of.
     pub legs: Vec<String>,
     /// Those of them whose end it states.

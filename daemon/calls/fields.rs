@@ -12,7 +12,7 @@ use crate::settings::types::KustomerSettings;
 use crate::terms::call::{Call, CallType, Direction};
 use crate::terms::number::E164;
 use crate::terms::party::{Contact, Extension, Party};
-use crate::terms::text::Text;
+use crate::terms::text::{Fate, Report, Text};
 
 /// What a call's template may use; its list for administrators is in config/note.txt.j2.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -56,6 +56,8 @@ pub struct TextFields {
     pub to: String,
     pub agent: Option<String>,
     pub at: String,
+    /// What became of one that was sent: `delivered`, or `not delivered` and why.
+    pub status: Option<String>,
     pub body: Vec<String>,
     pub media: Vec<String>,
     pub other_customers: Vec<String>,
@@ -168,7 +170,9 @@ pub fn text_fields(
         (other, ours)
     };
     TextFields {
-        heading: if outgoing {
+        heading: if text.failed() {
+            "Text not delivered"
+        } else if outgoing {
             "Text sent"
         } else {
             "Text received"
@@ -179,6 +183,7 @@ pub fn text_fields(
         to,
         agent,
         at: clock_time(text.at, zone),
+        status: text.report.as_ref().map(fate),
         body: prose(&text.body),
         media: text
             .media
@@ -188,6 +193,17 @@ pub fn text_fields(
             .collect(),
         other_customers: list(others.iter().cloned()),
         text_id: one_line(&text.key.to_string(), EXTERNAL_ID_BYTES_MAX),
+    }
+}
+
+fn fate(report: &Report) -> String {
+    let fate = match report.fate {
+        Fate::Delivered => "delivered",
+        Fate::Failed => "not delivered",
+    };
+    match value(report.why.as_deref()) {
+        Some(why) => format!("{fate}: {why}"),
+        None => fate.to_owned(),
     }
 }
 

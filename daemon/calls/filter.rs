@@ -312,8 +312,11 @@ fn call_switch(call: &Call, to: &KustomerSettings) -> Result<String, String> {
 }
 
 fn text_switch(text: &Text, to: &KustomerSettings) -> Result<String, String> {
-    let outgoing = text.direction == Direction::Out;
-    let key = if outgoing { "sent" } else { "received" };
+    let key = match text.direction {
+        Direction::Out if text.failed() => "failed",
+        Direction::Out => "sent",
+        Direction::In | Direction::Internal => "received",
+    };
     switch(&format!("texts.log.{key}"), text_log_as(text, &to.texts))
 }
 
@@ -332,8 +335,9 @@ pub fn log_as(call_type: CallType, to: &KustomerSettings) -> LogAs {
 }
 
 /// What `[kustomer.texts] log` says of a text.
-pub const fn text_log_as(text: &Text, rules: &TextRules) -> LogAs {
+pub fn text_log_as(text: &Text, rules: &TextRules) -> LogAs {
     match text.direction {
+        Direction::Out if text.failed() => rules.failed,
         Direction::Out => rules.sent,
         Direction::In | Direction::Internal => rules.received,
     }

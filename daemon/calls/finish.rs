@@ -40,10 +40,11 @@ impl Courier {
     /// A conversation of its own was created with its final status; only a recorded incoming message may have opened it
     /// again. One that was joined is people's by now: it is opened if somebody must look at the text, and else left.
     pub async fn set_status(&self, delivery: &mut Delivery) -> Result<(), Halt> {
-        if delivery.joins.is_none() {
-            self.close_again(delivery).await?;
-        } else if delivery.entry.reopens {
+        let (joined, entry) = (delivery.joins.is_some(), &delivery.entry);
+        if entry.reopens && (joined || entry.status == entry::Status::Done) {
             self.open_again(delivery).await?;
+        } else if !joined {
+            self.close_again(delivery).await?;
         }
         delivery.status_set = true;
         Ok(())

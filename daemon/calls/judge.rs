@@ -18,6 +18,7 @@ use crate::store::StoreFault;
 use crate::terms::call::Call;
 use crate::terms::ids::CallKey;
 use crate::terms::text::Text;
+pub use amend::Late;
 use amend::write_at;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
@@ -83,22 +84,30 @@ impl Judge {
     pub fn read(&self, event: &Entry) -> Result<Vec<Seen>, String> {
         let mut all: Vec<Seen> = Vec::new();
         for fact in self.decode(event)? {
+            let mut report = false;
             let (key, start, leg, ended) = match fact {
                 PhoneEvent::Leg(leg) => {
                     let ended = leg.ended.or(leg.lost).map(|_| leg.leg.clone());
                     (leg.key, leg.started, Some(leg.leg), ended)
+                }
+                // However late: a report is of the text that has its id.
+                PhoneEvent::Text(text) if text.is_report() => {
+                    report = !text.failed();
+                    (text.key, None, None, None)
                 }
                 PhoneEvent::Text(text) => (text.key, Some(text.at), None, None),
             };
             match all.iter_mut().find(|seen| seen.key == key) {
                 Some(seen) => {
                     seen.start = earlier(seen.start, start);
+                    seen.report &= report;
                     seen.legs.extend(leg);
                     seen.ended.extend(ended);
                 }
                 None => all.push(Seen {
                     key,
                     start,
+                    report,
                     legs: leg.into_iter().collect(),
                     ended: ended.into_iter().collect(),
                 }),
@@ -144,7 +153,7 @@ impl Judge {
         ripe: bool,
     ) -> Result<Verdict, StoreFault> {
         let (legs, texts) = self.facts(record, journal)?;
-        if let Some(text) = texts.into_iter().next() {
+        if let Some(text) = Text::of(texts) {
             return Ok(self.judge_text(&text, record, now));
         }
         let Some(key) = CallKey::parse(&record.key) else {
@@ -189,7 +198,7 @@ impl Judge {
         now: Timestamp,
     ) -> Result<Option<Subject>, StoreFault> {
         let (legs, texts) = self.facts(record, journal)?;
-        if let Some(text) = texts.into_iter().next() {
+        if let Some(text) = Text::of(texts) {
             return Ok(Some(Subject::Text(Box::new(text))));
         }
         let Some(key) = CallKey::parse(&record.key) else {

@@ -97,9 +97,10 @@ impl Courier {
                 }
                 Step::Create(create) => {
                     if create == Create::Note
-                        && let Some(note) = self.outbox.amendment(delivery)?
+                        && let Some(late) = self.outbox.amendment(delivery)?
                     {
-                        delivery.entry.note = note.note;
+                        delivery.entry.note = late.note;
+                        delivery.entry.reopens |= late.reopens;
                     }
                     self.create(delivery, create).await?;
                 }

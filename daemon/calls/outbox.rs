@@ -108,7 +108,13 @@ impl Outbox {
     /// Notes within the caller's group commit what the note of a delivery should say by now, and that this is owed.
     pub fn amend(&self, writes: &mut Writes<'_>, amendment: &Amendment) -> Result<(), StoreFault> {
         let at = |mark| store_key(mark, &amendment.integration, &amendment.key);
-        writes.put(&self.amendments, &at(b'l'), amendment)?;
+        let mut amendment = amendment.clone();
+        if let Some(delivery) = self.get(&amendment.integration, &amendment.key)? {
+            // What an earlier one asked for and wasn't done yet.
+            let owed = self.amendment(&delivery)?;
+            amendment.reopens |= owed.is_some_and(|owed| owed.reopens);
+        }
+        writes.put(&self.amendments, &at(b'l'), &amendment)?;
         writes.put(&self.marks, &at(b'p'), &Mark)
     }
 

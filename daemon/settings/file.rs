@@ -384,12 +384,14 @@ impl Default for TextsFile {
     }
 }
 
-/// The status of a conversation per direction of the text.
+/// The status of a conversation per direction of the text, and for those that didn't arrive.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TextLogFile {
     pub received: LogAs,
     pub sent: LogAs,
+    /// What was sent and didn't arrive, as far as the phone system reports it.
+    pub failed: LogAs,
 }
 
 impl Default for TextLogFile {
@@ -397,6 +399,7 @@ impl Default for TextLogFile {
         Self {
             received: LogAs::Open,
             sent: LogAs::Done,
+            failed: LogAs::Open,
         }
     }
 }

@@ -145,7 +145,12 @@ fn calls(rules: &CallRules) -> String {
 
 fn texts(rules: &TextRules) -> String {
     let mut parts = vec![numbers(&rules.connected_numbers, &rules.ignore)];
-    for (words, log) in [("received", rules.received), ("sent", rules.sent)] {
+    let logs = [
+        ("received", rules.received),
+        ("sent", rules.sent),
+        ("failed", rules.failed),
+    ];
+    for (words, log) in logs {
         if log == LogAs::Off {
             parts.push(format!("not {words}"));
         }

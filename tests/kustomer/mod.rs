@@ -86,6 +86,7 @@ fn settings(url: &str, folder: &Path) -> KustomerSettings {
             ignore: Vec::new(),
             received: LogAs::Open,
             sent: LogAs::Done,
+            failed: LogAs::Open,
             window: Duration::ZERO,
             text_message: false,
             unknown: UnknownPolicy::Create,

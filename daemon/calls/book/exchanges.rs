@@ -12,9 +12,12 @@ impl Book {
     pub(super) fn join(
         &self,
         delivery: &mut Delivery,
-        talk: &Talk,
+        talk: &Option<Talk>,
         turn: &mut Turn,
     ) -> Result<(), StoreFault> {
+        let Some(talk) = talk else {
+            return Ok(());
+        };
         let window = self.judge.window(&delivery.integration);
         if window.is_zero() || self.judge.is_owed(&delivery.integration, &delivery.key)? {
             return Ok(());

@@ -5,7 +5,7 @@ use super::super::fields;
 use super::super::filter;
 use super::super::ledger::CallRecord;
 use super::super::outbox::Outbox;
-use super::{Judge, Talk, Verdict};
+use super::{Judge, Subject, Talk, Verdict};
 use crate::settings::types::KustomerSettings;
 use crate::store::StoreFault;
 use crate::terms::text::Text;
@@ -20,16 +20,29 @@ impl Judge {
             let entry = || self.text_entry(text, integration);
             (decision, Box::new(entry), number.clone(), None, now)
         });
-        if let (Verdict::Decided { talk, .. }, Some(number)) = (&mut verdict, &number) {
-            *talk = Some(Talk {
-                pbx: text.key.pbx.clone(),
-                ours: fields::shown(text.ours()),
-                other: number.to_string(),
-                // A clock that is ahead must not make all that follows look old.
-                at: text.at.min(record.last_event),
-            });
+        if let Verdict::Decided { talk, .. } = &mut verdict {
+            *talk = Self::talk(text, record);
         }
         verdict
+    }
+
+    pub(super) fn talk(text: &Text, record: &CallRecord) -> Option<Talk> {
+        Some(Talk {
+            pbx: text.key.pbx.clone(),
+            ours: fields::shown(text.ours()),
+            other: text.other().number()?.to_string(),
+            // A clock that is ahead must not make all that follows look old.
+            at: text.at.min(record.last_event),
+        })
+    }
+
+    /// Whether a rule keeps an integration from logging it.
+    pub(super) fn skips(&self, subject: &Subject, integration: &KustomerSettings) -> bool {
+        let decision = match subject {
+            Subject::Call(call) => filter::filter_call(call, integration),
+            Subject::Text(text) => filter::filter_text(text, integration),
+        };
+        decision.skip.is_some()
     }
 
     pub(super) fn text_entry(
