@@ -138,13 +138,18 @@ fn story(parts: &[Vec<PhoneEvent>]) -> (Vec<Call>, BTreeMap<String, Text>) {
         match event {
             PhoneEvent::Leg(leg) => facts.push((**leg).clone()),
             PhoneEvent::Text(text) => {
-                texts.entry(text.key.stored()).or_default().push(text.clone());
+                texts
+                    .entry(text.key.stored())
+                    .or_default()
+                    .push(text.clone());
             }
         }
     }
     let gathered = assemble::gather(facts);
     let close = |(key, facts): (_, &Vec<LegFacts>)| assemble::close(key, facts, Timestamp::MAX);
-    let texts = texts.into_iter().filter_map(|(key, told)| Some((key, Text::of(told)?)));
+    let texts = texts
+        .into_iter()
+        .filter_map(|(key, told)| Some((key, Text::of(told)?)));
     (gathered.iter().filter_map(close).collect(), texts.collect())
 }
 

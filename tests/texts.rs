@@ -49,15 +49,23 @@ fn exchanges(sandbox: &Sandbox) -> BTreeMap<String, Vec<String>> {
         let name = short(attribute(&conversation, "externalId"));
         let id = conversation["id"].as_str().unwrap().to_owned();
         names.insert(id, name.clone());
-        assert!(found.insert(name.clone(), Vec::new()).is_none(), "{name} twice");
+        assert!(
+            found.insert(name.clone(), Vec::new()).is_none(),
+            "{name} twice"
+        );
     }
     let mut all = Vec::new();
     for note in sandbox.notes() {
         // Notes of a deleted conversation are nobody's.
-        let Some(texts) = names.get(&related(&note, "conversation")).and_then(|of| found.get_mut(of)) else {
+        let Some(texts) = names
+            .get(&related(&note, "conversation"))
+            .and_then(|of| found.get_mut(of))
+        else {
             continue;
         };
-        let name = short(attribute(&note, "externalId")).trim_end_matches(":note").to_owned();
+        let name = short(attribute(&note, "externalId"))
+            .trim_end_matches(":note")
+            .to_owned();
         assert!(!all.contains(&name), "the note of {name} twice");
         all.push(name.clone());
         texts.push(name);
@@ -68,14 +76,19 @@ fn exchanges(sandbox: &Sandbox) -> BTreeMap<String, Vec<String>> {
 
 fn shared(groups: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    groups.iter().map(|(name, texts)| ((*name).to_owned(), owned(texts))).collect()
+    groups
+        .iter()
+        .map(|(name, texts)| ((*name).to_owned(), owned(texts)))
+        .collect()
 }
 
 /// The status of the conversation of this text.
 fn status_of(sandbox: &Sandbox, id: &str) -> String {
     let wanted = format!("tieline:script:{id}");
     let all = sandbox.conversations();
-    let found = all.iter().find(|one| attribute(one, "externalId") == wanted);
+    let found = all
+        .iter()
+        .find(|one| attribute(one, "externalId") == wanted);
     attribute(found.unwrap(), "status")
 }
 
@@ -83,6 +96,8 @@ fn status_of(sandbox: &Sandbox, id: &str) -> String {
 fn id_of(sandbox: &Sandbox, id: &str) -> String {
     let wanted = format!("tieline:script:{id}");
     let all = sandbox.conversations();
-    let found = all.iter().find(|one| attribute(one, "externalId") == wanted);
+    let found = all
+        .iter()
+        .find(|one| attribute(one, "externalId") == wanted);
     found.unwrap()["id"].as_str().unwrap().to_owned()
 }

@@ -334,7 +334,7 @@ impl Book {
                     record.takers = takers;
                     self.due.remove(&record.key);
                     for mut delivery in deliveries {
-                        self.join(&mut delivery, &talk, turn)?;
+                        self.join(&mut delivery, talk.as_ref(), turn)?;
                         turn.order(&delivery.integration, &delivery.key, delivery.next_try);
                         turn.changes.deliveries.push(delivery);
                     }

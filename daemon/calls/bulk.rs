@@ -178,9 +178,7 @@ impl Group<'_> {
     }
 
     fn part_unclear(&mut self) {
-        let unclear = self.take(|delivery| {
-            matches!(delivery.next(), Step::Verify(_) | Step::Join)
-        });
+        let unclear = self.take(|delivery| matches!(delivery.next(), Step::Verify(_) | Step::Join));
         unclear.into_iter().for_each(|one| self.leave_to_look(one));
     }
 

@@ -75,8 +75,8 @@ pub fn place(
         return (None, Some(alone));
     };
     let (since, until) = (running.since.min(at), running.until.max(at));
-    let near = running.since.duration_since(at) <= window
-        && at.duration_since(running.until) <= window;
+    let near =
+        running.since.duration_since(at) <= window && at.duration_since(running.until) <= window;
     let room = running.texts < TEXTS_MAX && until.duration_since(since) <= AGE_MAX;
     if near && room {
         let joins = Joins {
@@ -165,7 +165,10 @@ mod tests {
     fn an_exchange_grows_neither_long_nor_old_for_ever() {
         let many: Vec<i64> = (0..201).collect();
         let groups = firsts(&many, 60);
-        assert_eq!((groups[99], groups[100], groups[199], groups[200]), (0, 100, 100, 200));
+        assert_eq!(
+            (groups[99], groups[100], groups[199], groups[200]),
+            (0, 100, 100, 200)
+        );
         let day = 24 * 3600;
         let daily: Vec<i64> = (0..40).map(|number| number * day).collect();
         let groups = firsts(&daily, 24 * 3600);

@@ -94,11 +94,7 @@ impl Courier {
 
     /// Puts later facts into the note. Writing the same twice does no harm, so that an unclear outcome is only tried
     /// again. A note that can't be changed stays as it is; the call is logged all the same.
-    pub(super) async fn amend(
-        &self,
-        delivery: &mut Delivery,
-        late: Amendment,
-    ) -> Result<(), Halt> {
+    pub(super) async fn amend(&self, delivery: &mut Delivery, late: Amendment) -> Result<(), Halt> {
         let id = held(delivery.note.as_ref(), "note")?;
         let said = requests::note(delivery).body;
         let mut next = delivery.clone();

@@ -76,7 +76,10 @@ impl Courier {
             Found::Conversation { id, customer } => delivery.join(id, customer),
             Found::Behind(key) => return Err(Halt::Behind(key)),
             Found::Unclear(external_id) => {
-                let found = self.client.conversation_by_external_id(&external_id).await?;
+                let found = self
+                    .client
+                    .conversation_by_external_id(&external_id)
+                    .await?;
                 match found.filter(|found| !found.deleted) {
                     Some(found) => {
                         delivery.join(found.id.0, found.customer.map(|customer| customer.0));
@@ -111,8 +114,7 @@ impl Courier {
     }
 }
 
-const NEVER_LOGGED: &str =
-    "the texts before it were not logged: it has a conversation of its own";
+const NEVER_LOGGED: &str = "the texts before it were not logged: it has a conversation of its own";
 
 /// Why a text that had joined gets its own conversation.
 pub(super) const DELETED: &str =

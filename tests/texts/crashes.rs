@@ -17,7 +17,9 @@ const POSTERS: u64 = 3;
 /// One exchange with a person of its own: some texts from both sides, at once or one after the other; their ids.
 async fn one_exchange(place: &Place, number: u16, chance: &mut fastrand::Rng) -> Vec<String> {
     let person = format!("+491511{number:07}");
-    let ids: Vec<String> = (0..chance.u8(1..6)).map(|text| format!("m{number}-{text}")).collect();
+    let ids: Vec<String> = (0..chance.u8(1..6))
+        .map(|text| format!("m{number}-{text}"))
+        .collect();
     let mut posts = Vec::new();
     for id in &ids {
         let event = if chance.bool() {
@@ -30,7 +32,14 @@ async fn one_exchange(place: &Place, number: u16, chance: &mut fastrand::Rng) ->
         let told = async move {
             let body = event.to_string();
             for _ in 0..=usize::from(again) {
-                post(&place, "script", None, Some("application/json"), body.as_bytes()).await;
+                post(
+                    &place,
+                    "script",
+                    None,
+                    Some("application/json"),
+                    body.as_bytes(),
+                )
+                .await;
             }
         };
         if chance.bool() {
@@ -53,7 +62,10 @@ async fn killed_at_random_moments_every_exchange_is_one_conversation() {
     let mut chance = fastrand::Rng::with_seed(seed());
     let mut config = quick();
     config.integrations[0].texts = "window = \"1h\"\ntext_message = true".to_owned();
-    let options = SandboxOptions { seed: chance.u64(..), ..generous() };
+    let options = SandboxOptions {
+        seed: chance.u64(..),
+        ..generous()
+    };
     let world = World::with(&config, options).await;
     for kind in [
         FaultKind::CommitThenClose,
@@ -62,10 +74,15 @@ async fn killed_at_random_moments_every_exchange_is_one_conversation() {
     ] {
         for method in ["POST", "PUT"] {
             let fault = Fault::on("/v1/", kind.clone());
-            world.sandbox.add_fault(fault.method(method).probability(0.15));
+            world
+                .sandbox
+                .add_fault(fault.method(method).probability(0.15));
         }
     }
-    let (over, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU16::new(0)));
+    let (over, next) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU16::new(0)),
+    );
     let mut posters = Vec::new();
     for _ in 0..POSTERS {
         let (place, over, next) = (world.place.clone(), Arc::clone(&over), Arc::clone(&next));
@@ -105,9 +122,15 @@ async fn killed_at_random_moments_every_exchange_is_one_conversation() {
         })
         .await;
     let found = exchanges(&world.sandbox);
-    assert!(found.iter().all(|(first, texts)| texts.contains(first)), "{found:?}");
+    assert!(
+        found.iter().all(|(first, texts)| texts.contains(first)),
+        "{found:?}"
+    );
     let texts: usize = expected.iter().map(Vec::len).sum();
-    println!("{} exchanges of {texts} texts, {kills} kills", expected.len());
+    println!(
+        "{} exchanges of {texts} texts, {kills} kills",
+        expected.len()
+    );
     assert_eq!(found.into_values().collect::<BTreeSet<_>>(), expected);
     assert_eq!(status["events"]["dead"], 0);
     assert_eq!(world.sandbox.messages().len(), texts);

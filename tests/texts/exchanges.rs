@@ -27,9 +27,15 @@ async fn an_exchange_of_both_directions_is_one_conversation_with_a_note_each() {
     ]);
     assert_eq!(exchanges(&world.sandbox), expected);
     let explained = world.place.explain("script:m3").await;
-    assert_eq!(explained["integrations"][0]["delivery"]["joins"], "text:script:m1");
+    assert_eq!(
+        explained["integrations"][0]["delivery"]["joins"],
+        "text:script:m1"
+    );
     let told = world.place.cli(&["explain", "script:m3"]).await.out;
-    assert!(told.contains("joins the conversation of text:script:m1"), "{told}");
+    assert!(
+        told.contains("joins the conversation of text:script:m1"),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,7 +99,10 @@ async fn a_received_text_opens_its_conversation_again_and_a_sent_one_leaves_it()
     daemon.post(&received("m4", 3)).await;
     daemon.settled(4).await;
     assert_eq!(status_of(&world.sandbox, "m1"), "open");
-    assert_eq!(exchanges(&world.sandbox), shared(&[("m1", &["m1", "m2", "m3", "m4"])]));
+    assert_eq!(
+        exchanges(&world.sandbox),
+        shared(&[("m1", &["m1", "m2", "m3", "m4"])])
+    );
 }
 
 /// `received = "done"` says that nobody need look: nothing is changed.
@@ -133,7 +142,10 @@ async fn each_integration_has_its_own_exchanges() {
     let all = ["m1", "m2", "m3"];
     assert_eq!(exchanges(&world.sandbox), shared(&[("m1", &all)]));
     let single = all.map(|text| (text, vec![text]));
-    let single: Vec<_> = single.iter().map(|(name, texts)| (*name, texts.as_slice())).collect();
+    let single: Vec<_> = single
+        .iter()
+        .map(|(name, texts)| (*name, texts.as_slice()))
+        .collect();
     assert_eq!(exchanges(&sandboxes[0]), shared(&single));
     assert_eq!(exchanges(&sandboxes[1]), shared(&[("m2", &["m2", "m3"])]));
 }
@@ -142,13 +154,22 @@ async fn each_integration_has_its_own_exchanges() {
 async fn messages_and_customers_are_each_text_s_own() {
     let (world, daemon) = World::running(&windowed("window = \"1h\"\ntext_message = true")).await;
     for (id, minute) in [("m1", 0), ("m2", 1), ("m3", 2)] {
-        daemon.post(&at(text(id, "in", "+4915112345678", OURS), minute)).await;
+        daemon
+            .post(&at(text(id, "in", "+4915112345678", OURS), minute))
+            .await;
     }
     daemon.settled(3).await;
-    let mut messages: Vec<String> =
-        world.sandbox.messages().iter().map(|one| attribute(one, "externalId")).collect();
+    let mut messages: Vec<String> = world
+        .sandbox
+        .messages()
+        .iter()
+        .map(|one| attribute(one, "externalId"))
+        .collect();
     messages.sort();
-    assert_eq!(messages, ["m1", "m2", "m3"].map(|id| format!("tieline:script:{id}:message")));
+    assert_eq!(
+        messages,
+        ["m1", "m2", "m3"].map(|id| format!("tieline:script:{id}:message"))
+    );
     assert_eq!(exchanges(&world.sandbox).len(), 1);
     assert_eq!(world.sandbox.counts().customers, 2);
 }

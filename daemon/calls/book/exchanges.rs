@@ -12,7 +12,7 @@ impl Book {
     pub(super) fn join(
         &self,
         delivery: &mut Delivery,
-        talk: &Option<Talk>,
+        talk: Option<&Talk>,
         turn: &mut Turn,
     ) -> Result<(), StoreFault> {
         let Some(talk) = talk else {

@@ -32,7 +32,11 @@ impl Book {
                 continue;
             };
             let late = self.judge.late(&record, fresh, &self.journal, now)?;
-            let Late { amendments, owed, talk } = late;
+            let Late {
+                amendments,
+                owed,
+                talk,
+            } = late;
             let changed = !amendments.is_empty() || !owed.is_empty();
             for (amendment, at) in amendments {
                 owe_again(&mut record, &amendment.integration);
@@ -41,7 +45,7 @@ impl Book {
             }
             for mut delivery in owed {
                 owe_again(&mut record, &delivery.integration);
-                self.join(&mut delivery, &talk, turn)?;
+                self.join(&mut delivery, talk.as_ref(), turn)?;
                 turn.order(&delivery.integration, &delivery.key, delivery.next_try);
                 turn.changes.deliveries.push(delivery);
             }

@@ -5,8 +5,8 @@
 //! order and may all be missing.
 
 use super::body::{self, Payload};
-use super::report::report;
 use super::facts::{LegFacts, Role, TransferFact};
+use super::report::report;
 use super::{Malformed, NotUnderstood, PhoneEvent, RawEvent, Site, vendor_id};
 use crate::terms::call::{Direction, Reason, TransferKind};
 use crate::terms::ids::{CallKey, Kind};

@@ -67,7 +67,8 @@ impl Judge {
                         Subject::Call(call) => write_at(call, integration, now),
                         Subject::Text(_) => now,
                     };
-                    late.amendments.push((amendment, at.max(later(now, settle))));
+                    late.amendments
+                        .push((amendment, at.max(later(now, settle))));
                 }
                 (Some(End::Filtered { rule, .. }), Err(_), Ok(entry))
                     if rule == SkipReason::SwitchedOff.key() =>
@@ -112,7 +113,14 @@ impl Judge {
         }
         let number = text.other().number().cloned();
         let key = record.key.clone();
-        Some(Delivery::new(&integration.name, key, entry, number, None, now))
+        Some(Delivery::new(
+            &integration.name,
+            key,
+            entry,
+            number,
+            None,
+            now,
+        ))
     }
 }
 
