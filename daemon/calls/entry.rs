@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::fields::{CallFields, agent_of, call_fields, heading_parts, shown, text_fields};
-use super::filter::{log_as, text_log_as};
+use super::filter::{log_as, text_log};
 use super::note::{call_note, clip, one_line, spoken, text_note};
 use crate::settings::types::{KustomerSettings, LogAs, UnknownPolicy};
 use crate::terms::call::{Call, CallType, Direction};
@@ -197,7 +197,8 @@ pub fn text_entry(
 ) -> Result<LogEntry, EntryFault> {
     let rules = &integration.texts;
     let ids = Ids::of(&text.key)?;
-    let status = status(text_log_as(text, rules), || "texts.log".to_owned())?;
+    let (key, log) = text_log(text, rules);
+    let status = status(log, || format!("texts.log.{key}"))?;
     let outgoing = text.direction == Direction::Out;
     let way = if outgoing { Way::Out } else { Way::In };
     let agent = match &text.ours().party {

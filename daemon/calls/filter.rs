@@ -312,12 +312,8 @@ fn call_switch(call: &Call, to: &KustomerSettings) -> Result<String, String> {
 }
 
 fn text_switch(text: &Text, to: &KustomerSettings) -> Result<String, String> {
-    let key = match text.direction {
-        Direction::Out if text.failed() => "failed",
-        Direction::Out => "sent",
-        Direction::In | Direction::Internal => "received",
-    };
-    switch(&format!("texts.log.{key}"), text_log_as(text, &to.texts))
+    let (key, log) = text_log(text, &to.texts);
+    switch(&format!("texts.log.{key}"), log)
 }
 
 fn switch(key: &str, log: LogAs) -> Result<String, String> {
@@ -334,12 +330,12 @@ pub fn log_as(call_type: CallType, to: &KustomerSettings) -> LogAs {
     log.copied().unwrap_or(LogAs::Off)
 }
 
-/// What `[kustomer.texts] log` says of a text.
-pub fn text_log_as(text: &Text, rules: &TextRules) -> LogAs {
+/// Which key of `[kustomer.texts] log` is a text's, and what it says.
+pub fn text_log(text: &Text, rules: &TextRules) -> (&'static str, LogAs) {
     match text.direction {
-        Direction::Out if text.failed() => rules.failed,
-        Direction::Out => rules.sent,
-        Direction::In | Direction::Internal => rules.received,
+        Direction::Out if text.failed() => ("failed", rules.failed),
+        Direction::Out => ("sent", rules.sent),
+        Direction::In | Direction::Internal => ("received", rules.received),
     }
 }
 

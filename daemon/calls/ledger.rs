@@ -377,7 +377,7 @@ impl Ledger {
 /// What was sent for our number has no zero in it that could be taken for the next part: it is on one line.
 fn exchange_key(pair: &Pair) -> Vec<u8> {
     let parts = [&pair.integration, &pair.pbx, &pair.ours, &pair.other];
-    let parts = parts.map(|part| part.as_bytes());
+    let parts = parts.map(String::as_bytes);
     tagged(b'x', &parts.join(&0))
 }
 
