@@ -52,7 +52,7 @@ pub struct LogEntry {
     /// The conversation's status when everything is in it.
     pub status: Status,
     /// A text that opens a conversation which it joins.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reopens: bool,
     /// When the call started or the text came: the conversation is dated back to it.
     pub created_at: Timestamp,
