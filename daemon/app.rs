@@ -7,13 +7,13 @@ mod fetching;
 mod listeners;
 
 use crate::admin::{self, Admin, Integration};
-use crate::calls::agents::Agents;
 use crate::calls::directory::Directory;
 use crate::calls::dispatch::{Dispatch, DispatchStatus};
 use crate::calls::intake::server::{self, Answer, Listener, ServeLimits};
 use crate::calls::intake::{Front, Intake};
 use crate::calls::journal::Journal;
 use crate::calls::judge::Judge;
+use crate::calls::lately::Lately;
 use crate::calls::ledger::Ledger;
 use crate::calls::line::{Line, LineStats, Notice};
 use crate::calls::links::LinkParts;
@@ -198,13 +198,15 @@ impl Parts {
         let outbox = Outbox::open(store);
         let ledger = Ledger::open(store, &outbox);
         let directory = Directory::open(store);
+        let lately = Lately::open(store);
         let shared = Arc::new(settings.clone());
         let judge = Judge::new(Arc::clone(&shared), outbox.clone());
         let (notices, heard) = mpsc::unbounded_channel();
         let mut integrations = Vec::new();
         let mut dispatches = Vec::new();
         for kustomer in &settings.kustomers {
-            let (integration, dispatch) = integrate(kustomer, &outbox, &directory, &notices)?;
+            let (integration, dispatch) =
+                integrate(kustomer, &outbox, (&directory, &lately), &notices)?;
             integrations.push(integration);
             dispatches.push(dispatch);
         }
@@ -237,6 +239,7 @@ impl Parts {
             ledger,
             outbox,
             directory,
+            lately,
             judge,
             integrations,
             notices,
@@ -291,11 +294,20 @@ impl Parts {
             let stop = loops_stop.clone();
             loops.spawn(async move { Ok(dispatch.run(stop).await?) });
         }
+        for part in &admin.integrations {
+            let watch = part.attributes.clone();
+            let (client, stop) = (part.client.clone(), loops_stop.clone());
+            loops.spawn(async move {
+                watch.watch(client, stop).await;
+                Ok(())
+            });
+        }
         let retention = Retention {
             keep: settings.daemon.keep,
             journal: admin.journal.clone(),
             ledger: admin.ledger.clone(),
             directory: admin.directory.clone(),
+            lately: admin.lately.clone(),
         };
         loops.spawn(async move { Ok(retention.run(loops_stop).await?) });
         systemd::ready(&admin.headline());
@@ -392,7 +404,7 @@ async fn serve<L: Listener + Sync + 'static>(
 fn integrate(
     kustomer: &KustomerSettings,
     outbox: &Outbox,
-    directory: &Directory,
+    (directory, lately): (&Directory, &Lately),
     notices: &mpsc::UnboundedSender<Notice>,
 ) -> Result<(Integration, Dispatch), AppFault> {
     let settings = Arc::new(kustomer.clone());
@@ -406,13 +418,15 @@ fn integrate(
         client.clone(),
         outbox.clone(),
         directory.clone(),
-        Agents::default(),
+        lately.clone(),
     );
+    let attributes = courier.attributes.clone();
     let dispatch = Dispatch::open(courier, ordered, notices.clone(), Arc::clone(&status))?;
     Ok((
         Integration {
             settings,
             client,
+            attributes,
             status,
             orders,
         },

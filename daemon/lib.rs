@@ -16,6 +16,7 @@ pub mod kustomer;
 pub mod pace;
 pub mod sandbox;
 pub mod settings;
+pub mod simulate;
 pub mod store;
 pub mod systemd;
 pub mod terms;

@@ -75,6 +75,33 @@ fn fs(recording: &[u8], site: &Site) -> Decoded {
     decode_recording(Dialect::Freeswitch, Source::Http, recording, site).unwrap()
 }
 
+/// Name, posts and expected calls of every recording, the built-in ones among them.
+fn recordings() -> Vec<(String, Vec<u8>, Vec<u8>)> {
+    let folder = format!("{}/fixtures/calls/freeswitch", env!("CARGO_MANIFEST_DIR"));
+    let folders = std::fs::read_dir(folder).unwrap();
+    let mut all: Vec<_> = folders
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let read = |file| std::fs::read(path.join(file)).unwrap();
+            (name, read("http-received.txt"), read("expected.json"))
+        })
+        .collect();
+    all.sort();
+    assert!(all.len() >= 37, "only {} recordings", all.len());
+    all
+}
+
+/// The scenarios that records of a legs alone can't tell: the caller's leg has become a b leg, or only a b leg knows who
+/// was asked.
+const NEEDS_B_LEGS: [&str; 5] = [
+    "17-attended-transfer-by-keys",
+    "17-attended-transfer-given-up",
+    "18-attended-transfer-of-an-outgoing-call",
+    "18-attended-transfer-sip-refer-replaces",
+    "26-pickup-intercept",
+];
+
 /// Every field of expected.json; times within its tolerance.
 fn assert_expected(name: &str, decoded: &Decoded, expected: &[u8]) {
     let expected: Value = serde_json::from_slice(expected).unwrap();
@@ -120,7 +147,7 @@ fn assert_expected(name: &str, decoded: &Decoded, expected: &[u8]) {
 
 #[test]
 fn every_recording_gives_the_calls_that_were_made() {
-    for (name, recording, expected) in RECORDINGS {
+    for (name, recording, expected) in &recordings() {
         let decoded = fs(recording, &lab());
         assert_expected(name, &decoded, expected);
         let undecoded = if name.ends_with("default-encodings") {
@@ -143,14 +170,17 @@ fn every_recording_gives_the_calls_that_were_made() {
 
 #[test]
 fn each_module_alone_suffices() {
-    for (name, recording, expected) in RECORDINGS {
+    for (name, recording, expected) in &recordings() {
         let json = |body: &[u8]| body.starts_with(b"{");
         let only_xml = selected(recording, |body| {
-            !json(body) && !body.starts_with(b"cdr=%7B")
+            !json(body) && !body.starts_with(b"cdr=%7B") && !body.starts_with(b"cdr={")
         });
         assert_expected(name, &fs(&only_xml, &lab()), expected);
         let only_json = selected(recording, json);
         assert_expected(name, &fs(&only_json, &lab()), expected);
+        if NEEDS_B_LEGS.contains(&name.as_str()) {
+            continue;
+        }
         // mod_format_cdr posts a legs alone: those with a dial plan's log, and agents' legs that nobody answered.
         let a_legs = selected(recording, |body| {
             json(body) && body.windows(9).any(|bytes| bytes == b"\"app_log\"")
@@ -547,14 +577,15 @@ fn admitted_is_what_is_whole() {
 
 #[test]
 fn every_recorded_post_is_admitted_whole_and_refused_cut_short() {
-    for (name, recording, _) in RECORDINGS {
+    for (name, recording, _) in &recordings() {
         for post in posts(recording) {
             assert_eq!(
                 decode::admit(Dialect::Freeswitch, &of_post(&post)),
                 Ok(()),
                 "{name}"
             );
-            if post.body.starts_with(b"cdr=%7B") {
+            // In a form it is taken, so that the reason can be shown.
+            if post.body.starts_with(b"cdr=%7B") || post.body.starts_with(b"cdr={") {
                 continue;
             }
             let half = Post {

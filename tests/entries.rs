@@ -10,7 +10,9 @@ use tieline::calls::entry::{
     EntryFault, LogEntry, NAME_UNITS_MAX, Names, TAGS_MAX, call_entry, is_tag, text_entry,
 };
 use tieline::calls::note::{NOTE_UNITS_MAX, clip, one_line, prose, spoken, template_check};
-use tieline::settings::types::{AnonymousPolicy, KustomerSettings, LogAs, UnknownPolicy};
+use tieline::settings::types::{
+    AnonymousPolicy, AssignTo, KustomerSettings, LogAs, TypeRules, UnknownPolicy,
+};
 use tieline::terms::call::{Call, CallType, Direction, Reason, Transfer, TransferKind};
 use tieline::terms::party::{Extension, Party};
 use tieline::terms::text::Text;
@@ -112,6 +114,49 @@ fn incoming_calls() {
         ..call()
     };
     assert_snapshot!("anonymous", page(&entry(&hidden, &to, &[])));
+}
+
+#[test]
+fn one_type_of_call_by_itself() {
+    let mut to = integration();
+    let custom = [
+        ("durationNum", "{{ talk_seconds }}"),
+        ("queueStr", "{{ queue }}"),
+    ];
+    let custom = custom.map(|(name, source)| (name.to_owned(), source.to_owned()));
+    to.calls.custom = BTreeMap::from(custom);
+    to.calls.tags = vec!["phone".to_owned()];
+    let mut own = to.calls.custom.clone();
+    own.insert("waitNum".to_owned(), "{{ waited }}".to_owned());
+    own.remove("durationNum");
+    to.calls.assign.default = Some("Second line".to_owned());
+    to.calls.types.insert(
+        CallType::Voicemail.into(),
+        TypeRules {
+            tags: Some(vec!["call back".to_owned()]),
+            note_template: None,
+            custom: Some(own),
+            assign: Some(vec![
+                AssignTo::VoicemailOwner,
+                AssignTo::LastAgent,
+                AssignTo::Default,
+            ]),
+        },
+    );
+    let message_left = Call {
+        call_type: CallType::Voicemail,
+        voicemail: true,
+        queue: Some("support".to_owned()),
+        mailbox: Some(Extension("102".to_owned())),
+        summary: Some("An order is late.".to_owned()),
+        transcript: Some("My order is late.\nCall id: none\n".to_owned()),
+        ..missed(Reason::NoAnswer)
+    };
+    assert_snapshot!("own_rules", page(&entry(&message_left, &to, &[])));
+    let answered = entry(&call(), &to, &[]);
+    assert_eq!(answered.talked_with.as_deref(), Some("grace@example.org"));
+    assert_eq!(answered.assign, None);
+    assert_eq!(answered.custom.len(), 1, "no queue");
 }
 
 #[test]
@@ -257,6 +302,8 @@ fn limits_hold() {
         recording: Some(long.clone()),
         voicemail_link: Some(long.clone()),
         agent_note: Some(long.clone()),
+        summary: Some(long.clone()),
+        transcript: Some(long.clone()),
         tags: (0..100).map(|count| format!("tag {count}")).collect(),
         doubts: vec![long.clone(); 100],
         ..call()
@@ -332,6 +379,6 @@ proptest! {
         prop_assert!(!line.contains(char::is_control));
         prop_assert_eq!(one_line(&line, max), line.clone());
         prop_assert!(clip(&text, max).encode_utf16().count() <= max);
-        prop_assert!(prose(&text).iter().all(|line| !line.contains(char::is_control)));
+        prop_assert!(prose(&text, 4_000).iter().all(|line| !line.contains(char::is_control)));
     }
 }

@@ -160,3 +160,173 @@ async fn all_at_once_waits_no_longer_than_it_may() {
     daemon.post(&recent(announced("a1"))).await;
     settled_as_one(&world, &daemon, 1).await;
 }
+
+/// The names of the only conversation's tags, in the order they were added.
+fn tags(sandbox: &Sandbox) -> Vec<String> {
+    let conversations = sandbox.conversations();
+    let [conversation] = conversations.as_slice() else {
+        panic!("{} conversations", conversations.len());
+    };
+    let known = sandbox.tags();
+    let name = |id: &Value| {
+        let tag = known.iter().find(|tag| tag["id"] == *id).unwrap();
+        attribute(tag, "name")
+    };
+    let ids = conversation["attributes"]["tags"].as_array().unwrap();
+    ids.iter().map(name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tags_and_a_transcript_that_come_later_are_added_and_peoples_tags_stay() {
+    let (world, daemon) = World::running(&Config::calls("tags = [\"phone\"]")).await;
+    daemon.post(&call("a1", MAX)).await;
+    daemon.settled(1).await;
+    assert_eq!(tags(&world.sandbox), ["phone"]);
+    let id = world.sandbox.conversations()[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = format!("/v1/conversations/{id}/tags");
+    request(
+        &world.sandbox,
+        Method::POST,
+        &path,
+        Some(&json!(["urgent"])),
+    )
+    .await;
+
+    let mut later = call("a1", MAX);
+    later["tags"] = json!(["sales", "bad#tag"]);
+    later["transcript"] = json!("Grace: Hello?\nMax: My order is late.");
+    later["summary"] = json!("An order is late.");
+    daemon.post(&later).await;
+    settled_as_one(&world, &daemon, 2).await;
+    assert_eq!(tags(&world.sandbox), ["phone", "urgent", "sales"]);
+    let text = note(&world.sandbox).1;
+    assert!(text.contains("Summary:\n  An order is late.\n"), "{text}");
+    assert!(
+        text.contains("Transcript:\n  Grace: Hello?\n  Max: My order is late.\n"),
+        "{text}"
+    );
+
+    // A tag more; somebody took one of ours away meanwhile: it stays away.
+    request(
+        &world.sandbox,
+        Method::DELETE,
+        &path,
+        Some(&json!(["sales"])),
+    )
+    .await;
+    let mut more = later.clone();
+    more["tags"] = json!(["vip"]);
+    daemon.post(&more).await;
+    settled_as_one(&world, &daemon, 3).await;
+    assert_eq!(tags(&world.sandbox), ["phone", "urgent", "vip"]);
+    let status = daemon.place.status().await;
+    let settled = &status["integrations"][0]["settled_since_start"];
+    assert_eq!(settled, 1, "amended twice, one call");
+    let explained = daemon.place.explain("call:script:a1").await;
+    assert_eq!(explained["call"]["summary"], "An order is late.");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn later_tags_survive_faults_and_a_missing_role() {
+    let (world, daemon) = World::running(&Config::default()).await;
+    daemon.post(&call("a1", MAX)).await;
+    daemon.settled(1).await;
+    let fault = |kind: &str| -> Fault {
+        serde_json::from_value(
+            json!({"path": "/v1/conversations/*/tags", "kind": kind, "count": 2}),
+        )
+        .unwrap()
+    };
+    world.sandbox.add_fault(fault("commit_then_close"));
+    world.sandbox.add_fault(fault("close_before"));
+    let mut later = call("a1", MAX);
+    later["tags"] = json!(["sales"]);
+    daemon.post(&later).await;
+    daemon.kill();
+    let daemon = world.place.start().await;
+    settled_as_one(&world, &daemon, 2).await;
+    assert_eq!(tags(&world.sandbox), ["sales"]);
+
+    let roles = [
+        "org.permission.customer",
+        "org.permission.conversation.create",
+        "org.permission.conversation.read",
+        "org.permission.note",
+        "org.permission.user.read",
+    ];
+    let options = SandboxOptions {
+        keys: vec![ApiKey {
+            key: SANDBOX_KEY.to_owned(),
+            roles: roles.map(str::to_owned).to_vec(),
+        }],
+        ..SandboxOptions::empty()
+    };
+    let world = World::with(&Config::default(), options).await;
+    let daemon = world.place.start().await;
+    daemon.post(&call("a1", MAX)).await;
+    daemon.settled(1).await;
+    daemon.post(&later).await;
+    settled_as_one(&world, &daemon, 2).await;
+    assert!(note(&world.sandbox).1.contains("Tags: sales"));
+    let explained = daemon.place.explain("call:script:a1").await.to_string();
+    assert!(
+        explained.contains("later tags are not added"),
+        "{explained}"
+    );
+}
+
+/// What came while a delivery was dead is in its note and on its conversation once it is taken up again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn facts_that_come_for_a_dead_delivery_are_there_after_its_retry() {
+    let (world, daemon) = World::running(&Config::default()).await;
+    let fault = |path: &str| -> Fault {
+        serde_json::from_value(
+            json!({"path": path, "method": "POST", "kind": "status", "status": 400}),
+        )
+        .unwrap()
+    };
+    for (id, path, dead) in [
+        ("a1", "/v1/customers/*/conversations", 1),
+        ("a2", "/v1/conversations/*/notes", 2),
+    ] {
+        world.sandbox.add_fault(fault(path));
+        daemon.post(&announced(id)).await;
+        daemon
+            .until("it is dead", |status| {
+                status["events"]["in_flight"] == 0 && status["events"]["dead"] != 0
+            })
+            .await;
+        let mut later = with_recording(id);
+        later["tags"] = json!(["sales"]);
+        daemon.post(&later).await;
+        daemon.settled(dead * 2).await;
+        world.sandbox.clear_faults();
+        // Also when nobody but the disk remembers.
+        let retried = daemon
+            .place
+            .cli(&["dead", "retry", &format!("support/call:script:{id}")])
+            .await;
+        assert_eq!(retried.code, Some(0), "{retried:?}");
+        daemon
+            .until("it is logged", |status| status["events"]["logged"] == dead)
+            .await;
+    }
+    let notes = world.sandbox.notes();
+    assert_eq!(notes.len(), 2);
+    for note in &notes {
+        assert_eq!(attribute(note, "body").matches(LINK).count(), 1);
+    }
+    for conversation in world.sandbox.conversations() {
+        assert_eq!(
+            conversation["attributes"]["tags"].as_array().unwrap().len(),
+            1
+        );
+    }
+    let status = daemon.place.status().await;
+    let support = &status["integrations"][0];
+    assert_eq!(support["dead_since_start"], 2, "{support}");
+    assert_eq!(support["settled_since_start"], 2, "{support}");
+}

@@ -11,7 +11,9 @@
     reason = "a test stops at the first surprise and says what it measured"
 )]
 
+mod assign;
 mod asterisk;
+mod attributes;
 mod backlog;
 mod calls;
 mod cloud;
@@ -19,6 +21,7 @@ mod crash;
 mod customers;
 mod decode;
 mod docs;
+mod each_dialect;
 mod entries;
 mod filters;
 mod intake;
@@ -38,6 +41,7 @@ mod sandbox_faults;
 mod sandbox_records;
 mod sandbox_search;
 mod settings;
+mod simulate;
 mod store;
 mod support;
 mod systemd;

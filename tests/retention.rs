@@ -72,6 +72,7 @@ async fn only_what_is_old_and_ended_goes() {
     ledger.write(changes).await.unwrap();
 
     let retention = Retention {
+        lately: tieline::calls::lately::Lately::open(&store),
         keep: Duration::from_secs(720 * 60 * 60),
         journal: journal.clone(),
         ledger: ledger.clone(),

@@ -94,8 +94,12 @@ pub fn call() -> Call {
         recording_announced: false,
         recording: None,
         voicemail_link: None,
+        mailbox: None,
+        rang: None,
         tags: vec![],
         agent_note: None,
+        transcript: None,
+        summary: None,
         legs: vec![],
         doubts: vec![],
     }
@@ -160,6 +164,9 @@ pub fn integration() -> KustomerSettings {
             tags: vec![],
             note_template: None,
             labels: BTreeMap::from([(number("+4921155500100"), "Support".to_owned())]),
+            custom: BTreeMap::new(),
+            assign: tieline::settings::types::AssignRules::default(),
+            types: BTreeMap::new(),
         },
         texts: TextRules {
             connected_numbers: vec![],
@@ -172,6 +179,7 @@ pub fn integration() -> KustomerSettings {
             unknown: UnknownPolicy::Create,
             several: SeveralPolicy::Newest,
             tags: vec![],
+            custom: BTreeMap::new(),
         },
         contacts: ContactRules {
             import: false,

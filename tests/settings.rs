@@ -519,6 +519,43 @@ const FAULTS: &[(&str, &str)] = &[
         "[agents]\n\"101\" = \"grace\"",
         "tieline.toml:13: agents.101: this is no e-mail address; allowed: the e-mail of a Kustomer user",
     ),
+    // Types of calls, custom attributes, assignment.
+    (
+        "[kustomer.calls]\ncustom = { callDuration = \"x\" }",
+        "tieline.toml:13: kustomer.support.calls.custom.callDuration: the name of a custom attribute ends in its type; allowed: letters, digits and _, then one of Str, Txt, Num, Bool, At, Url, such as \"callDurationNum\"",
+    ),
+    (
+        "[kustomer.calls.types.voicemail]\ncustom = { callDurationNum = \"{{ talked }}\" }",
+        "tieline.toml:13: kustomer.support.calls.types.voicemail.custom.callDurationNum: the template can't be used: it gives something else than a number, such as {{ talk_seconds }}; allowed: the fields that docs/operating.md names under custom attributes",
+    ),
+    (
+        "[kustomer.texts]\ncustom = { queueStr = \"{{ queue }}\" }",
+        "tieline.toml:13: kustomer.support.texts.custom.queueStr: the template can't be used: line 1: undefined value; allowed: the fields that docs/operating.md names under custom attributes",
+    ),
+    (
+        "[kustomer.calls]\nassign = [\"boss\"]",
+        "tieline.toml:13: kustomer.support.calls.assign[0]: \"boss\" is not one of \"agent\", \"queue_agent\", \"voicemail_owner\", \"last_agent\", \"default\"",
+    ),
+    (
+        "[kustomer.calls]\nassign = [\"agent\", \"default\"]",
+        "tieline.toml:13: kustomer.support.calls.assign[1]: assign_default is not set; allowed: the e-mail of a Kustomer user, or the name of a team",
+    ),
+    (
+        "[kustomer.calls.types.voicemail]\nassign = [\"agent\", \"agent\"]",
+        "tieline.toml:13: kustomer.support.calls.types.voicemail.assign[1]: \"agent\" is there twice",
+    ),
+    (
+        "[kustomer.calls]\nqueues = { support = \"a@b\" }",
+        "tieline.toml:13: kustomer.support.calls.queues.support: this is neither an e-mail nor a name; allowed: the e-mail of a Kustomer user, or the name of a team",
+    ),
+    (
+        "[kustomer.calls.types.missed]\ntags = []",
+        "tieline.toml:12: kustomer.support.calls.types.missed: there is no such key here; allowed: incoming_answered, incoming_missed, internal, outgoing_answered, outgoing_unanswered, voicemail",
+    ),
+    (
+        "[kustomer.calls]\nnote_template_file = \"odd.j2\"",
+        "odd.j2:1: kustomer.support.calls.note_template_file: the template can't be used: undefined value",
+    ),
     // Files.
     (
         "[kustomer.calls]\nignore = { file = \"none.txt\" }",
@@ -526,7 +563,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "[kustomer.calls]\nnote_template_file = \"bad.j2\"",
-        "bad.j2:2: kustomer.support.calls.note_template_file: the template can't be used: unexpected end of input, expected end of variable block",
+        "bad.j2:2: kustomer.support.calls.note_template_file: the template can't be used: syntax error: unexpected end of input, expected end of variable block",
     ),
     (
         "[[client]]\nname = \"c\"\ntoken_file = \"none\"\nmay = [\"lookup\"]",
@@ -556,6 +593,7 @@ fn every_fault_names_its_place_and_what_is_right() {
     for (text, expected) in FAULTS {
         let etc = good()
             .write("bad.j2", "Call\n{{ other\n")
+            .write("odd.j2", "{{ agnet }}\n")
             .write("empty", "\n")
             .write("tieline.toml", &format!("{GOOD}{text}\n"));
         assert_eq!(etc.faults(), [*expected], "{text}");

@@ -46,7 +46,7 @@ const FOREIGN: [(&str, &str); 9] = [
 ];
 
 /// Who may not name whom: files below the first path must not name any of the words.
-const WALLS: [Wall; 9] = [
+const WALLS: [Wall; 11] = [
     Wall {
         inside: &["daemon/terms/"],
         except: &[],
@@ -62,6 +62,8 @@ const WALLS: [Wall; 9] = [
             "daemon/calls/assemble",
             "daemon/calls/filter",
             "daemon/calls/matching",
+            "daemon/calls/assign",
+            "daemon/calls/custom",
             "daemon/calls/entry",
             "daemon/calls/exchange",
             "daemon/calls/fields",
@@ -80,6 +82,8 @@ const WALLS: [Wall; 9] = [
             "crate::calls::assemble",
             "crate::calls::filter",
             "crate::calls::matching",
+            "crate::calls::assign",
+            "crate::calls::custom",
             "crate::calls::entry",
             "crate::calls::exchange",
             "crate::calls::fields",
@@ -123,6 +127,20 @@ const WALLS: [Wall; 9] = [
         never: &["crate::sandbox"],
         own: &[],
         why: "the daemon doesn't know whom it talks to: the sandbox is a program of its own behind the CLI",
+    },
+    Wall {
+        inside: &["daemon/simulate/"],
+        except: &[],
+        never: &["crate"],
+        own: &["crate::simulate", "crate::settings::types", "crate::clock"],
+        why: "what plays a phone system shares nothing with what reads one, or both could be wrong in the same way",
+    },
+    Wall {
+        inside: &["daemon/"],
+        except: &["daemon/simulate/", "daemon/cli/", "daemon/main.rs"],
+        never: &["crate::simulate"],
+        own: &[],
+        why: "the daemon doesn't know whether a phone system is real",
     },
     Wall {
         inside: &["daemon/"],
@@ -228,6 +246,17 @@ fn a_trespass_is_found() {
         1
     );
     assert_eq!(named("daemon/calls/line.rs", "use crate::app::App;"), 1);
+    assert_eq!(
+        named(
+            "daemon/simulate/writers/twilio.rs",
+            "use crate::calls::decode::Site;"
+        ),
+        1
+    );
+    assert_eq!(
+        named("daemon/calls/line.rs", "use crate::simulate::Call;"),
+        1
+    );
 }
 
 #[test]

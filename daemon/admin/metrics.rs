@@ -176,6 +176,7 @@ fn store(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
 fn integrations(admin: &Admin) -> Vec<Family> {
     let (mut owed, mut held, mut used, mut requests) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut left_out = Vec::new();
     for part in &admin.integrations {
         let name = || vec![("integration", part.settings.name.clone())];
         let status = part
@@ -186,6 +187,7 @@ fn integrations(admin: &Admin) -> Vec<Family> {
         owed.push((name(), status.owed as u64));
         held.push((name(), u64::from(status.held.is_some())));
         used.push((name(), part.client.requests().used as u64));
+        left_out.push((name(), part.attributes.status().left_out.len() as u64));
         for ((route, outcome), count) in part.client.stats().requests {
             let mut labels = name();
             labels.extend([
@@ -210,6 +212,11 @@ fn integrations(admin: &Admin) -> Vec<Family> {
             "tieline_budget_used",
             "Requests in the current window",
             used,
+        ),
+        gauge(
+            "tieline_attributes_left_out",
+            "Custom attributes that Kustomer wouldn't take",
+            left_out,
         ),
         counter(
             "tieline_kustomer_requests",

@@ -11,11 +11,13 @@ mod routes;
 
 pub use routes::router;
 
+use crate::calls::attributes::Attributes;
 use crate::calls::directory::Directory;
 use crate::calls::dispatch::DispatchStatus;
 use crate::calls::intake::IntakeStats;
 use crate::calls::journal::{Entry, Journal};
 use crate::calls::judge::Judge;
+use crate::calls::lately::Lately;
 use crate::calls::ledger::{CallRecord, Counts, Ledger};
 use crate::calls::line::{LineStats, Notice, Order};
 use crate::calls::links::Links;
@@ -39,6 +41,7 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 pub struct Integration {
     pub settings: Arc<KustomerSettings>,
     pub client: Client,
+    pub attributes: Attributes,
     pub status: Arc<Mutex<DispatchStatus>>,
     pub orders: mpsc::UnboundedSender<Order>,
 }
@@ -51,6 +54,7 @@ pub struct Admin {
     pub ledger: Ledger,
     pub outbox: Outbox,
     pub directory: Directory,
+    pub lately: Lately,
     pub judge: Judge,
     pub integrations: Vec<Integration>,
     pub notices: mpsc::UnboundedSender<Notice>,

@@ -110,6 +110,7 @@ fn integration_status(part: &Integration) -> Value {
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
     let stats = part.client.stats();
+    let attributes = part.attributes.status();
     json!({
         "name": part.settings.name,
         "active": part.settings.active,
@@ -120,6 +121,7 @@ fn integration_status(part: &Integration) -> Value {
         "held": status.held,
         "behind": status.behind,
         "bulk": {"groups": status.groups, "rests": status.bulk_rests},
+        "attributes": {"left_out": attributes.left_out, "unread": attributes.unread},
         "last_success": stats.last_success.map(|at| at.to_string()),
         "last_fault": stats.last_failure.map(|(at, why)| json!({"at": at.to_string(), "why": why})),
         "requests": {

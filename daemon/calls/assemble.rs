@@ -4,6 +4,7 @@
 //! Answered means that a person was bridged: a queue, an IVR or a mailbox picking up isn't. Wait runs to the first such
 //! bridge, or to the end without one; talk is the time bridged in total, without the ringing after a transfer.
 
+mod kin;
 mod parties;
 mod reason;
 mod talk;
@@ -14,6 +15,7 @@ use crate::terms::call::{Call, CallType, Direction, Leg, Transfer, TransferKind}
 use crate::terms::ids::CallKey;
 use crate::terms::party::{Contact, Extension};
 use jiff::{SignedDuration, Timestamp};
+pub use kin::gather;
 use parties::{Parties, extension};
 use std::collections::{BTreeMap, BTreeSet};
 use times::{Times, began};
@@ -97,38 +99,6 @@ pub fn close(key: &CallKey, facts: &[LegFacts], now: Timestamp) -> Option<Call> 
 /// same id: phone systems count from the start again after a restart. Legs of one call follow each other within minutes.
 pub fn is_reuse(ended: Timestamp, start: Timestamp) -> bool {
     start.duration_since(ended) > REUSE_AFTER
-}
-
-/// The call that `orphan` belongs to, if one of `calls` has a leg of that id. When somebody who was called is handed on, the
-/// next leg names that one as its family, and only the handed-over leg's own record tells whose it was: facts under
-/// `orphan` are then facts of the call returned.
-pub fn family<'a>(
-    orphan: &CallKey,
-    calls: impl IntoIterator<Item = (&'a CallKey, &'a [LegFacts])>,
-) -> Option<&'a CallKey> {
-    let mut others = calls
-        .into_iter()
-        .filter(|(key, _)| *key != orphan && key.pbx == orphan.pbx);
-    others
-        .find(|(_, facts)| facts.iter().any(|fact| fact.leg == orphan.id))
-        .map(|(key, _)| key)
-}
-
-/// The facts of each call: legs that name another leg as their family are of that one's call.
-pub fn gather(facts: Vec<LegFacts>) -> BTreeMap<CallKey, Vec<LegFacts>> {
-    let mut calls: BTreeMap<CallKey, Vec<LegFacts>> = BTreeMap::new();
-    for fact in facts {
-        calls.entry(fact.key.clone()).or_default().push(fact);
-    }
-    for orphan in calls.keys().cloned().collect::<Vec<_>>() {
-        let known = calls.iter().map(|(key, facts)| (key, facts.as_slice()));
-        let Some(home) = family(&orphan, known).cloned() else {
-            continue;
-        };
-        let facts = calls.remove(&orphan).unwrap_or_default();
-        calls.entry(home).or_default().extend(facts);
-    }
-    calls
 }
 
 fn merged(facts: &[LegFacts]) -> BTreeMap<&str, LegFacts> {
@@ -223,16 +193,11 @@ fn build(
         Direction::Out => (dialled, shown),
         Direction::Internal => (dialled, None),
     };
-    let placed = match direction {
-        Direction::In => None,
-        Direction::Out | Direction::Internal => {
-            of_call(legs, |leg| leg.agent.as_ref()).or_else(|| caller.and_then(extension))
-        }
-    };
+    let placed = placed(legs, direction, caller);
     let talkers = talkers(legs, direction, placed, &times);
     let answered = times.answered();
-    let voicemail =
-        legs.values().any(|leg| leg.voicemail) && !legs.values().any(|leg| leg.no_message);
+    let no_message = |leg: &LegFacts| leg.no_message || leg.beeped == Some(false);
+    let voicemail = legs.values().any(|leg| leg.voicemail) && !legs.values().any(no_message);
     let call_type = call_type(direction, answered.is_some(), voicemail);
     let mut tags: BTreeSet<&String> = BTreeSet::new();
     tags.extend(legs.values().flat_map(|leg| &leg.tags));
@@ -266,11 +231,29 @@ fn build(
         recording_announced: legs.values().any(|leg| leg.recording_announced),
         recording: of_call(legs, |leg| leg.recording.clone()),
         voicemail_link: of_call(legs, |leg| leg.voicemail_link.clone()),
+        mailbox: of_call(legs, |leg| leg.mailbox.clone()),
+        rang: parties::rang(legs, direction),
         tags: tags.into_iter().cloned().collect(),
         agent_note: of_call(legs, |leg| leg.note.clone()),
+        transcript: of_call(legs, |leg| leg.transcript.clone()),
+        summary: of_call(legs, |leg| leg.summary.clone()),
         legs: timeline(legs, &mut doubts),
         doubts,
     })
+}
+
+/// Our phone that placed the call.
+fn placed<'a>(
+    legs: &'a BTreeMap<&str, LegFacts>,
+    direction: Direction,
+    caller: Option<&'a Contact>,
+) -> Option<&'a Extension> {
+    match direction {
+        Direction::In => None,
+        Direction::Out | Direction::Internal => {
+            of_call(legs, |leg| leg.agent.as_ref()).or_else(|| caller.and_then(extension))
+        }
+    }
 }
 
 const fn call_type(direction: Direction, answered: bool, voicemail: bool) -> CallType {
@@ -345,17 +328,22 @@ fn transfers(
     stated.sort_by_key(|fact| (fact.at, fact.to.is_empty(), *fact));
     // Two legs of one call, or two sources, may tell of the same hand-over, one of them in whole seconds.
     stated.dedup_by(|next, kept| {
-        next.kind == kept.kind
+        let same = next.kind == kept.kind
             && (next.to == kept.to || next.to.is_empty() || kept.to.is_empty())
-            && next.at.duration_since(kept.at) <= SAME_MOMENT
+            && next.at.duration_since(kept.at) <= SAME_MOMENT;
+        if same && kept.to.is_empty() {
+            // The one that names who got the other party says more.
+            *kept = next;
+        }
+        same
     });
     let before = |at: Timestamp| {
         let before = talkers.iter().take_while(|(start, _)| *start <= at).last();
         before.map(|(_, talker)| talker.0.clone())
     };
     let transfer = |fact: &TransferFact| {
-        let from = fact.from.clone().or_else(|| before(fact.at));
-        let from = from.unwrap_or_default();
+        let gave = || before(fact.at).filter(|from| *from != fact.to);
+        let from = fact.from.clone().or_else(gave).unwrap_or_default();
         let next = || {
             let later = talkers.iter().find(|(start, talker)| {
                 fact.at.duration_since(*start) <= SAME_MOMENT && talker.0 != from

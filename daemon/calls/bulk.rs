@@ -73,7 +73,7 @@ impl Group<'_> {
         let (name, now) = (&self.courier.settings.name, clock::now());
         for key in keys {
             let outcome = match self.courier.outbox.get(name, &key) {
-                Ok(Some(Delivery { end: Some(end), .. })) => Outcome::Ended(end),
+                Ok(Some(Delivery { end: Some(end), .. })) => Outcome::Over(end),
                 Ok(Some(mut delivery)) => match self.courier.joins_at_once(&mut delivery) {
                     Ok(None) => {
                         delivery.first_try.get_or_insert(now);
@@ -256,8 +256,8 @@ impl Group<'_> {
     async fn start(&mut self, create: Create, due: Vec<Delivery>) {
         let mut items = Vec::new();
         let mut due = due.into_iter();
-        for delivery in due.by_ref().take(ITEMS_MAX) {
-            match self.courier.item(&delivery, create, items.len()).await {
+        for mut delivery in due.by_ref().take(ITEMS_MAX) {
+            match self.courier.item(&mut delivery, create, items.len()).await {
                 Ok(item) => items.push((delivery, item)),
                 Err(Halt::Kustomer(fault)) if everybody_s(&fault) => {
                     self.fail(delivery, Halt::Kustomer(fault.clone()));

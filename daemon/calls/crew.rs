@@ -207,9 +207,10 @@ async fn ended(courier: &Courier, mut delivery: Delivery) -> Outcome {
         Err(fault) => return Outcome::Store { fault, land: None },
     };
     match delivery.end.clone() {
-        Some(end) if !late || end != DeliveryEnd::Logged => Outcome::Ended(end),
+        Some(end) if !late || end != DeliveryEnd::Logged => Outcome::Over(end),
         Some(_) | None => {
             delivery.revive(clock::now());
+            delivery.logged_before = true;
             work::try_one(courier, delivery).await
         }
     }

@@ -3,6 +3,7 @@
 
 use super::entry::LogEntry;
 use super::exchange::Joins;
+use super::extras::Extras;
 use crate::store::Record;
 use crate::terms::number::E164;
 use jiff::Timestamp;
@@ -34,6 +35,15 @@ pub struct Delivery {
     /// What the note says since later facts were put into it; none: what it was created with.
     #[serde(default)]
     pub amended: Option<String>,
+    /// Tags that came late and were added.
+    #[serde(default)]
+    pub added_tags: Vec<String>,
+    /// What its conversation gets beside the entry.
+    #[serde(default)]
+    pub extras: Extras,
+    /// It was logged and is taken up again for what came late.
+    #[serde(default)]
+    pub logged_before: bool,
     pub message: Option<String>,
     pub status_set: bool,
     /// A create that was begun: until it is settled nobody knows whether Kustomer did it.
@@ -143,6 +153,9 @@ impl Delivery {
             conversation: None,
             note: None,
             amended: None,
+            added_tags: Vec::new(),
+            extras: Extras::default(),
+            logged_before: false,
             message: None,
             status_set: false,
             intent: None,

@@ -5,13 +5,14 @@
 //! back but one probe at a time; the first success lets all of it go at once (invariant 10). New calls go before what
 //! waits, in the budget too (invariant 7).
 
+mod behind;
+
 use super::crew::{Crew, Happened};
 use super::due::{self, after};
 use super::group::{self, Candidate, Experience, Shares};
-use super::join::{self, Found};
 use super::line::{Notice, Order};
 use super::log::Courier;
-use super::outbox::{Delivery, DeliveryEnd, Step};
+use super::outbox::{DeliveryEnd, Step};
 use super::queue::{Probe, Queue};
 use super::work::{self, Hold, News, Outcome, Way};
 use crate::clock;
@@ -254,27 +255,6 @@ impl Dispatch {
         Ok(group::pick(candidates, crew.looked_up(), &self.shares))
     }
 
-    /// Whether a text can go with others: the conversation that it joins is there. Else it waits, or finds out alone.
-    fn may_join(&mut self, delivery: &Delivery, now: Timestamp) -> Result<bool, StoreFault> {
-        let Some(joins) = &delivery.joins else {
-            return Ok(true);
-        };
-        let courier = &self.courier;
-        match join::find(&courier.outbox, &courier.settings.name, joins)? {
-            Found::Conversation { .. } => return Ok(true),
-            Found::Behind(before) => self.queue.park(delivery.key.clone(), before),
-            Found::Unclear(_) | Found::Nowhere => {
-                self.queue.put(delivery.key.clone(), now, None, Way::Alone);
-            }
-        }
-        Ok(false)
-    }
-
-    fn is_awaited(&self, key: &str) -> Result<bool, StoreFault> {
-        let courier = &self.courier;
-        join::is_awaited(&courier.outbox, &courier.settings.name, key)
-    }
-
     fn start_probe(&mut self, now: Timestamp, crew: &mut Crew) {
         let Some((at, probe)) = self.queue.probe(self.probe_at) else {
             return;
@@ -322,31 +302,12 @@ impl Dispatch {
         match outcome {
             Outcome::Ended(end) => {
                 self.release();
-                if self.is_amended(&key)? {
-                    let at = after(clock::now(), REWRITE_PAUSE);
-                    self.queue.put(key, at, None, Way::Together);
-                    return Ok(());
-                }
-                let name = self.courier.settings.name.as_str();
-                tracing::info!(
-                    integration = name,
-                    call = key,
-                    end = end.word(),
-                    "delivered"
-                );
-                match end {
-                    DeliveryEnd::Dead { .. } => self.dead += 1,
-                    DeliveryEnd::Logged | DeliveryEnd::Skipped { .. } | DeliveryEnd::Dropped => {
-                        self.logged += 1;
-                    }
-                }
-                let integration = self.courier.settings.name.clone();
-                // A line that is gone means that the process stops; it finds the end in the outbox at the next start.
-                let _ = self.notices.send(Notice::Settled {
-                    integration,
-                    key,
-                    end,
-                });
+                self.count(&key, &end)?;
+                self.finish(key, end)?;
+            }
+            Outcome::Over(end) => {
+                self.release();
+                self.finish(key, end)?;
             }
             Outcome::Again {
                 at,
@@ -373,7 +334,38 @@ impl Dispatch {
         Ok(())
     }
 
-    /// Facts came between the last look for them and the end.
+    /// One that was logged before and is taken up for late facts is no new one.
+    fn count(&mut self, key: &str, end: &DeliveryEnd) -> Result<(), StoreFault> {
+        match end {
+            DeliveryEnd::Dead { .. } => self.dead += 1,
+            DeliveryEnd::Logged | DeliveryEnd::Skipped { .. } | DeliveryEnd::Dropped => {
+                let name = &self.courier.settings.name;
+                let delivery = self.courier.outbox.get(name, key)?;
+                let again = delivery.is_some_and(|one| one.logged_before);
+                self.logged += u64::from(!again);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the line of an end, unless facts came between the last look for them and it.
+    fn finish(&mut self, key: String, end: DeliveryEnd) -> Result<(), StoreFault> {
+        if self.is_amended(&key)? {
+            let at = after(clock::now(), REWRITE_PAUSE);
+            self.queue.put(key, at, None, Way::Together);
+            return Ok(());
+        }
+        let integration = self.courier.settings.name.clone();
+        tracing::info!(integration, call = key, end = end.word(), "delivered");
+        // A line that is gone means that the process stops; it finds the end in the outbox at the next start.
+        let _ = self.notices.send(Notice::Settled {
+            integration,
+            key,
+            end,
+        });
+        Ok(())
+    }
+
     fn is_amended(&self, key: &str) -> Result<bool, StoreFault> {
         let outbox = &self.courier.outbox;
         let delivery = outbox.get(&self.courier.settings.name, key)?;

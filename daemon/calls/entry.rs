@@ -9,8 +9,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::assign::{self, Candidate};
+use super::custom;
 use super::fields::{CallFields, agent_of, call_fields, heading_parts, shown, text_fields};
 use super::filter::{log_as, text_log};
 use super::note::{call_note, clip, one_line, spoken, text_note};
@@ -59,6 +62,18 @@ pub struct LogEntry {
     /// Whom the conversation is assigned to.
     pub agent: Option<Agent>,
     pub tags: Vec<String>,
+    /// Whom it is assigned to, link by link; none: to `agent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assign: Option<Vec<Candidate>>,
+    /// Whose e-mail to remember for the number: who talked with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub talked_with: Option<String>,
+    /// Custom attributes with their values.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub custom: Map<String, Value>,
+    /// Custom attributes whose value didn't come out right, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub custom_faults: Vec<String>,
     /// The note's body.
     pub note: String,
     /// A `voice` or `sms` message, where the switch asks for one.
@@ -169,6 +184,7 @@ pub fn call_entry(
     let status = status(log_as(call.call_type, integration), || format!("log.{key}"))?;
     let fields = call_fields(call, integration, zone, names, others);
     let way = way(call.direction);
+    let custom = custom::values(rules.custom_of(call.call_type), &fields);
     Ok(LogEntry {
         name: call_name(call),
         direction: way,
@@ -176,11 +192,15 @@ pub fn call_entry(
         reopens: false,
         created_at: call.started,
         agent: call.agent.as_ref().map(|agent| agent_of(agent, names)),
-        tags: conversation_tags(rules.tags.iter().chain(&call.tags)),
+        tags: conversation_tags(rules.tags_of(call.call_type).iter().chain(&call.tags)),
+        assign: assign::chain(call, rules, names),
+        talked_with: assign::talked_with(call, rules, names),
+        custom: custom.set,
+        custom_faults: custom.faults,
         message: way
             .filter(|_| rules.voice_message)
             .map(|way| voice_message(call, way, &fields, ids.message)),
-        note: call_note(&fields, rules.note_template.as_deref()),
+        note: call_note(&fields, rules.template_of(call.call_type)),
         create: new_customer(&call.other, rules.unknown),
         external_id: ids.conversation,
         note_external_id: ids.note,
@@ -207,6 +227,7 @@ pub fn text_entry(
     };
     let preposition = if outgoing { "to" } else { "from" };
     let fields = text_fields(text, integration, zone, names, others);
+    let custom = custom::values(&rules.custom, &fields);
     Ok(LogEntry {
         name: clip(
             &format!("Text {preposition} {}", shown(text.other())),
@@ -218,6 +239,10 @@ pub fn text_entry(
         created_at: text.at,
         agent,
         tags: conversation_tags(rules.tags.iter()),
+        assign: None,
+        talked_with: None,
+        custom: custom.set,
+        custom_faults: custom.faults,
         message: rules
             .text_message
             .then(|| text_message(text, way, ids.message)),

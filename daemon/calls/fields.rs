@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::entry::{Agent, EXTERNAL_ID_BYTES_MAX, Names};
 use super::note::{
-    LINK_UNITS_MAX, LIST_ITEMS_MAX, VALUE_UNITS_MAX, clock_time, one_line, prose, spoken,
+    LINK_UNITS_MAX, LIST_ITEMS_MAX, PROSE_UNITS_MAX, SUMMARY_UNITS_MAX, TRANSCRIPT_UNITS_MAX,
+    VALUE_UNITS_MAX, clock_time, one_line, prose, spoken, whole_seconds,
 };
 use crate::settings::types::KustomerSettings;
 use crate::terms::call::{Call, CallType, Direction};
@@ -42,13 +43,20 @@ pub struct CallFields {
     pub voicemail_link: Option<String>,
     pub tags: Vec<String>,
     pub agent_note: Vec<String>,
+    pub summary: Vec<String>,
+    pub transcript: Vec<String>,
     pub other_customers: Vec<String>,
     pub doubts: Vec<String>,
     pub call_id: String,
+    pub talk_seconds: i64,
+    pub wait_seconds: i64,
+    pub started_at: String,
+    pub answered_at: Option<String>,
+    pub ended_at: String,
 }
 
 /// What a text's template uses.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct TextFields {
     pub heading: String,
     pub direction: &'static str,
@@ -62,6 +70,7 @@ pub struct TextFields {
     pub media: Vec<String>,
     pub other_customers: Vec<String>,
     pub text_id: String,
+    pub sent_at: String,
 }
 
 /// One of our people with their e-mail, from the agent map or because the login is one.
@@ -133,10 +142,17 @@ pub fn call_fields(
         voicemail: call.voicemail,
         voicemail_link: link(&call.voicemail_link),
         tags: list(call.tags.iter().cloned()),
-        agent_note: prose(call.agent_note.as_deref().unwrap_or_default()),
+        agent_note: said(&call.agent_note, PROSE_UNITS_MAX),
+        summary: said(&call.summary, SUMMARY_UNITS_MAX),
+        transcript: said(&call.transcript, TRANSCRIPT_UNITS_MAX),
         other_customers: list(others.iter().cloned()),
         doubts: list(call.doubts.iter().cloned()),
         call_id: one_line(&call.key.to_string(), EXTERNAL_ID_BYTES_MAX),
+        talk_seconds: whole_seconds(call.talk),
+        wait_seconds: whole_seconds(call.wait),
+        started_at: call.started.to_string(),
+        answered_at: call.answered.as_ref().map(ToString::to_string),
+        ended_at: call.ended.to_string(),
     }
 }
 
@@ -184,7 +200,7 @@ pub fn text_fields(
         agent,
         at: clock_time(text.at, zone),
         status: text.report.as_ref().map(fate),
-        body: prose(&text.body),
+        body: prose(&text.body, PROSE_UNITS_MAX),
         media: text
             .media
             .iter()
@@ -193,6 +209,7 @@ pub fn text_fields(
             .collect(),
         other_customers: list(others.iter().cloned()),
         text_id: one_line(&text.key.to_string(), EXTERNAL_ID_BYTES_MAX),
+        sent_at: text.at.to_string(),
     }
 }
 
@@ -205,6 +222,11 @@ fn fate(report: &Report) -> String {
         Some(why) => format!("{fate}: {why}"),
         None => fate.to_owned(),
     }
+}
+
+/// A text of several lines; none is none.
+fn said(text: &Option<String>, units_max: usize) -> Vec<String> {
+    prose(text.as_deref().unwrap_or_default(), units_max)
 }
 
 /// A value from outside for one line of the note; none if nothing is left of it.
@@ -289,8 +311,34 @@ pub fn full_sample() -> CallFields {
         voicemail_link: some("https://pbx.example/v/a1"),
         tags: vec![text("sales")],
         agent_note: vec![text("wants a call back")],
+        summary: vec![text("An order is late.")],
+        transcript: vec![text("Grace: Hello?"), text("Max: My order is late.")],
         other_customers: vec![text("Erika Muster (customer 5f71d9b3c2a4e8001b6d0a11)")],
         doubts: vec![text("ended before it started")],
         call_id: text("hq:a1"),
+        talk_seconds: 5,
+        wait_seconds: 2,
+        started_at: text("2026-11-20T12:24:29.009Z"),
+        answered_at: some("2026-11-20T12:24:31Z"),
+        ended_at: text("2026-11-20T12:24:36Z"),
+    }
+}
+
+/// A text that has everything.
+pub fn full_text_sample() -> TextFields {
+    let text = |text: &str| text.to_owned();
+    TextFields {
+        heading: text("Text received"),
+        direction: "in",
+        from: text("Max Muster, +491711234567"),
+        to: text("+4921155500100 (Support)"),
+        agent: Some(text("101 (grace@example.org)")),
+        at: text("2026-11-20 13:24:29 CET"),
+        status: Some(text("delivered")),
+        body: vec![text("Is my order ready?")],
+        media: vec![text("https://pbx.example/m/1.jpg")],
+        other_customers: vec![text("Erika Muster (customer 5f71d9b3c2a4e8001b6d0a11)")],
+        text_id: text("hq:m1"),
+        sent_at: text("2026-11-20T12:24:29Z"),
     }
 }

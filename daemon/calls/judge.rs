@@ -24,6 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+pub use texts::Talk;
 
 /// The stages with everything they need to know.
 #[derive(Clone)]
@@ -44,14 +45,6 @@ pub enum Verdict {
         /// Between whom a text was.
         talk: Option<Talk>,
     },
-}
-
-/// Between whom a text was, and when: all that says which exchange it is of.
-pub struct Talk {
-    pub pbx: String,
-    pub ours: String,
-    pub other: String,
-    pub at: Timestamp,
 }
 
 /// What the events of one record make.
@@ -251,7 +244,12 @@ impl Judge {
             };
             // One whose note still has to learn something isn't over.
             let delivery = match delivery {
-                Some(delivery) if self.outbox.amendment(&delivery)?.is_some() => continue,
+                Some(delivery)
+                    if delivery.end == Some(DeliveryEnd::Logged)
+                        && self.outbox.amendment(&delivery)?.is_some() =>
+                {
+                    continue;
+                }
                 delivery => delivery,
             };
             let end = delivery.and_then(|delivery| delivery.end);

@@ -4,12 +4,17 @@
 //! isn't certain the next step is to look, never to create. Owns no tree. `work` runs it for one delivery; `bulk` moves
 //! many on together with the same looks and the same words.
 
+mod amend;
+
+pub(super) use amend::endured;
+
 use super::agents::Agents;
+use super::attributes::Attributes;
 use super::directory::Directory;
 use super::due;
-use super::entry::LogEntry;
 use super::finish::Reopens;
 use super::join;
+use super::lately::Lately;
 use super::matching::Match;
 use super::outbox::{Create, Delivery, DeliveryEnd, Outbox, Step};
 use super::requests;
@@ -17,7 +22,6 @@ use super::whose::number_of;
 use crate::clock;
 use crate::kustomer::bulk::Item;
 use crate::kustomer::client::Client;
-use crate::kustomer::conversations::NewConversation;
 use crate::kustomer::fault::KustomerFault;
 use crate::pace::Lane;
 use crate::settings::types::KustomerSettings;
@@ -53,7 +57,9 @@ pub struct Courier {
     pub client: Client,
     pub outbox: Outbox,
     pub directory: Directory,
-    agents: Arc<Agents>,
+    pub(super) lately: Lately,
+    pub attributes: Attributes,
+    pub(super) agents: Arc<Agents>,
     pub(super) reopens: Arc<Reopens>,
 }
 
@@ -63,14 +69,16 @@ impl Courier {
         client: Client,
         outbox: Outbox,
         directory: Directory,
-        agents: Agents,
+        lately: Lately,
     ) -> Self {
         Self {
+            attributes: Attributes::new(&settings),
             settings,
             client,
             outbox,
             directory,
-            agents: Arc::new(agents),
+            lately,
+            agents: Arc::default(),
             reopens: Arc::default(),
         }
     }
@@ -96,18 +104,13 @@ impl Courier {
                     }
                 }
                 Step::Create(create) => {
-                    if create == Create::Note
-                        && let Some(late) = self.outbox.amendment(delivery)?
-                    {
-                        delivery.entry.note = late.note;
-                        delivery.entry.reopens |= late.reopens;
-                    }
+                    self.catch_up(delivery, create)?;
                     self.create(delivery, create).await?;
                 }
                 Step::Verify(create) => self.verify(delivery, create).await?,
                 Step::SetStatus => self.set_status(delivery).await?,
                 Step::Finish => match self.outbox.amendment(delivery)? {
-                    Some(note) => self.amend(delivery, note).await?,
+                    Some(late) => self.amend(delivery, late).await?,
                     None => return Ok(DeliveryEnd::Logged),
                 },
             }
@@ -119,6 +122,9 @@ impl Courier {
 
     /// Intent to disk, then the request. A certain failure takes the intent back; an unclear one leaves it.
     pub async fn create(&self, delivery: &mut Delivery, create: Create) -> Result<(), Halt> {
+        if create == Create::Conversation {
+            self.find_extras(delivery).await?;
+        }
         delivery.intend(create, None);
         let used = self.client.requests().used;
         self.outbox.keep(delivery, used).await?;
@@ -152,7 +158,7 @@ impl Courier {
                 client.create_customer(&new).await?.id.0
             }
             Create::Conversation => {
-                let (customer, new) = (customer_of(delivery)?, self.new_conversation(entry).await?);
+                let (customer, new) = (customer_of(delivery)?, requests::conversation(delivery));
                 client.create_conversation(&customer, &new).await?.id.0
             }
             Create::Note => {
@@ -170,10 +176,13 @@ impl Courier {
     /// The same create as item `number` of a bulk request.
     pub async fn item(
         &self,
-        delivery: &Delivery,
+        delivery: &mut Delivery,
         create: Create,
         number: usize,
     ) -> Result<Item, Halt> {
+        if create == Create::Conversation {
+            self.find_extras(delivery).await?;
+        }
         let entry = &delivery.entry;
         Ok(match create {
             Create::Customer => {
@@ -181,7 +190,7 @@ impl Courier {
                 Item::customer(number, &new)
             }
             Create::Conversation => {
-                let new = self.new_conversation(entry).await?;
+                let new = requests::conversation(delivery);
                 Item::conversation(number, &customer_of(delivery)?, &new)
             }
             Create::Note => Item::note(
@@ -194,15 +203,6 @@ impl Courier {
                 Item::message(number, &conversation_of(delivery)?, &new)
             }
         })
-    }
-
-    async fn new_conversation(&self, entry: &LogEntry) -> Result<NewConversation, Halt> {
-        let email = entry
-            .agent
-            .as_ref()
-            .and_then(|agent| agent.email.as_deref());
-        let assigned_users = self.agents.user_ids(&self.client, email).await?;
-        Ok(requests::conversation(entry, assigned_users))
     }
 
     /// A refusal may mean that our picture of Kustomer is old; then the picture is mended, else it is the caller's.
@@ -228,6 +228,22 @@ impl Courier {
                     }
                     Match::None | Match::Ambiguous { .. } => Err(fault.into()),
                 }
+            }
+            Create::Conversation
+                if matches!(
+                    fault,
+                    KustomerFault::Rejected {
+                        status: 400 | 422,
+                        ..
+                    }
+                ) =>
+            {
+                let Some(without) = delivery.extras.give_up(&fault) else {
+                    return Err(fault.into());
+                };
+                delivery.note_fault(&format!("created without {without}: {fault}"));
+                self.attributes.doubt().await;
+                Ok(())
             }
             // The customer the directory named was deleted or merged: look again.
             Create::Conversation if fault == KustomerFault::NotFound && !delivery.fixed => {

@@ -13,6 +13,8 @@ pub mod filter;
 
 pub mod matching;
 
+pub mod assign;
+pub mod custom;
 pub mod entry;
 pub mod exchange;
 pub mod fields;
@@ -21,12 +23,15 @@ pub mod note;
 
 pub mod delivery;
 pub mod directory;
+pub mod lately;
 pub mod outbox;
 
 pub mod agents;
+pub mod attributes;
 mod bulk;
 mod crew;
 pub mod dispatch;
+pub mod extras;
 mod finish;
 mod group;
 mod job;

@@ -21,6 +21,12 @@ pub const LINK_UNITS_MAX: usize = 2_000;
 /// Longest text of several lines (an agent's note, a text message), in UTF-16 units: leaves room for all the rest.
 pub const PROSE_UNITS_MAX: usize = 4_000;
 
+/// Longest summary of a call, in UTF-16 units: a longer one is none.
+pub const SUMMARY_UNITS_MAX: usize = 1_500;
+
+/// Longest part of a transcript, in UTF-16 units: with the agent's note and the summary it leaves room for all the rest.
+pub const TRANSCRIPT_UNITS_MAX: usize = 3_000;
+
 /// Most entries shown of one list: nobody reads more, and the call id must still fit.
 pub const LIST_ITEMS_MAX: usize = 20;
 
@@ -73,9 +79,9 @@ pub fn one_line(text: &str, units_max: usize) -> String {
 }
 
 /// `text` as lines, without empty ones at its ends; the template sets them in, so that none looks like a field.
-pub fn prose(text: &str) -> Vec<String> {
-    let text = clip(text.trim(), PROSE_UNITS_MAX);
-    let clean = |line: &str| one_line(line, PROSE_UNITS_MAX);
+pub fn prose(text: &str, units_max: usize) -> Vec<String> {
+    let text = clip(text.trim(), units_max);
+    let clean = |line: &str| one_line(line, units_max);
     text.lines().map(clean).collect()
 }
 
@@ -104,9 +110,15 @@ pub fn clock_time(at: Timestamp, zone: &TimeZone) -> String {
         .to_string()
 }
 
+/// To the nearest second; what can't be (below zero) is 0.
+pub fn whole_seconds(duration: SignedDuration) -> i64 {
+    let millis = duration.as_millis().saturating_add(500).max(0);
+    i64::try_from(millis / 1000).unwrap_or(i64::MAX)
+}
+
 /// `1 h 2 min 4 s`, to the nearest second; what can't be (below zero) is `0 s`.
 pub fn spoken(duration: SignedDuration) -> String {
-    let seconds = u64::try_from(duration.as_millis().saturating_add(500) / 1000).unwrap_or(0);
+    let seconds = whole_seconds(duration);
     let parts = [
         (seconds / 3600, "h"),
         (seconds / 60 % 60, "min"),
@@ -136,6 +148,15 @@ fn built_in(source: &str, fields: &impl Serialize, id: &str) -> String {
 }
 
 fn render(source: &str, fields: &impl Serialize) -> Result<String, String> {
+    let note = tidy(&filled(source, fields)?);
+    if note.is_empty() {
+        return Err("the template gives an empty note".to_owned());
+    }
+    Ok(clip(&note, NOTE_UNITS_MAX))
+}
+
+/// What a template gives for these fields, as it is; an error names the line and what is wrong there.
+pub fn filled(source: &str, fields: &impl Serialize) -> Result<String, String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -149,14 +170,9 @@ fn render(source: &str, fields: &impl Serialize) -> Result<String, String> {
         }
         escape_formatter(out, state, value)
     });
-    let rendered = environment
+    environment
         .render_str(source, fields)
-        .map_err(|error| fault_words(&error))?;
-    let note = tidy(&rendered);
-    if note.is_empty() {
-        return Err("the template gives an empty note".to_owned());
-    }
-    Ok(clip(&note, NOTE_UNITS_MAX))
+        .map_err(|error| fault_words(&error))
 }
 
 fn fault_words(error: &minijinja::Error) -> String {

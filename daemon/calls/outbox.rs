@@ -27,8 +27,8 @@ pub struct Outbox {
     usage: Tree<Usage>,
 }
 
-/// What a delivery's note should say since facts came after it was decided. A record of its own: the line writes it while
-/// a courier may be writing the delivery's.
+/// What a delivery's note should say, and which tags its conversation should have, since facts came after it was decided. A
+/// record of its own: the line writes it while a courier may be writing the delivery's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Amendment {
     pub integration: String,
@@ -38,6 +38,20 @@ pub struct Amendment {
     /// Somebody must look at it now: the conversation is opened.
     #[serde(default)]
     pub reopens: bool,
+    /// All of them, those of the delivery's entry too.
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+/// What came late and isn't in Kustomer yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// The note's new text.
+    pub note: Option<String>,
+    /// With it the conversation is opened.
+    pub reopens: bool,
+    /// Tags to add.
+    pub tags: Vec<String>,
 }
 
 impl Record for Amendment {
@@ -105,25 +119,50 @@ impl Outbox {
         Ok(())
     }
 
-    /// Notes within the caller's group commit what the note of a delivery should say by now, and that this is owed.
+    /// Notes within the caller's group commit what the note of a delivery should say by now, and that this is owed; a dead
+    /// one learns it when somebody takes it up again.
     pub fn amend(&self, writes: &mut Writes<'_>, amendment: &Amendment) -> Result<(), StoreFault> {
         let at = |mark| store_key(mark, &amendment.integration, &amendment.key);
         let mut amendment = amendment.clone();
-        if let Some(delivery) = self.get(&amendment.integration, &amendment.key)? {
+        let delivery = self.get(&amendment.integration, &amendment.key)?;
+        if let Some(delivery) = &delivery {
             // What an earlier one asked for and wasn't done yet.
-            let owed = self.amendment(&delivery)?;
+            let owed = self.amendment(delivery)?;
             amendment.reopens |= owed.is_some_and(|owed| owed.reopens);
         }
         writes.put(&self.amendments, &at(b'l'), &amendment)?;
+        let end = delivery.and_then(|delivery| delivery.end);
+        if matches!(end, Some(DeliveryEnd::Dead { .. })) {
+            return Ok(());
+        }
         writes.put(&self.marks, &at(b'p'), &Mark)
     }
 
-    /// What the delivery's note should say and doesn't yet, and what else follows; none if nothing came late or all of it is in the note.
-    pub fn amendment(&self, delivery: &Delivery) -> Result<Option<Amendment>, StoreFault> {
+    /// Whether there is such a delivery and it was given up.
+    pub fn is_dead(&self, integration: &str, key: &str) -> Result<bool, StoreFault> {
+        let delivery = self.get(integration, key)?;
+        let end = delivery.and_then(|delivery| delivery.end);
+        Ok(matches!(end, Some(DeliveryEnd::Dead { .. })))
+    }
+
+    /// What came late for a delivery and isn't in Kustomer yet; none if nothing came or all of it is there.
+    pub fn amendment(&self, delivery: &Delivery) -> Result<Option<Late>, StoreFault> {
         let key = store_key(b'l', &delivery.integration, &delivery.key);
-        let late = self.amendments.get(&key)?;
+        let Some(late) = self.amendments.get(&key)? else {
+            return Ok(None);
+        };
         let said = delivery.amended.as_ref().unwrap_or(&delivery.entry.note);
-        Ok(late.filter(|late| late.note != *said))
+        let note = Some(late.note).filter(|note| note != said);
+        let known =
+            |tag: &String| delivery.entry.tags.contains(tag) || delivery.added_tags.contains(tag);
+        let tags: Vec<String> = late.tags.into_iter().filter(|tag| !known(tag)).collect();
+        let nothing = note.is_none() && tags.is_empty();
+        let reopens = late.reopens && note.is_some();
+        Ok((!nothing).then_some(Late {
+            note,
+            reopens,
+            tags,
+        }))
     }
 
     /// Makes the progress durable, and how much of the budget's window is `used`; returns after the sync.

@@ -31,6 +31,8 @@ pub fn call_json(call: &Call) -> Value {
         "transfers": transfers.collect::<Vec<_>>(),
         "voicemail": call.voicemail,
         "recording_announced": call.recording_announced,
+        "transcript": call.transcript,
+        "summary": call.summary,
         "doubts": call.doubts,
     })
 }

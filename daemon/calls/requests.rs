@@ -1,12 +1,12 @@
 //! A delivery's entry in the words of Kustomer's client. Pure; called by `log`.
 
-use super::entry::{self, LogEntry, Way};
+use super::entry::{self, Way};
 use super::note;
 use super::outbox::Delivery;
 use crate::kustomer::conversations::{Channel, NewConversation, NewMessage, NewNote, Status};
 use crate::kustomer::customers::NewCustomer;
 use crate::terms::call::Direction;
-use crate::terms::ids::UserId;
+use crate::terms::ids::{TeamId, UserId};
 
 /// Whom to create where nobody has the number.
 pub fn customer(new: &entry::NewCustomer) -> NewCustomer {
@@ -17,17 +17,19 @@ pub fn customer(new: &entry::NewCustomer) -> NewCustomer {
     }
 }
 
-/// The conversation of an entry, assigned to these users.
-pub fn conversation(entry: &LogEntry, assigned_users: Vec<UserId>) -> NewConversation {
+/// The conversation of a delivery, with what was found for it.
+pub fn conversation(delivery: &Delivery) -> NewConversation {
+    let Delivery { entry, extras, .. } = delivery;
     NewConversation {
         external_id: entry.external_id.clone(),
         name: entry.name.clone(),
         direction: entry.direction.map_or(Direction::Internal, direction),
         status: status(entry.status),
         created_at: Some(entry.created_at),
-        assigned_users,
+        assigned_users: extras.users.iter().cloned().map(UserId).collect(),
+        assigned_teams: extras.teams.iter().cloned().map(TeamId).collect(),
         tags: entry.tags.clone(),
-        custom: serde_json::Map::new(),
+        custom: extras.custom.clone(),
     }
 }
 

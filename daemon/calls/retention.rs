@@ -1,10 +1,11 @@
-//! How long things are kept: removes events, ended calls, settled deliveries and exchanges of texts older than
-//! `daemon.keep`, and stale directory entries.
+//! How long things are kept: removes events, ended calls, settled deliveries, exchanges of texts and who talked with
+//! whom older than `daemon.keep`, and stale directory entries.
 //!
 //! Only what has an end goes, and never what is dead: a person decides on that. The counts keep counting it.
 
 use super::directory::Directory;
 use super::journal::{Entry, Journal};
+use super::lately::Lately;
 use super::ledger::{End, Ledger, Stage};
 use crate::clock;
 use crate::store::StoreFault;
@@ -25,6 +26,7 @@ pub struct Retention {
     pub journal: Journal,
     pub ledger: Ledger,
     pub directory: Directory,
+    pub lately: Lately,
 }
 
 impl Retention {
@@ -52,6 +54,7 @@ impl Retention {
             return Ok(0);
         };
         self.ledger.forget_exchanges(before).await?;
+        self.lately.prune(before).await?;
         let (mut removed, mut cursor) = (0, 0);
         loop {
             let page = self.journal.after(cursor, PAGE_EVENTS)?;

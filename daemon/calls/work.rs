@@ -37,6 +37,8 @@ pub enum Way {
 #[derive(Debug)]
 pub enum Outcome {
     Ended(DeliveryEnd),
+    /// It had its end before this try.
+    Over(DeliveryEnd),
     /// `land`: a create is unclear and must not be looked for before then.
     Again {
         at: Timestamp,
@@ -94,7 +96,7 @@ pub fn note_outcome(delivery: &mut Delivery, outcome: &Outcome) {
     match outcome {
         Outcome::Ended(end) => delivery.end = Some(end.clone()),
         Outcome::Again { at, .. } => delivery.next_try = *at,
-        Outcome::Gone | Outcome::Behind(_) | Outcome::Store { .. } => {}
+        Outcome::Over(_) | Outcome::Gone | Outcome::Behind(_) | Outcome::Store { .. } => {}
     }
 }
 

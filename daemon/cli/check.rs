@@ -1,5 +1,7 @@
 //! `tieline check`: is the configuration right, and with `--online`, does the Kustomer key work and have its roles?
 
+mod particulars;
+
 use super::{ConfigArgs, small_runtime, table};
 use crate::kustomer::client::Client;
 use crate::kustomer::fault::KustomerFault;
@@ -10,6 +12,7 @@ use crate::terms::ids::{ConversationId, CustomerId};
 use crate::terms::number::E164;
 use clap::Args;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -27,7 +30,8 @@ pub struct CheckArgs {
 
 /// One question asked with a key.
 struct Probe {
-    role: &'static str,
+    /// The role that it needs, or what is looked for.
+    role: Cow<'static, str>,
     needed_for: &'static str,
     outcome: Result<(), String>,
 }
@@ -106,7 +110,7 @@ fn print(
 }
 
 fn probes_json(name: &str, probes: &[Probe]) -> Value {
-    let probe = |probe: &Probe| json!({"role": probe.role, "needed_for": probe.needed_for, "ok": probe.outcome.is_ok(), "why": probe.outcome.as_ref().err()});
+    let probe = |probe: &Probe| json!({"role": probe.role.as_ref(), "needed_for": probe.needed_for, "ok": probe.outcome.is_ok(), "why": probe.outcome.as_ref().err()});
     json!({"integration": name, "probes": probes.iter().map(probe).collect::<Vec<_>>()})
 }
 
@@ -124,14 +128,14 @@ async fn probe(integration: &KustomerSettings) -> Vec<Probe> {
         Ok(client) => client,
         Err(fault) => {
             return vec![Probe {
-                role: "any",
+                role: Cow::Borrowed("any"),
                 needed_for: "everything",
                 outcome: Err(fault.to_string()),
             }];
         }
     };
     let mut probes = vec![Probe {
-        role: "any",
+        role: Cow::Borrowed("any"),
         needed_for: "everything",
         outcome: verdict(client.current_user().await),
     }];
@@ -144,45 +148,41 @@ async fn probe(integration: &KustomerSettings) -> Vec<Probe> {
     if let Ok(number) = number {
         let outcome = verdict(client.by_phone(&number).await);
         probes.push(Probe {
-            role: "org.permission.customer.read",
+            role: Cow::Borrowed("org.permission.customer.read"),
             needed_for: "whose number it is",
             outcome,
         });
     }
     let outcome = verdict(client.conversation(&nothing).await);
     probes.push(Probe {
-        role: "org.permission.conversation.read",
+        role: Cow::Borrowed("org.permission.conversation.read"),
         needed_for: "never logging twice",
         outcome,
     });
     let outcome = verdict(client.notes_of(&nothing).await);
     probes.push(Probe {
-        role: "org.permission.note.read",
+        role: Cow::Borrowed("org.permission.note.read"),
         needed_for: "never noting twice",
         outcome,
     });
     if integration.calls.late == LateFacts::Staged {
-        let outcome = verdict(client.update_note(&nobody.0, "tieline check").await);
-        probes.push(Probe {
-            role: "org.permission.note.update",
-            needed_for: "recordings that come after the call",
-            outcome,
-        });
+        probes.extend(particulars::late(&client, &nothing).await);
     }
     probes.push(Probe {
-        role: "org.permission.user.read",
+        role: Cow::Borrowed("org.permission.user.read"),
         needed_for: "assigning conversations to agents",
         outcome: verdict(client.all_users().await),
     });
+    probes.extend(particulars::probe(integration, &client).await);
     probes.push(Probe {
-        role: "org.permission.bulk.read",
+        role: Cow::Borrowed("org.permission.bulk.read"),
         needed_for: "catching up quickly after an outage",
         outcome: verdict(client.bulk_job(&nobody.0).await),
     });
     if integration.calls.voice_message || integration.texts.text_message {
         let outcome = verdict(client.message_by_external_id("tieline:check").await);
         probes.push(Probe {
-            role: "org.permission.message.read",
+            role: Cow::Borrowed("org.permission.message.read"),
             needed_for: "voice and text messages",
             outcome,
         });

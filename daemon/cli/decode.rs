@@ -187,7 +187,11 @@ pub fn decode_recording(
 }
 
 /// The events of a recording, as they would have come.
-fn split(dialect: Dialect, source: Source, recording: &[u8]) -> Result<Vec<Post>, NoDecoder> {
+pub(super) fn split(
+    dialect: Dialect,
+    source: Source,
+    recording: &[u8],
+) -> Result<Vec<Post>, NoDecoder> {
     let by = match (dialect, source) {
         (_, Source::Http) => return Ok(posts(recording)),
         (Dialect::Asterisk, Source::Ami) => return Ok(streams::manager_events(recording)),
@@ -257,7 +261,7 @@ fn extensions(written: &str) -> anyhow::Result<ExtensionRange> {
     })
 }
 
-fn dialect(written: &str) -> anyhow::Result<Dialect> {
+pub(super) fn dialect(written: &str) -> anyhow::Result<Dialect> {
     let known = Dialect::ALL;
     let words = known.map(Dialect::word).join(", ");
     known

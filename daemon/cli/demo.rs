@@ -12,17 +12,16 @@ use super::{ask, explain, table};
 use crate::app::{self, Running};
 use crate::sandbox::{SANDBOX_KEY, Sandbox, SandboxOptions};
 use crate::settings::load::{self, Sources};
+use crate::simulate::Proof;
+use crate::simulate::play::{Sender, Target};
 use anyhow::{Context as _, anyhow, bail};
-use bytes::Bytes;
 use clap::Args;
-use http_body_util::Full;
-use hyper::{Method, Request};
+use hyper::Method;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 
 /// How often the demo looks whether everything has ended, and how long it waits in all.
@@ -278,38 +277,26 @@ fn own_events() -> Vec<Played> {
 }
 
 async fn post(running: &Running, played: &Played) -> anyhow::Result<Held> {
-    use base64::Engine as _;
-    let query = played
-        .post
-        .query
-        .as_ref()
-        .map(|query| format!("?{query}"))
-        .unwrap_or_default();
     let proof = match played.pbx {
-        "hq" => format!(
-            "Basic {}",
-            base64::engine::general_purpose::STANDARD.encode(format!("fs:{PASSWORD}"))
-        ),
-        _ => format!("Bearer {TOKEN}"),
+        "hq" => Proof::Basic {
+            user: "fs".to_owned(),
+            password: PASSWORD.into(),
+        },
+        _ => Proof::Bearer(TOKEN.into()),
     };
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri(format!("/v1/pbx/{}/events{query}", played.pbx))
-        .header("host", "tieline")
-        .header("authorization", proof);
-    if let Some(kind) = &played.post.content_type {
-        request = request.header("content-type", kind);
-    }
-    let request = request.body(Full::new(Bytes::from(played.post.body.clone())))?;
-    let answer = ask::send(TcpStream::connect(running.address).await?, request)
-        .await?
-        .ok()?;
+    let target = Target {
+        address: running.address.to_string(),
+        path: format!("/v1/pbx/{}/events", played.pbx),
+        proof,
+    };
+    let answer = Sender::new(&target)
+        .send(played.post.clone().into())
+        .await?;
     Ok(Held {
-        id: answer["id"]
-            .as_str()
-            .context("the answer names no event id")?
-            .to_owned(),
-        repeat: answer["repeat"] == true,
+        id: answer
+            .event
+            .with_context(|| format!("{}: {}", answer.status, answer.detail))?,
+        repeat: answer.repeat,
     })
 }
 

@@ -164,6 +164,17 @@ fn rules(integration: &Value, out: &mut dyn Write) -> io::Result<()> {
             id("conversation"),
             id("note")
         )?;
+        for asked in delivery["assigned"]["chain"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let (link, outcome) = (word(asked, "link"), word(asked, "outcome"));
+            writeln!(out, "  assign {link}: {outcome}")?;
+        }
+        for why in delivery["left_out"].as_array().into_iter().flatten() {
+            writeln!(out, "  left out: {}", why.as_str().unwrap_or("-"))?;
+        }
         if let Some(fault) = delivery["fault"].as_str() {
             writeln!(out, "  last fault: {fault}; next try {}", id("next_try"))?;
         }

@@ -15,6 +15,7 @@ pub mod replay;
 pub mod run;
 pub mod sandbox;
 pub mod show;
+pub mod simulate;
 pub mod status;
 mod streams;
 mod table;
@@ -66,6 +67,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Show how a number is read and whose it is
     Lookup(lookup::LookupArgs),
+    /// Play calls and texts against a running daemon, as its phone system would
+    Simulate(simulate::SimulateArgs),
     /// Serve a practice Kustomer on loopback, to try filters without an account
     Sandbox(sandbox::SandboxArgs),
     /// Play recorded calls through a real daemon into a practice Kustomer and show what becomes of them
@@ -131,6 +134,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Dead(args) => dead::run(&args, &mut out),
         Command::Replay(args) => replay::run(&args, &mut out),
         Command::Lookup(args) => lookup::run(&args, &mut out),
+        Command::Simulate(args) => simulate::run(&args, &mut out),
         Command::Sandbox(args) => sandbox::run(&args, &mut out),
         Command::Demo(args) => demo::run(&args, &mut out),
     };

@@ -4,6 +4,7 @@
 //! body; a GET ends with its headers. Files that a phone system left in its error folder (one JSON or XML document, or one JSON object a line) are
 //! read too. Called by `tieline decode`, the demo and the tests.
 
+use crate::simulate;
 use jiff::Timestamp;
 
 macro_rules! recording {
@@ -51,6 +52,16 @@ pub struct Post {
     pub body: Vec<u8>,
     /// 1970 where the file doesn't tell.
     pub received: Timestamp,
+}
+
+impl From<Post> for simulate::Post {
+    fn from(post: Post) -> Self {
+        Self {
+            query: post.query,
+            content_type: post.content_type,
+            ..Self::new("", post.body, post.received)
+        }
+    }
 }
 
 /// The posts of a recording, in the order their bodies stand in the file. Never fails: what can't be told apart comes

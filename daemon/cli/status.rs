@@ -165,6 +165,17 @@ fn integrations(status: &Value, out: &mut dyn Write) -> io::Result<()> {
         if let Some(rests) = part["bulk"]["rests"].as_str() {
             writeln!(out, "          no bulk requests {rests}")?;
         }
+        for why in part["attributes"]["left_out"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let why = why.as_str().unwrap_or("-");
+            writeln!(out, "          custom attribute left out: {why}")?;
+        }
+        if let Some(why) = part["attributes"]["unread"].as_str() {
+            writeln!(out, "          custom attributes can't be checked: {why}")?;
+        }
         if let Some(why) = part["last_fault"]["why"].as_str() {
             writeln!(
                 out,

@@ -6,7 +6,7 @@ use super::fault::KustomerFault;
 use super::text;
 use super::wire::Record;
 use crate::terms::call::Direction;
-use crate::terms::ids::{ConversationId, CustomerId, UserId};
+use crate::terms::ids::{ConversationId, CustomerId, TeamId, UserId};
 use crate::terms::number::E164;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -15,7 +15,8 @@ use serde_json::{Map, Value, json};
 const APP: &str = "tieline";
 /// A conversation of ours has one note; this many pages are somebody else's.
 const NOTE_PAGES_MAX: u32 = 10;
-const ASSIGNED_USERS_MAX: usize = 10;
+/// Of users, and of teams.
+const ASSIGNED_MAX: usize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -54,6 +55,7 @@ pub struct NewConversation {
     pub status: Status,
     pub created_at: Option<Timestamp>,
     pub assigned_users: Vec<UserId>,
+    pub assigned_teams: Vec<TeamId>,
     pub tags: Vec<String>,
     /// Defined custom attributes only: an unknown one gets the whole conversation rejected.
     pub custom: Map<String, Value>,
@@ -154,6 +156,20 @@ impl Client {
             json!({"status": status.word()}),
         )
         .await?;
+        Ok(())
+    }
+
+    /// Adds tags to those that a conversation has; ones that aren't known yet are made (Kustomer: Conversations). The
+    /// same twice adds them once.
+    pub async fn add_tags(
+        &self,
+        id: &ConversationId,
+        tags: &[String],
+    ) -> Result<(), KustomerFault> {
+        let path = format!("/v1/conversations/{}/tags", segment(&id.0));
+        let body = json!(text::tags(tags));
+        self.post("POST /v1/conversations/{id}/tags", path, body)
+            .await?;
         Ok(())
     }
 
@@ -273,10 +289,14 @@ pub(super) fn conversation_body(new: &NewConversation) -> Value {
             "assignedUsers",
             new.assigned_users
                 .iter()
-                .take(ASSIGNED_USERS_MAX)
+                .take(ASSIGNED_MAX)
                 .map(|user| json!(user.0))
                 .collect(),
         );
+    }
+    if !new.assigned_teams.is_empty() {
+        let teams = new.assigned_teams.iter().take(ASSIGNED_MAX);
+        put("assignedTeams", teams.map(|team| json!(team.0)).collect());
     }
     let tags = text::tags(&new.tags);
     if !tags.is_empty() {

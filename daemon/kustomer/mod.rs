@@ -11,6 +11,7 @@ pub mod customers;
 pub mod fault;
 mod key;
 mod limits;
+pub mod metadata;
 mod pacer;
 pub mod stats;
 mod text;

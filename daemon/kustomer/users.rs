@@ -3,7 +3,10 @@
 use super::client::{Client, PAGE_ROWS_LARGE, one, segment};
 use super::fault::KustomerFault;
 use super::wire::Record;
-use crate::terms::ids::UserId;
+use crate::terms::ids::{TeamId, UserId};
+
+/// 1,000 teams.
+const TEAM_PAGES_MAX: u32 = 2;
 
 /// 10,000 users; more than any organisation here.
 const USER_PAGES_MAX: u32 = 20;
@@ -17,7 +20,22 @@ pub struct User {
     pub kind: Option<String>,
 }
 
+/// People who work together; a conversation may be assigned to all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Team {
+    pub id: TeamId,
+    pub name: Option<String>,
+}
+
 impl Client {
+    /// All teams that aren't deleted, one request for each 500.
+    pub async fn all_teams(&self) -> Result<Vec<Team>, KustomerFault> {
+        let path = format!("/v1/teams?page=1&pageSize={PAGE_ROWS_LARGE}");
+        let records = self.list("GET /v1/teams", path, TEAM_PAGES_MAX).await?;
+        let alive = records.iter().filter(|team| !team.flag("deleted"));
+        Ok(alive.map(team).collect())
+    }
+
     /// Users with this e-mail, compared without case; empty if none.
     pub async fn users(&self, email: &str) -> Result<Vec<User>, KustomerFault> {
         let reply = self
@@ -47,6 +65,17 @@ impl Client {
             .get("GET /v1/users/current", "/v1/users/current".to_owned())
             .await?;
         one(reply).map(|record| user(&record))
+    }
+}
+
+fn team(record: &Record) -> Team {
+    let names = ["name", "displayName"];
+    Team {
+        id: TeamId(record.id.clone()),
+        name: names
+            .iter()
+            .find_map(|name| record.text(name))
+            .map(str::to_owned),
     }
 }
 

@@ -75,6 +75,7 @@ fn dump(state: &State) -> Value {
         "notes": state.dump(Kind::Note),
         "messages": state.dump(Kind::Message),
         "users": state.dump(Kind::User),
+        "teams": state.dump(Kind::Team),
         "tags": state.dump(Kind::Tag),
     })
 }
@@ -98,6 +99,14 @@ pub fn seed_customer(state: &mut State, body: Value) -> Result<String, Refusal> 
         state.put(dated);
     }
     Ok(customer.id.clone())
+}
+
+/// Adds a team {name}; the id is the answer.
+pub fn seed_team(state: &mut State, body: Value) -> Result<String, Refusal> {
+    let Value::Object(body) = body else {
+        return Err(Refusal::bad_body("a team is an object"));
+    };
+    Ok(catalog::add_team(state, body))
 }
 
 /// Adds a user {name, email, userType}; the id is the answer.

@@ -220,7 +220,7 @@ impl Item {
             }
             Kind::Note => entries::create_note(state, caller, None, body),
             Kind::Message => entries::create_message(state, caller, MessageTo::Body, body),
-            Kind::User | Kind::Tag | Kind::Merge | Kind::Company | Kind::Org => {
+            Kind::User | Kind::Team | Kind::Tag | Kind::Merge | Kind::Company | Kind::Org => {
                 Err(Refusal::not_found("path"))
             }
         };
@@ -278,7 +278,7 @@ fn check_item(kind: Kind, body: &Map<String, Value>) -> Result<(), Refusal> {
             body,
         ),
         Kind::Message => rules::check(&[schemas::MESSAGE, &[schemas::MESSAGE_ROOT]].concat(), body),
-        Kind::User | Kind::Tag | Kind::Merge | Kind::Company | Kind::Org => {
+        Kind::User | Kind::Team | Kind::Tag | Kind::Merge | Kind::Company | Kind::Org => {
             Err(Refusal::not_found("path"))
         }
     }

@@ -55,6 +55,25 @@ pub fn users(state: &State, ask: &Ask) -> Result<Reply, Refusal> {
     Ok(page.reply(ask, data, more, None))
 }
 
+/// `GET /v1/teams`.
+pub fn teams(state: &State, ask: &Ask) -> Result<Reply, Refusal> {
+    let page = Page::of(ask, PAGE_SIZE_MAX_LONG)?;
+    let (rows, more) = page.cut(state.all(Kind::Team));
+    let data = rows.into_iter().map(|row| row.json()).collect();
+    Ok(page.reply(ask, data, more, None))
+}
+
+/// A team from outside the API (seeding): name, members.
+pub fn add_team(state: &mut State, body: Map<String, Value>) -> String {
+    let mut team = state.blank(Kind::Team, None);
+    team.set("members", json!([]));
+    team.set("deleted", json!(false));
+    team.write(body);
+    let id = team.id.clone();
+    state.put(team);
+    id
+}
+
 /// A user from outside the API (seeding): name, email, userType.
 pub fn add_user(state: &mut State, body: Map<String, Value>) -> Arc<Record> {
     let mut user = state.blank(Kind::User, None);
@@ -95,16 +114,15 @@ pub fn tag_ids(state: &mut State, tags: &Value) -> Vec<String> {
     ids
 }
 
-/// Refuses assigned users that do not exist.
-pub fn check_users(state: &State, body: &Map<String, Value>) -> Result<(), Refusal> {
-    let users = body.get("assignedUsers").and_then(Value::as_array);
-    for user in users.into_iter().flatten().filter_map(Value::as_str) {
-        if state.get(Kind::User, user).is_none() {
-            return Err(Refusal::bad(
-                "assignedUsers",
-                "no such user",
-                "/properties/assignedUsers",
-            ));
+/// Refuses assigned users and teams that do not exist.
+pub fn check_assigned(state: &State, body: &Map<String, Value>) -> Result<(), Refusal> {
+    for (name, kind) in [("assignedUsers", Kind::User), ("assignedTeams", Kind::Team)] {
+        let ids = body.get(name).and_then(Value::as_array);
+        for id in ids.into_iter().flatten().filter_map(Value::as_str) {
+            if state.get(kind, id).is_none() {
+                let rule = format!("/properties/{name}");
+                return Err(Refusal::bad(name, "no such record", rule));
+            }
         }
     }
     Ok(())

@@ -22,7 +22,7 @@ pub fn create(
 ) -> Result<Arc<Record>, Refusal> {
     state.need(Kind::Customer, customer, "customer")?;
     catalog::check_custom(state, "conversation", &body)?;
-    catalog::check_users(state, &body)?;
+    catalog::check_assigned(state, &body)?;
     let id = take_text(&mut body, "id");
     let id = state.id_for(Kind::Conversation, id)?;
     let mut conversation = state.blank(Kind::Conversation, id);
@@ -114,7 +114,7 @@ pub fn update(
     let mut conversation = (*before).clone();
     catalog::check_rev(state, &conversation, &mut body)?;
     catalog::check_custom(state, "conversation", &body)?;
-    catalog::check_users(state, &body)?;
+    catalog::check_assigned(state, &body)?;
     if body.get("deleted") == Some(&json!(true)) {
         delete(state, id)?;
         return Ok(before);

@@ -138,6 +138,11 @@ impl Sandbox {
     }
 
     /// As `customers`.
+    pub fn tags(&self) -> Vec<Value> {
+        self.shared.lock().dump(Kind::Tag)
+    }
+
+    /// As `customers`.
     pub fn conversations(&self) -> Vec<Value> {
         self.shared.lock().dump(Kind::Conversation)
     }
@@ -156,6 +161,16 @@ impl Sandbox {
     pub fn seed_customer(&self, body: Value) -> Result<String, String> {
         admin::seed_customer(&mut self.shared.lock(), body)
             .map_err(|refusal: Refusal| refusal.line())
+    }
+
+    /// Adds a team {name}; the id.
+    pub fn seed_team(&self, body: Value) -> Result<String, String> {
+        admin::seed_team(&mut self.shared.lock(), body).map_err(|refusal: Refusal| refusal.line())
+    }
+
+    /// Replaces the metadata of custom attributes, as an administrator of the organisation would change it.
+    pub fn define(&self, custom: Value) {
+        self.shared.lock().options.custom = custom;
     }
 
     /// Adds a user {name, email}; the id.

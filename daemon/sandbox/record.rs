@@ -13,6 +13,7 @@ pub enum Kind {
     Note,
     Message,
     User,
+    Team,
     Tag,
     Merge,
     Company,
@@ -28,6 +29,7 @@ impl Kind {
             Kind::Note => "note",
             Kind::Message => "message",
             Kind::User => "user",
+            Kind::Team => "team",
             Kind::Tag => "tag",
             Kind::Merge => "customer_merge",
             Kind::Company => "company",
@@ -43,6 +45,7 @@ impl Kind {
             Kind::Note => "notes",
             Kind::Message => "messages",
             Kind::User => "users",
+            Kind::Team => "teams",
             Kind::Tag => "tags",
             Kind::Merge => "customers/merges",
             Kind::Company => "companies",
@@ -163,7 +166,7 @@ impl Record {
                     }
                 }
             }
-            Kind::Company | Kind::Org => {}
+            Kind::Team | Kind::Company | Kind::Org => {}
         }
         keys.retain(|(_, value)| !value.is_empty());
         keys.sort();

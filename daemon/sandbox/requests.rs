@@ -112,6 +112,7 @@ const WORDS: &[&str] = &[
     "v1",
     "users",
     "current",
+    "teams",
     "tags",
     "customers",
     "conversations",

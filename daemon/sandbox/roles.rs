@@ -57,6 +57,7 @@ pub const MESSAGE_READ: Roles = &["org.permission.message.read", "org.user.messa
 pub const MESSAGE_CREATE: Roles = &["org.permission.message.create", "org.user.message.write"];
 pub const MESSAGE_UPDATE: Roles = &["org.permission.message.update", "org.user.message.write"];
 pub const USER_READ: Roles = &["org.permission.user.read", "org.user.read"];
+pub const TEAM_READ: Roles = &["org.permission.team.read"];
 pub const TAG_READ: Roles = &["org.permission.tag.read", "org.admin.tag.read"];
 pub const METADATA_READ: Roles = &["org.permission.metadata.read", "org.user.metadata.read"];
 pub const BULK_READ: Roles = &["org.permission.bulk.read", "org.user.bulk.read"];

@@ -55,6 +55,10 @@ impl Route<'_> {
                 .may(roles::USER_READ)
                 .and_then(|()| catalog::users(self.state, self.ask)),
             ("GET", ["users", ids]) => self.by_ids(roles::USER_READ, Kind::User, ids),
+            ("GET", ["teams"]) => self
+                .may(roles::TEAM_READ)
+                .and_then(|()| catalog::teams(self.state, self.ask)),
+            ("GET", ["teams", ids]) => self.by_ids(roles::TEAM_READ, Kind::Team, ids),
             ("GET", ["tags"]) => self.list(roles::TAG_READ, Kind::Tag),
             ("GET", ["tags", ids]) => self.by_ids(roles::TAG_READ, Kind::Tag, ids),
             ("GET", ["metadata", resource]) => {

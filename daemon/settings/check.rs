@@ -9,6 +9,7 @@ mod kustomer;
 mod link;
 mod lists;
 mod pbx;
+mod per_type;
 
 use super::file::{DaemonFile, File};
 use super::origin::Origins;

@@ -4,10 +4,12 @@
 
 pub mod auth;
 mod contacts;
+mod per_type;
 
 pub use contacts::{CardDavFile, ClientFile, ContactsFile};
+pub use per_type::{TypeFile, TypesFile};
 
-use super::types::{Dialect, LateFacts, LogAs, SeveralPolicy, UnknownPolicy};
+use super::types::{AssignTo, Dialect, LateFacts, LogAs, SeveralPolicy, UnknownPolicy};
 use auth::AuthFile;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
@@ -299,6 +301,16 @@ pub struct CallsFile {
     pub note_template_file: Option<String>,
     /// Names shown beside our numbers.
     pub labels: BTreeMap<String, String>,
+    /// Custom attributes of the conversations, and templates (minijinja) of their values.
+    pub custom: BTreeMap<String, String>,
+    /// Whom conversations are assigned to: the first of these who is a user or team of Kustomer's.
+    pub assign: Vec<AssignTo>,
+    /// For "default" in assign: the e-mail of a Kustomer user, or the name of a team.
+    pub assign_default: Option<String>,
+    /// For "queue_agent" in assign: a queue's name, and the e-mail of a Kustomer user or the name of a team.
+    pub queues: BTreeMap<String, String>,
+    /// What is otherwise for single types of calls.
+    pub types: TypesFile,
 }
 
 impl Default for CallsFile {
@@ -317,6 +329,11 @@ impl Default for CallsFile {
             tags: Vec::new(),
             note_template_file: None,
             labels: BTreeMap::new(),
+            custom: BTreeMap::new(),
+            assign: vec![AssignTo::Agent],
+            assign_default: None,
+            queues: BTreeMap::new(),
+            types: TypesFile::default(),
         }
     }
 }
@@ -367,6 +384,8 @@ pub struct TextsFile {
     /// Tags of the conversations.
     #[schemars(length(max = 20))]
     pub tags: Vec<String>,
+    /// Custom attributes of the conversations, as for calls.
+    pub custom: BTreeMap<String, String>,
 }
 
 impl Default for TextsFile {
@@ -380,6 +399,7 @@ impl Default for TextsFile {
             unknown: UnknownPolicy::Create,
             several: SeveralPolicy::Newest,
             tags: Vec::new(),
+            custom: BTreeMap::new(),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::read::duration_words;
 use super::types::{
-    AdminAddress, AnonymousPolicy, Auth, CallRules, KustomerSettings, LateFacts, LogAs,
-    NumberPattern, PbxSettings, Protocol, Settings, SeveralPolicy, TextRules, UnknownPolicy,
+    AdminAddress, AnonymousPolicy, AssignTo, Auth, CallRules, CustomRules, KustomerSettings,
+    LateFacts, LogAs, NumberPattern, PbxSettings, Protocol, Settings, SeveralPolicy, TextRules,
+    UnknownPolicy,
 };
 use std::time::Duration;
 
@@ -140,7 +141,36 @@ fn calls(rules: &CallRules) -> String {
     if rules.note_template.is_some() {
         parts.push("note from a template of your own".to_owned());
     }
+    parts.extend(custom(&rules.custom));
+    if rules.assign.chain != [AssignTo::Agent] {
+        parts.push(assigned(&rules.assign.chain));
+    }
+    for (key, own) in &rules.types {
+        let mut parts_of = Vec::new();
+        parts_of.extend(own.tags.as_ref().map(|_| "tags".to_owned()));
+        parts_of.extend(own.note_template.as_ref().map(|_| "note".to_owned()));
+        parts_of.extend(own.custom.as_ref().and_then(custom));
+        parts_of.extend(own.assign.as_deref().map(assigned));
+        parts.push(format!("{} of its own: {}", key.0, parts_of.join(", ")));
+    }
     parts.join("; ")
+}
+
+fn custom(rules: &CustomRules) -> Option<String> {
+    match rules.len() {
+        0 => None,
+        1 => Some("1 custom attribute".to_owned()),
+        count => Some(format!("{count} custom attributes")),
+    }
+}
+
+fn assigned(chain: &[AssignTo]) -> String {
+    let links: Vec<&str> = chain.iter().map(|link| link.word()).collect();
+    if links.is_empty() {
+        "assigned to nobody".to_owned()
+    } else {
+        format!("assigned to {}", links.join(", else "))
+    }
 }
 
 fn texts(rules: &TextRules) -> String {
@@ -165,6 +195,7 @@ fn texts(rules: &TextRules) -> String {
     if rules.text_message {
         parts.push("with an sms message".to_owned());
     }
+    parts.extend(custom(&rules.custom));
     parts.join("; ")
 }
 

@@ -2,6 +2,10 @@
 //! `load.rs` reads the layers, `check.rs` builds these or lists every fault. The closed words (`newest`, `done`) are read
 //! straight from the files, so that each is spelled in one place.
 
+mod per_type;
+
+pub use per_type::{AssignRules, AssignTo, CustomRules, TypeRules};
+
 use crate::terms::call::CallType;
 use crate::terms::number::{E164, NumberPlan};
 use crate::terms::party::Extensions;
@@ -299,6 +303,11 @@ pub struct CallRules {
     pub note_template: Option<String>,
     /// Names shown beside our numbers: `+4921155500100 (Support)`.
     pub labels: BTreeMap<E164, String>,
+    /// Custom attributes of the conversations.
+    pub custom: CustomRules,
+    pub assign: AssignRules,
+    /// What is otherwise for single types of calls.
+    pub types: BTreeMap<CallTypeKey, TypeRules>,
 }
 
 /// What becomes of facts that come after a call was logged: a recording, a voicemail, tags, an agent's note.
@@ -389,6 +398,8 @@ pub struct TextRules {
     pub unknown: UnknownPolicy,
     pub several: SeveralPolicy,
     pub tags: Vec<String>,
+    /// Custom attributes of the conversations.
+    pub custom: CustomRules,
 }
 
 /// `[kustomer.contacts]`: accepted and checked; the contact sync reads it.

@@ -183,9 +183,17 @@ pub struct Call {
     pub recording_announced: bool,
     pub recording: Option<String>,
     pub voicemail_link: Option<String>,
+    /// Our phone whose mailbox took the call, where the system says so.
+    pub mailbox: Option<Extension>,
+    /// Our phone that rang last in an incoming call.
+    pub rang: Option<Extension>,
     pub tags: Vec<String>,
     /// What the agent wrote into the phone.
     pub agent_note: Option<String>,
+    /// What was said, as the phone system wrote it down.
+    pub transcript: Option<String>,
+    /// What it came to, in the phone system's words.
+    pub summary: Option<String>,
     /// In the order they started.
     pub legs: Vec<Leg>,
     /// What looked wrong and was repaired, in words for the administrator (`ended before it started`).

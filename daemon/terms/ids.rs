@@ -108,6 +108,10 @@ pub struct CustomerId(pub String);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConversationId(pub String);
 
+/// A Kustomer team's id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TeamId(pub String);
+
 /// A Kustomer user's id: a person who may be assigned, or the machine user of an API key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(pub String);

@@ -67,6 +67,9 @@ const SHORT_NUMBERS: &[&str] = &[
     "988", "995", "999",
 ];
 
+/// Emergency on every network (3GPP TS 22.101, 10.1.1): a phone of ours only if it is listed by itself, not by a range around it.
+const EMERGENCY: [&str; 2] = ["112", "911"];
+
 /// What phone systems write for a hidden caller; compared in lower case.
 const ANONYMOUS: &[&str] = &[
     "",
@@ -104,6 +107,7 @@ impl ExtensionRange {
         }
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         digits(raw)
+            && !EMERGENCY.contains(&raw)
             && raw.len() == self.first.len()
             && raw >= self.first.as_str()
             && raw <= self.last.as_str()

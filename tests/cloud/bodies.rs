@@ -571,3 +571,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_said_comes_with_the_call_or_after_it() {
+    let dialpad = json!({"call_id": 1, "state": "hangup", "direction": "inbound", "external_number": "+491711234567",
+        "date_started": 1_795_177_469_000_i64, "date_ended": 1_795_177_479_000_i64});
+    let mut later = dialpad.clone();
+    later["state"] = json!("transcription");
+    later["transcription_text"] = json!("Please call back.");
+    let call = only_call(Dialect::Dialpad, &[dialpad, later]);
+    assert_eq!(call.transcript.as_deref(), Some("Please call back."));
+
+    let cloudtalk = json!({"event": "call.ended", "call_uuid": "u1", "direction": "incoming", "status": "missed",
+        "external_number": "+491711234567", "started_at": "2026-11-20T12:24:29Z", "ended_at": "2026-11-20T12:24:40Z"});
+    let later = json!({"event": "Transcription Created", "call_uuid": "u1", "transcription": "Please call back.",
+        "summary": "A call back is wanted."});
+    let call = only_call(Dialect::Cloudtalk, &[cloudtalk, later]);
+    assert_eq!(call.transcript.as_deref(), Some("Please call back."));
+    assert_eq!(call.summary.as_deref(), Some("A call back is wanted."));
+}

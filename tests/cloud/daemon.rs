@@ -1,15 +1,14 @@
-//! Each cloud dialect against the whole program: signed posts over real sockets become one conversation a call and a text,
-//! and what is altered, unsigned or sent again doesn't.
+//! Each cloud dialect's proofs and manners against the whole program, signed here independently of `daemon/simulate/`: what
+//! is altered or unsigned leaves nothing. That calls and texts become conversations is in `tests/each_dialect.rs`.
 
 use super::{DIALECTS, scenarios};
-use crate::support::{Config, Daemon, PATIENCE, Place, World, logs};
+use crate::support::{Config, Daemon, PATIENCE, Place, World};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
 use tieline::cli::recording::posts;
 use tieline::settings::types::Dialect;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,9 +16,6 @@ use tokio::net::TcpStream;
 
 /// The address that Twilio is told; the daemon listens on another.
 const TWILIO_URL: &str = "https://tieline.example.com/v1/pbx/twilio/events";
-
-/// Calls of each dialect.
-const CALLS: usize = 10;
 
 fn auth(dialect: Dialect) -> (&'static str, &'static str) {
     match dialect {
@@ -186,112 +182,12 @@ async fn send(place: &Place, dialect: Dialect, (headers, body): &(String, Vec<u8
     post(place, &target, headers, body).await.0
 }
 
-/// Ids that the fixtures use, and how the same reads in another call.
-fn renamed(dialect: Dialect, text: &str, number: usize) -> String {
-    let ids: &[&str] = match dialect {
-        Dialect::Aircall => &["812"],
-        Dialect::Cloudtalk => &["u-1", "u-2", "u-3", "u-5", "\"27\""],
-        Dialect::Dialpad => &["5001", "5002", "5003"],
-        Dialect::Ringcentral => &["s-a1"],
-        Dialect::Twilio => &["aaaaaaaa", "bbbbbbbb", "cccccccc"],
-        _ => &["1795177469.362"],
-    };
-    ids.iter().fold(text.to_owned(), |text, id| {
-        let fresh = match id.strip_suffix('"') {
-            Some(quoted) => format!("{quoted}{number:02}\""),
-            None => format!("{id}{number:02}"),
-        };
-        text.replace(id, &fresh)
-    })
-}
-
-/// The posts of ten calls and of the texts, and the external ids that they must have.
-fn day(dialect: Dialect) -> (Vec<(String, Vec<u8>)>, BTreeSet<String>) {
-    let (mut day, mut ids) = (Vec::new(), BTreeSet::new());
-    let all: Vec<_> = scenarios()
-        .into_iter()
-        .filter(|scenario| scenario.dialect == dialect)
-        .collect();
-    let external = |id: &Value| format!("tieline:{}:{}", dialect.word(), id.as_str().unwrap());
-    let one_call = |expected: &Value| {
-        let calls = expected["calls"].as_array().unwrap();
-        calls.len() == 1 && calls[0]["type"] != "internal" && !calls[0]["other_party"].is_null()
-    };
-    let calls: Vec<_> = all
-        .iter()
-        .filter(|scenario| one_call(&scenario.expected))
-        .collect();
-    for (number, scenario) in calls.iter().cycle().take(CALLS).enumerate() {
-        for post in posts(&scenario.posts) {
-            let text = payload(&post.body);
-            day.push(proven(dialect, renamed(dialect, &text, number).as_bytes()));
-        }
-        let id = &scenario.expected["calls"][0]["key"];
-        // Quoted, for one id is told apart by its quotes.
-        let id = renamed(dialect, &id.to_string(), number);
-        ids.insert(external(&serde_json::from_str(&id).unwrap()));
-    }
-    for scenario in all {
-        for text in scenario.expected["texts"].as_array().unwrap() {
-            ids.insert(external(&text["message_id"]));
-        }
-        if scenario.name.ends_with("texts") {
-            let posts = posts(&scenario.posts).into_iter();
-            day.extend(posts.map(|post| proven(dialect, &post.body)));
-        }
-    }
-    (day, ids)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_calls_and_the_texts_of_each_system_become_conversations() {
-    let (world, daemon) = running().await;
-    let (mut wanted, mut accepted) = (BTreeMap::new(), BTreeSet::new());
-    for dialect in DIALECTS {
-        let (day, ids) = day(dialect);
-        assert!(
-            ids.len() >= CALLS + usize::from(dialect != Dialect::Yeastar),
-            "{ids:?}"
-        );
-        wanted.extend(ids.into_iter().map(|id| (id, (1, 1))));
-        for proven in &day {
-            assert_eq!(
-                send(&daemon.place, dialect, proven).await,
-                202,
-                "{dialect:?}"
-            );
-            accepted.insert((dialect, proven.1.clone()));
-        }
-    }
-    daemon.settled(accepted.len()).await;
-    assert_eq!(logs(&world.sandbox), wanted);
-    let explained = daemon.place.explain("aircall:81200").await;
-    assert_eq!(
-        explained["call"]["agent"], "grace@example.org",
-        "{explained:#}"
-    );
-    assert_eq!(explained["call"]["type"], "incoming answered");
-    let assigned = world.sandbox.conversations().into_iter().filter(|one| {
-        let users = one["attributes"]["assignedUsers"].as_array();
-        users.is_some_and(|users| !users.is_empty())
-    });
-    assert!(
-        assigned.count() > 0,
-        "agents are known by their e-mail addresses"
-    );
-    // All of it once more: repeats.
-    for dialect in DIALECTS {
-        for proven in &day(dialect).0 {
-            assert_eq!(
-                send(&daemon.place, dialect, proven).await,
-                202,
-                "{dialect:?}"
-            );
-        }
-    }
-    let status = daemon.settled(accepted.len()).await;
-    assert_eq!(status["events"]["accepted"], accepted.len());
-    assert_eq!(logs(&world.sandbox), wanted);
+/// The first post of the dialect's first recording.
+fn first(dialect: Dialect) -> (String, Vec<u8>) {
+    let all = scenarios();
+    let mut own = all.iter().filter(|scenario| scenario.dialect == dialect);
+    let post = posts(&own.next().unwrap().posts).remove(0);
+    proven(dialect, payload(&post.body).as_bytes())
 }
 
 #[tokio::test]
@@ -299,8 +195,7 @@ async fn what_is_altered_or_unsigned_is_refused_and_leaves_nothing() {
     let (_world, daemon) = running().await;
     let place = &daemon.place;
     for dialect in DIALECTS {
-        let (day, _) = day(dialect);
-        let (headers, body) = day.first().unwrap();
+        let (headers, body) = &first(dialect);
         let text = std::str::from_utf8(body).unwrap();
         let mut refused = vec![("unsigned", (String::new(), body.clone()))];
         let wrong = |text: String| text.into_bytes();
@@ -480,9 +375,8 @@ fn all_bytes(folder: &std::path::Path) -> Vec<u8> {
 #[tokio::test]
 async fn a_token_in_the_body_is_not_stored() {
     let (_world, daemon) = running().await;
-    let (day, _) = day(Dialect::Aircall);
-    let proven = day.first().unwrap();
-    assert_eq!(send(&daemon.place, Dialect::Aircall, proven).await, 202);
+    let proven = first(Dialect::Aircall);
+    assert_eq!(send(&daemon.place, Dialect::Aircall, &proven).await, 202);
     let stored = all_bytes(&daemon.place.folder.join("state"));
     let holds = |text: &str| {
         stored

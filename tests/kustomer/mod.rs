@@ -80,6 +80,9 @@ fn settings(url: &str, folder: &Path) -> KustomerSettings {
             tags: Vec::new(),
             note_template: None,
             labels: BTreeMap::new(),
+            custom: BTreeMap::new(),
+            assign: tieline::settings::types::AssignRules::default(),
+            types: BTreeMap::new(),
         },
         texts: TextRules {
             connected_numbers: Vec::new(),
@@ -92,6 +95,7 @@ fn settings(url: &str, folder: &Path) -> KustomerSettings {
             unknown: UnknownPolicy::Create,
             several: SeveralPolicy::Newest,
             tags: Vec::new(),
+            custom: BTreeMap::new(),
         },
         contacts: ContactRules {
             import: false,
@@ -121,6 +125,7 @@ fn new_conversation(external_id: &str) -> NewConversation {
         status: Status::Open,
         created_at: Some(at("2026-10-21T14:02:11.925Z")),
         assigned_users: Vec::new(),
+        assigned_teams: Vec::new(),
         tags: Vec::new(),
         custom: Map::new(),
     }

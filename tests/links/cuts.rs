@@ -106,7 +106,7 @@ async fn every_recording_played_live_gives_its_call() {
     assert!(daemon.stop().await.success());
 }
 
-/// Equal, times and seconds to 5 ms.
+/// Equal, times and seconds to 15 ms: events and log tell of one thing within a few.
 fn same(got: &Value, wanted: &Value) -> bool {
     let time = |value: &Value| {
         value
@@ -114,10 +114,10 @@ fn same(got: &Value, wanted: &Value) -> bool {
             .and_then(|text| text.parse::<jiff::Timestamp>().ok())
     };
     if let (Some(got), Some(wanted)) = (time(got), time(wanted)) {
-        return got.duration_since(wanted).as_secs_f64().abs() <= 0.005;
+        return got.duration_since(wanted).as_secs_f64().abs() <= 0.015;
     }
     match (got.as_f64(), wanted.as_f64()) {
-        (Some(got), Some(wanted)) => (got - wanted).abs() <= 0.005,
+        (Some(got), Some(wanted)) => (got - wanted).abs() <= 0.015,
         _ => got == wanted,
     }
 }

@@ -438,13 +438,17 @@ fn what_a_gateway_tells_was_received() {
 
 #[test]
 fn variables_that_an_older_3cx_left_as_they_are() {
-    let body = r#"{"type":"Inbound","number":"+491711234567","name":"[Name]","start":"2026-11-20T12:24:29Z","recording":"[RecordingUrl]","summary":"[Summary]"}"#;
+    let body = r#"{"type":"Inbound","number":"+491711234567","name":"[Name]","start":"2026-11-20T12:24:29Z","recording":"[RecordingUrl]","summary":"[Summary]","transcription":"[Transcription]"}"#;
     let found = call(Dialect::ThreeCx, body);
-    assert_eq!(
-        (found.recording, found.agent_note, found.other.name),
-        (None, None, None)
-    );
+    assert_eq!((found.recording, found.other.name), (None, None));
+    assert_eq!((found.summary, found.transcript), (None, None));
     assert!(!found.recording_announced);
+    let body = body
+        .replace("[Summary]", "An order is late.")
+        .replace("[Transcription]", "[00:01] Hello? [end]");
+    let found = call(Dialect::ThreeCx, &body);
+    assert_eq!(found.summary.as_deref(), Some("An order is late."));
+    assert_eq!(found.transcript.as_deref(), Some("[00:01] Hello? [end]"));
 }
 
 #[test]
@@ -598,7 +602,7 @@ fn the_event_socket_in_the_plain_format_is_the_same() {
         assert_expected(&recording, &connection, "as a connection");
         tried += 1;
     }
-    assert_eq!(tried, 14);
+    assert_eq!(tried, 37);
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! each gets the answer that it understands.
 
 use crate::support::{Config, Daemon, World, logs};
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -185,73 +184,6 @@ async fn a_get_is_for_those_who_can_do_nothing_else() {
     let fits = format!("id=1&from=%2B491711234567&text={}", "x".repeat(10 * 1024));
     assert_eq!(get(&daemon, "kannel", &fits).await.status, 200);
     daemon.settled(1).await;
-}
-
-/// The posts of call `number` in each dialect, and what its key ends with; 3CX has no ids.
-fn posts_of(dialect: &str, number: u64) -> Vec<String> {
-    let (id, from) = (format!("c{number}"), format!("+4917112345{number:02}"));
-    let start = 1_795_177_400 + number * 60;
-    let form = |event: &str| {
-        format!(
-            "event={event}&callId={id}&direction=in&from={}&to=4921155500100&answeringNumber=101&cause=normalClearing",
-            &from[1..]
-        )
-    };
-    let dialog = |event: &str, at: u64| {
-        json!({"event": event, "callid": id, "from": from, "to": "+4921155500100", "setup": format!("{start}.1"), "time": format!("{at}.5")}).to_string()
-    };
-    let utc = |at: u64| {
-        jiff::Timestamp::from_second(i64::try_from(at).unwrap())
-            .unwrap()
-            .to_string()
-    };
-    match dialect {
-        "3cx" => vec![json!({"type": "Inbound", "number": from, "agent": "101", "duration": "00:00:05", "start": utc(start), "established": utc(start + 2), "end": utc(start + 7)}).to_string()],
-        "grandstream" => vec![json!({"AcctId": number, "uniqueid": id, "src": from, "dst": "101", "dstchannel": "PJSIP/101-1", "dstchannel_ext": "101", "lastapp": "Dial",
-            "start": utc(start), "duration": "7", "billsec": "5", "disposition": "ANSWERED", "userfield": "Inbound"}).to_string()],
-        "kamailio" => vec![dialog("start", start + 2), dialog("end", start + 7)],
-        _ => vec![form("newCall"), form("answer"), form("hangup")],
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_calls_through_each_phone_system() {
-    let (world, daemon) = World::running(&config()).await;
-    let mut accepted = 0;
-    for number in 0..10 {
-        for dialect in CALLS {
-            for body in posts_of(dialect, number) {
-                let answer = post(&daemon, dialect, &body).await;
-                assert_eq!(answer.status, 202, "{dialect}: {}", answer.body);
-                assert_eq!(
-                    post(&daemon, dialect, &body).await.status,
-                    202,
-                    "sent again"
-                );
-                accepted += 1;
-            }
-        }
-    }
-    daemon.settled(accepted).await;
-    let logs = logs(&world.sandbox);
-    assert!(logs.values().all(|counts| *counts == (1, 1)), "{logs:#?}");
-    for dialect in CALLS {
-        let prefix = format!("tieline:{dialect}:");
-        let found: Vec<&String> = logs.keys().filter(|key| key.starts_with(&prefix)).collect();
-        assert_eq!(found.len(), 10, "{dialect}: {found:?}");
-        let of = found[0].trim_start_matches("tieline:");
-        let call = &daemon.place.explain(of).await["call"];
-        assert_eq!(call["type"], "incoming answered", "{dialect}: {call:#}");
-        assert_eq!(
-            call["agent"],
-            if dialect == "kamailio" {
-                Value::Null
-            } else {
-                json!("101")
-            }
-        );
-    }
-    assert!(daemon.stop().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,9 @@
 //! Who called whom: caller, dialled number, shown number and direction of a call, out of what its legs say.
 
 use super::root;
+use super::times::began;
 use crate::calls::decode::LegFacts;
-use crate::calls::decode::facts::{Glimpse, Line, weight};
+use crate::calls::decode::facts::{Glimpse, Line, Role, weight};
 use crate::terms::call::Direction;
 use crate::terms::party::{Contact, Extension, Party};
 use std::collections::BTreeMap;
@@ -37,6 +38,20 @@ impl<'a> Parties<'a> {
             direction,
         }
     }
+}
+
+/// Our phone that rang last in an incoming call.
+pub fn rang(legs: &BTreeMap<&str, LegFacts>, direction: Direction) -> Option<Extension> {
+    let branches = legs.values().filter(|leg| {
+        direction == Direction::In
+            && leg.role != Some(Role::Root)
+            && leg.line != Some(Line::Machine)
+    });
+    let phones = branches.filter_map(|leg| {
+        let phone = leg.party.as_ref().and_then(extension)?;
+        Some((began(leg).or(leg.answered)?, phone))
+    });
+    phones.max().map(|(_, phone)| phone.clone())
 }
 
 /// What the root leg says, else the weightiest that any other says.
@@ -116,7 +131,9 @@ fn direction(
         Some((Party::Extension(_), _)) => Direction::Internal,
         Some((Party::Number(_), _)) => Direction::Out,
         // Feature codes, and words such as `conference`, stay inside unless a leg leaves the house.
-        Some((Party::Short(_), raw)) if !raw.starts_with(['*', '#']) => Direction::Out,
+        Some((Party::Short(_), raw)) if !raw.starts_with(['*', '#']) && !joined_inside(legs) => {
+            Direction::Out
+        }
         Some((Party::Invalid, raw)) if !raw.contains(char::is_alphabetic) => Direction::Out,
         Some((Party::Short(_) | Party::Invalid | Party::Anonymous, _)) | None => {
             if reaches_out() {
@@ -126,6 +143,12 @@ fn direction(
             }
         }
     }
+}
+
+/// Whether the call was joined with others and none of its lines leads outside: a conference room, a page.
+fn joined_inside(legs: &BTreeMap<&str, LegFacts>) -> bool {
+    let joined = |leg: &LegFacts| !(leg.stays.is_empty() && leg.joins.is_empty());
+    legs.values().any(joined) && legs.values().all(|leg| leg.line != Some(Line::Trunk))
 }
 
 /// Whether the call began with a line to the outside.

@@ -67,10 +67,10 @@ fn of_outcomes(legs: &BTreeMap<&str, LegFacts>) -> Option<Reason> {
             Outcome::Unknown => return None,
         }
     }
-    if hung_up.is_some() {
-        return Some(Reason::CallerGaveUp);
-    }
-    root(legs).and_then(|leg| leg.cause_code).and_then(of_code)
+    // The dial plan may have refused the call (busy, congestion, no such number): that ends it as the caller's hanging up
+    // does, but with a cause of its own.
+    let refused = root(legs).and_then(|leg| leg.cause_code).and_then(of_code);
+    refused.or_else(|| hung_up.map(|_| Reason::CallerGaveUp))
 }
 
 /// A caller in a queue gave up or ran into its limit. What rang in between doesn't count.
@@ -88,19 +88,31 @@ fn of_queue(
     if when(Outcome::QueueTimeout).is_some() {
         return Some(Reason::QueueTimeout);
     }
+    let root = root(legs)?;
+    let early = |at: Timestamp| {
+        let limit = root.queue_until;
+        limit.is_some_and(|until| until.duration_since(at) > SAME_MOMENT)
+    };
     if let Some(left) = when(Outcome::LeftQueue) {
+        // Put out before its limit: there was no agent, or none any more.
+        let put_out = root.outcomes.iter().any(|(at, end)| {
+            *end == Outcome::NoAnswer && at.duration_since(left).abs() <= SAME_MOMENT
+        });
         return Some(if hung_up.is_some_and(|at| at <= left) {
             Reason::CallerGaveUp
+        } else if put_out || early(left) {
+            Reason::NoAnswer
         } else {
             Reason::QueueTimeout
         });
     }
-    let root = root(legs)?;
     root.queue.as_ref()?;
     if hung_up.is_some() {
         return Some(Reason::CallerGaveUp);
     }
-    root.cleared.then_some(Reason::QueueTimeout)
+    // The dial plan ended it: after the limit, if there is one.
+    let limited = root.queue_until.is_some() && !root.ended.is_some_and(early);
+    (root.cleared && limited).then_some(Reason::QueueTimeout)
 }
 
 /// The cause of the last attempt, if it says more than that nobody answered.

@@ -70,7 +70,8 @@ fn extend(found: &mut Vec<Stretch>, (from, until, leg): Stretch) {
     }
 }
 
-/// From when to when each leg was in each bridge. Two sources may tell of one coming: the first counts.
+/// From when to when each leg was in each bridge. Two sources may tell of one coming: the first counts. A leg is in one
+/// bridge at a time: coming into another one ends the stay in the first.
 fn of_stays<'a>(legs: &'a BTreeMap<&str, LegFacts>, end: Timestamp) -> Vec<Presence<'a>> {
     let mut presences = Vec::new();
     for (id, leg) in legs {
@@ -78,6 +79,11 @@ fn of_stays<'a>(legs: &'a BTreeMap<&str, LegFacts>, end: Timestamp) -> Vec<Prese
         let mut inside: BTreeMap<&str, Timestamp> = BTreeMap::new();
         for stay in &leg.stays {
             if stay.came {
+                if !inside.contains_key(stay.bridge.as_str()) {
+                    let before = std::mem::take(&mut inside).into_iter();
+                    presences
+                        .extend(before.map(|(bridge, from)| presence(id, bridge, from, stay.at)));
+                }
                 inside.entry(&stay.bridge).or_insert(stay.at);
             } else if let Some(from) = inside.remove(stay.bridge.as_str()) {
                 presences.push(presence(id, &stay.bridge, from, stay.at));

@@ -48,6 +48,7 @@ impl Times {
         };
         let known = legs
             .values()
+            .filter(|leg| matters(leg, legs))
             .filter_map(|leg| leg.ended.max(leg.until))
             .max();
         let mut ended = known
@@ -99,6 +100,16 @@ impl Times {
         }
         talk
     }
+}
+
+/// Whether a leg's end may be the call's: a phone that still rang when the first leg had ended was nobody's any more.
+fn matters(leg: &LegFacts, legs: &BTreeMap<&str, LegFacts>) -> bool {
+    let first = root(legs).filter(|root| root.ended.is_some());
+    let only_rang = leg.answered.is_none()
+        && leg.bridged.is_empty()
+        && leg.stays.is_empty()
+        && leg.joins.is_empty();
+    first.is_none_or(|first| first.leg == leg.leg) || !only_rang
 }
 
 /// When a leg began: as its beginning was seen, unless its id knows better.

@@ -37,8 +37,13 @@ impl Book {
                 owed,
                 talk,
             } = late;
-            let changed = !amendments.is_empty() || !owed.is_empty();
+            let mut changed = !owed.is_empty();
             for (amendment, at) in amendments {
+                let Some(at) = at else {
+                    turn.changes.amendments.push(amendment);
+                    continue;
+                };
+                changed = true;
                 owe_again(&mut record, &amendment.integration);
                 turn.order(&amendment.integration, &amendment.key, at);
                 turn.changes.amendments.push(amendment);

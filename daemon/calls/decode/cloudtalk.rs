@@ -220,6 +220,8 @@ fn links(root: &mut LegFacts, post: Values<'_>) {
     root.tags = post.texts("tags", &["name"]).into_iter().collect();
     let notes = post.texts("notes", &["name", "note"]);
     root.note = Some(notes.join("\n")).filter(|note| !note.is_empty());
+    root.transcript = post.first(&["transcription", "transcript", "transcriptiontext"]);
+    root.summary = post.first(&["summary", "callsummary"]);
     root.queue = post.first(&["group", "groupname", "queue"]);
 }
 

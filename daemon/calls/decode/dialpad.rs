@@ -247,6 +247,7 @@ fn links(leg: &mut LegFacts, post: Values<'_>) {
     leg.voicemail_link = post.text("voicemail_link");
     leg.voicemail = leg.voicemail_link.is_some() || post.word("state").starts_with("voicemail");
     leg.tags = post.texts("labels", &["name"]).into_iter().collect();
+    leg.transcript = post.text("transcription_text");
 }
 
 /// A message, or a report that one failed; none for other reports, or from an account that may not read texts.

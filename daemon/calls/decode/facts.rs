@@ -139,16 +139,26 @@ pub struct LegFacts {
     /// Why nobody talked, if nobody did.
     pub reason: Option<Reason>,
     pub queue: Option<String>,
+    /// When the queue's time limit runs out, if it has one.
+    pub queue_until: Option<Timestamp>,
     pub transfers: BTreeSet<TransferFact>,
     pub voicemail: bool,
     /// A mailbox took the call, but no message was left.
     pub no_message: bool,
+    /// A mailbox took the call, and its sounds are known: whether it got as far as the beep.
+    pub beeped: Option<bool>,
     pub voicemail_link: Option<String>,
+    /// Our phone whose mailbox it was.
+    pub mailbox: Option<Extension>,
     pub recording_announced: bool,
     pub recording: Option<String>,
     pub tags: BTreeSet<String>,
     /// What the agent wrote into the phone.
     pub note: Option<String>,
+    /// What was said, written down by the phone system.
+    pub transcript: Option<String>,
+    /// What the call came to, in the phone system's words.
+    pub summary: Option<String>,
     /// Legs that live on and whose end has to be known before the call is complete.
     pub awaits: BTreeSet<String>,
     /// The call is over, whatever its legs say; what happened in it may still come.
@@ -193,14 +203,19 @@ impl LegFacts {
             outcomes: BTreeSet::new(),
             reason: None,
             queue: None,
+            queue_until: None,
             transfers: BTreeSet::new(),
             voicemail: false,
             no_message: false,
+            beeped: None,
             voicemail_link: None,
+            mailbox: None,
             recording_announced: false,
             recording: None,
             tags: BTreeSet::new(),
             note: None,
+            transcript: None,
+            summary: None,
             awaits: BTreeSet::new(),
             over: false,
             last: false,
@@ -242,14 +257,19 @@ impl LegFacts {
         self.outcomes.extend(&other.outcomes);
         self.reason = self.reason.max(other.reason);
         greater(&mut self.queue, other.queue.as_ref());
+        self.queue_until = self.queue_until.max(other.queue_until);
         self.transfers.extend(other.transfers.iter().cloned());
         self.voicemail |= other.voicemail;
         self.no_message |= other.no_message;
+        self.beeped = self.beeped.max(other.beeped);
         greater(&mut self.voicemail_link, other.voicemail_link.as_ref());
+        greater(&mut self.mailbox, other.mailbox.as_ref());
         self.recording_announced |= other.recording_announced;
         greater(&mut self.recording, other.recording.as_ref());
         self.tags.extend(other.tags.iter().cloned());
         greater(&mut self.note, other.note.as_ref());
+        longer(&mut self.transcript, other.transcript.as_ref());
+        longer(&mut self.summary, other.summary.as_ref());
         self.awaits.extend(other.awaits.iter().cloned());
         self.over |= other.over;
         self.last |= other.last;
@@ -259,6 +279,13 @@ impl LegFacts {
 
 fn greater<T: Clone + Ord>(known: &mut Option<T>, other: Option<&T>) {
     if known.as_ref() < other {
+        *known = other.cloned();
+    }
+}
+
+/// Of two texts the one that says more: a transcript grows.
+fn longer(known: &mut Option<String>, other: Option<&String>) {
+    if known.as_ref().map(|text| (text.len(), text)) < other.map(|text| (text.len(), text)) {
         *known = other.cloned();
     }
 }

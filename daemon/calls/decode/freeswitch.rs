@@ -5,15 +5,17 @@
 //! (`originating_leg_uuid`; of a queue agent's leg `cc_member_session_uuid`). An a leg's record names its b legs and the
 //! time it was bridged with each, so it gives facts of those too, and one module posting a legs alone is enough.
 
+mod bridges;
 mod esl;
+mod handover;
 pub mod live;
 mod reason;
 mod record;
 
 use super::body::{self, Payload};
-use super::facts::{LegFacts, Role, TransferFact};
+use super::facts::{LegFacts, Line, Role};
 use super::{Malformed, NotUnderstood, PhoneEvent, RawEvent, Site, vendor_id};
-use crate::terms::call::{Direction, TransferKind};
+use crate::terms::call::Direction;
 use crate::terms::ids::{CallKey, Kind};
 use crate::terms::party::{self, Contact, Extension, Party};
 use jiff::Timestamp;
@@ -57,7 +59,7 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
         .variable("uuid")
         .and_then(vendor_id)
         .ok_or(NotUnderstood::Missing("variables.uuid"))?;
-    let family = family(&record);
+    let family = handover::family(&record);
     let key = CallKey {
         kind: Kind::Call,
         pbx: site.pbx.clone(),
@@ -67,9 +69,8 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
     timing(&mut facts, &record, raw.received)?;
     facts.cause = record.variable("hangup_cause").map(str::to_owned);
     facts.queue = queue(&record);
-    facts.transfers = transfers(&record);
     recordings(&mut facts, &record);
-    if record.variable("transfer_disposition").is_some() {
+    if record.variable("transfer_disposition") == Some("recv_replace") {
         // This leg gave its partner away, who talks on and ends later.
         facts.awaits = record
             .variable("last_bridge_to")
@@ -81,7 +82,11 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
         None => root(&mut facts, &record, site),
         Some(_) => branch(&mut facts, &record, site),
     }
+    over(&mut facts, &record);
+    facts.transfers = handover::transfers(&facts, &record);
     let mut events = named_legs(&facts, &record, site);
+    events.extend(bridges::of_record(&mut facts, &record, site));
+    events.extend(handover::second_call(&facts, &record));
     events.push(facts);
     Ok(events
         .into_iter()
@@ -111,15 +116,6 @@ fn without_domain(name: &str) -> String {
     name.split('@').next().unwrap_or_default().to_owned()
 }
 
-/// The root leg's uuid, if this leg isn't it.
-fn family(record: &Record) -> Option<String> {
-    let agent = record.variable("cc_side") == Some("agent");
-    let member = record.variable("cc_member_session_uuid").filter(|_| agent);
-    member
-        .or_else(|| record.variable("originating_leg_uuid"))
-        .and_then(vendor_id)
-}
-
 fn timing(facts: &mut LegFacts, record: &Record, received: Timestamp) -> Result<(), NotUnderstood> {
     let created = record
         .flows
@@ -138,34 +134,7 @@ fn timing(facts: &mut LegFacts, record: &Record, received: Timestamp) -> Result<
     facts.started = Some(started);
     facts.answered = record.time("answer");
     facts.ended = Some(ended);
-    for flow in &record.flows {
-        facts
-            .bridged
-            .extend(bridge(flow).map(|(start, end)| (start, Some(end.unwrap_or(ended)))));
-    }
-    if facts.bridged.is_empty() {
-        facts
-            .bridged
-            .extend(record.time("bridge").map(|start| (start, Some(ended))));
-    }
     Ok(())
-}
-
-/// When the leg was bridged during one stay in the dial plan, and the end if the flow has it.
-fn bridge(flow: &Flow) -> Option<(Timestamp, Option<Timestamp>)> {
-    let start = flow.time("bridged_time")?;
-    // A time from before this stay is the last one's, carried along.
-    if flow
-        .time("profile_created_time")
-        .is_some_and(|entered| start < entered)
-    {
-        return None;
-    }
-    Some((
-        start,
-        flow.time("transfer_time")
-            .or_else(|| flow.time("hangup_time")),
-    ))
 }
 
 fn root(facts: &mut LegFacts, record: &Record, site: &Site) {
@@ -174,59 +143,96 @@ fn root(facts: &mut LegFacts, record: &Record, site: &Site) {
     facts.shown = record
         .variable("effective_caller_id_number")
         .map(|shown| read(shown, None, site));
-    let first = record.flows.last();
-    let newest = record.flows.first();
-    let destination = |flow: Option<&Flow>| {
-        flow.and_then(|flow| flow.field("destination_number"))
-            .map(str::to_owned)
-    };
     if record.variable("direction") == Some("outbound") {
-        // Nobody called in: a program had a phone called and then connected (click to call).
-        let phone = destination(first)
-            .or_else(|| record.variable("sip_to_user").map(str::to_owned))
-            .unwrap_or_default();
-        let target = if record.flows.len() > 1 {
-            destination(newest)
-        } else {
-            None
-        };
-        let target = target.or_else(|| {
-            record
-                .variable("origination_caller_id_number")
-                .map(str::to_owned)
-        });
-        let (phone, target) = (
-            read(&phone, None, site),
-            read(&target.unwrap_or_default(), None, site),
-        );
-        let ours_last = is_extension(&target) && !is_extension(&phone);
-        let (ours, theirs) = if ours_last {
-            (target, phone)
-        } else {
-            (phone, target)
-        };
-        if !is_extension(&theirs) {
-            facts.direction = Some(Direction::Out);
-        }
-        facts.party = Some(ours.clone());
-        (facts.caller, facts.dialled) = (Some(ours), Some(theirs));
-        return;
+        program(facts, record, site);
+    } else {
+        let first = record.flows.last();
+        let caller = caller(first, record, site);
+        let dialled = destination(first).or_else(|| record.variable("sip_req_user"));
+        facts.party = Some(caller.clone());
+        facts.line = Some(bridges::line(Some(&caller), channel(record)));
+        facts.caller = Some(caller);
+        facts.dialled = dialled.map(|dialled| read(dialled, None, site));
+        direction(facts, record);
     }
-    let caller = caller(first, record, site);
-    let dialled = destination(first).or_else(|| record.variable("sip_req_user").map(str::to_owned));
-    facts.party = Some(caller.clone());
-    facts.caller = Some(caller);
-    facts.dialled = dialled.map(|dialled| read(&dialled, None, site));
+}
+
+/// Nobody called in: a program had a phone called and then connected (click to call).
+fn program(facts: &mut LegFacts, record: &Record, site: &Site) {
+    let phone = destination(record.flows.last()).or_else(|| record.variable("sip_to_user"));
+    let target = destination(record.flows.first()).filter(|_| record.flows.len() > 1);
+    let target = target.or_else(|| record.variable("origination_caller_id_number"));
+    let phone = read(phone.unwrap_or_default(), None, site);
+    let target = read(target.unwrap_or_default(), None, site);
+    facts.line = Some(bridges::line(Some(&phone), channel(record)));
+    facts.party = Some(phone.clone());
+    let (ours, theirs) = if is_extension(&target) && !is_extension(&phone) {
+        (target, phone)
+    } else {
+        (phone, target)
+    };
+    if !is_extension(&theirs) {
+        facts.direction = Some(Direction::Out);
+    }
+    (facts.caller, facts.dialled) = (Some(ours), Some(theirs));
+}
+
+fn destination(flow: Option<&Flow>) -> Option<&str> {
+    flow.and_then(|flow| flow.field("destination_number"))
+}
+
+fn channel(record: &Record) -> Option<&str> {
+    record.variable("channel_name")
+}
+
+/// The direction where the dial plan says it, as FusionPBX's does; after a transfer it says that of the next leg.
+fn direction(facts: &mut LegFacts, record: &Record) {
+    let said = record
+        .variable("call_direction")
+        .filter(|_| record.flows.len() <= 1);
+    let ours = facts.caller.as_ref().is_some_and(is_extension);
+    match said {
+        Some("inbound") => {
+            facts.direction = Some(Direction::In);
+            facts.line = Some(Line::Trunk);
+        }
+        Some("outbound") if ours => facts.direction = Some(Direction::Out),
+        Some(_) | None => {}
+    }
+}
+
+/// What only the end of a leg tells.
+fn over(facts: &mut LegFacts, record: &Record) {
+    // A word or code of the dial plan that set up no leg stayed in the house: a conference, a mailbox, a queue.
+    let stayed = match facts.dialled.as_ref().map(|dialled| &dialled.party) {
+        Some(Party::Short(digits)) => !party::is_emergency(digits),
+        Some(Party::Invalid) => true,
+        Some(Party::Number(_) | Party::Extension(_) | Party::Anonymous) | None => false,
+    };
+    let ours = facts.caller.as_ref().is_some_and(is_extension);
+    let alone = record.variable("originated_legs").is_none();
+    if facts.role == Some(Role::Root) && facts.direction.is_none() && ours && stayed && alone {
+        facts.direction = Some(Direction::Internal);
+    }
+    // The mailbox says which message it kept.
+    facts.voicemail_link = record.variable("voicemail_file_path").map(str::to_owned);
+    facts.no_message = facts.voicemail && facts.voicemail_link.is_none();
 }
 
 /// Who called in. A phone of ours may show an outside number; what it logged on with tells.
 fn caller(first: Option<&Flow>, record: &Record, site: &Site) -> Contact {
-    let number = first
-        .and_then(|flow| flow.field("caller_id_number"))
-        .or_else(|| record.variable("sip_from_user"));
-    let name = first
-        .and_then(|flow| flow.field("caller_id_name"))
-        .or_else(|| record.variable("sip_from_display"));
+    // Once joined with another leg from outside the dial plan, even the first profile may show that one.
+    let field = |name: &str| {
+        let joined = handover::was_joined(record);
+        first.and_then(|flow| flow.field(if joined { "ani" } else { name }))
+    };
+    let number = field("caller_id_number").or_else(|| record.variable("sip_from_user"));
+    let display = record.variable("sip_from_display");
+    let name = if handover::was_joined(record) {
+        display
+    } else {
+        field("caller_id_name").or(display)
+    };
     let shown = read(number.unwrap_or_default(), name, site);
     let login = ["user_name", "sip_auth_username"]
         .iter()
@@ -259,6 +265,13 @@ fn branch(facts: &mut LegFacts, record: &Record, site: &Site) {
     let sent = parties.next();
     let ours = sent.clone().into_iter().chain(parties).find(is_extension);
     facts.party = ours.or(sent);
+    if record.variable("direction") == Some("inbound") {
+        // A phone that took the call: what it dialled is the code for that, and whom it took isn't told.
+        facts.party = Some(caller(first, record, site));
+        facts.line = Some(bridges::line(facts.party.as_ref(), channel(record)));
+        return;
+    }
+    facts.line = Some(bridges::line(facts.party.as_ref(), channel(record)));
     let shown =
         profile("caller_id_number").map(|shown| read(shown, profile("caller_id_name"), site));
     let originator = |name: &str| first.and_then(|flow| said(&flow.originator, name));
@@ -305,76 +318,24 @@ fn named_legs(facts: &LegFacts, record: &Record, site: &Site) -> Vec<LegFacts> {
             legs.push(named);
         }
     }
-    for flow in &record.flows {
-        let Some((start, end)) = bridge(flow) else {
-            continue;
-        };
-        let last = record.variable("last_bridge_to");
-        let bridged = match flow.originatees.as_slice() {
-            [only] => Some(only),
-            several => several.iter().find(|profile| said(profile, "uuid") == last),
-        };
-        let Some(mut named) = bridged.and_then(|profile| new(said(profile, "uuid")?)) else {
-            continue;
-        };
-        named.party = bridged
-            .and_then(|profile| said(profile, "destination_number"))
-            .map(|number| read(number, None, site));
-        named
-            .bridged
-            .insert(start, Some(end.or(facts.ended).unwrap_or(start)));
-        legs.push(named);
-    }
     legs.retain(|named| named.leg != facts.leg);
     legs
 }
 
-/// Hand-overs in `transfer_history`: `epoch:uuid:kind:detail`. A queue's own bridging (`uuid_br`) is none.
-fn transfers(record: &Record) -> std::collections::BTreeSet<TransferFact> {
-    let read = |entry: &str| {
-        let mut parts = entry.splitn(4, ':');
-        let second = record::seconds(parts.next()?)?;
-        let (kind, detail) = (parts.nth(1)?, parts.next()?);
-        let (kind, from, to) = match kind {
-            "bl_xfer" => (TransferKind::Blind, None, detail.split('/').next()?),
-            // from@context/to@context
-            "att_xfer" => {
-                let (from, to) = detail.split_once('/').unwrap_or(("", detail));
-                (
-                    TransferKind::Attended,
-                    from.split('@').next(),
-                    to.split('@').next()?,
-                )
-            }
-            _ => return None,
-        };
-        let from = from.filter(|from| !from.is_empty()).map(str::to_owned);
-        // The history has whole seconds; the call flow has the same moment in microseconds.
-        let mut exact = record.flows.iter().flat_map(|flow| {
-            let entered = flow.time("profile_created_time");
-            flow.time("transfer_time").into_iter().chain(entered)
-        });
-        let at = exact
-            .find(|time| time.as_second() == second.as_second())
-            .unwrap_or(second);
-        (!to.is_empty()).then(|| TransferFact {
-            at,
-            kind,
-            from,
-            to: to.to_owned(),
-        })
-    };
-    record
-        .values("transfer_history")
-        .into_iter()
-        .filter_map(read)
-        .collect()
-}
-
 fn recordings(facts: &mut LegFacts, record: &Record) {
     let ran = |wanted: &str| record.applications.iter().any(|(name, _)| name == wanted);
-    facts.recording_announced =
-        ran("record_session") || ran("record") || record.variable("record_ms").is_some();
+    // The same application plays messages back (`check …`).
+    let mailbox =
+        |(name, data): &&(String, String)| name == "voicemail" && !data.starts_with("check");
+    let mailbox = record.applications.iter().find(mailbox);
+    facts.voicemail = mailbox.is_some();
+    // `default DOMAIN 101`
+    let owner = mailbox.and_then(|(_, data)| data.split_whitespace().nth(2));
+    facts.mailbox = owner.map(|owner| Extension(owner.to_owned()));
+    // A mailbox records too.
+    facts.recording_announced = ran("record_session")
+        || ran("record")
+        || (record.variable("record_ms").is_some() && !ran("voicemail"));
     // Not in FreeSWITCH itself: FusionPBX's dial plan sets these.
     facts.recording = match (
         record.variable("record_path"),
@@ -384,11 +345,6 @@ fn recordings(facts: &mut LegFacts, record: &Record) {
         (Some(_), None) | (None, _) => None,
     };
     facts.recording_announced |= facts.recording.is_some();
-    // The same application plays messages back (`check …`).
-    facts.voicemail = record
-        .applications
-        .iter()
-        .any(|(name, data)| name == "voicemail" && !data.starts_with("check"));
 }
 
 fn read(raw: &str, name: Option<&str>, site: &Site) -> Contact {

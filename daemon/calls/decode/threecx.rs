@@ -69,13 +69,20 @@ fn journaled(post: &Post<'_>) -> Result<LegFacts, NotUnderstood> {
     }
     root.recording = said(post, "recording").map(str::to_owned);
     root.recording_announced = root.recording.is_some();
-    root.note = said(post, "summary").map(str::to_owned);
+    root.summary = said(post, "summary").map(str::to_owned);
+    root.transcript = said(post, "transcription").map(str::to_owned);
     Ok(root)
 }
 
 /// A value, unless it is the variable itself: an older version that doesn't know it may leave it as it stands.
 fn said<'a>(post: &'a Post<'_>, name: &str) -> Option<&'a str> {
-    post.fields
-        .get(name)
-        .filter(|value| !(value.starts_with('[') && value.ends_with(']')))
+    post.fields.get(name).filter(|value| !is_variable(value))
+}
+
+/// `[Summary]`; a transcript may begin and end with brackets too.
+fn is_variable(value: &str) -> bool {
+    let name = value
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    name.is_some_and(|name| name.chars().all(char::is_alphanumeric))
 }

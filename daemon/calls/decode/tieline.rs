@@ -152,6 +152,9 @@ fn whole_call(root: &mut LegFacts, post: &Post<'_>) -> Result<(), NotUnderstood>
     (root.voicemail, root.voicemail_link) = post.link("voicemail")?;
     root.tags = post.texts("tags")?.into_iter().collect();
     root.note = post.text("note")?;
+    root.mailbox = post.text("mailbox")?.map(Extension);
+    root.transcript = post.text_as_sent("transcript")?;
+    root.summary = post.text_as_sent("summary")?;
     Ok(())
 }
 

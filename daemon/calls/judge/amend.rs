@@ -15,8 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 /// What follows from events that came when a call or text was decided.
 #[derive(Default)]
 pub struct Late {
-    /// What notes say then, and when that is to be written.
-    pub amendments: Vec<(Amendment, Timestamp)>,
+    /// What notes say then, and when that is to be written; none: once the dead delivery is taken up again.
+    pub amendments: Vec<(Amendment, Option<Timestamp>)>,
     /// Who takes a text after all, because it failed.
     pub owed: Vec<Delivery>,
     /// Between whom that text was.
@@ -25,8 +25,9 @@ pub struct Late {
 
 impl Judge {
     /// What the last `fresh` events of a decided call or text change for those who have logged it, or are about to, and
-    /// when it is to be written: after the settle time, for more may come and each write costs two requests. The same
-    /// rules are asked with those events and without them, so that changed settings alone change nothing.
+    /// when it is to be written (none: not before the dead delivery is taken up again): after the settle time, for more may
+    /// come and each write costs two requests. The same rules are asked with those events and without them, so that changed
+    /// settings alone change nothing.
     pub fn late(
         &self,
         record: &CallRecord,
@@ -47,36 +48,38 @@ impl Judge {
         let settle = self.settle(&record.pbx);
         let mut late = Late::default();
         for integration in &self.settings.kustomers {
-            let is_its = |taker: &&Taker| taker.integration == integration.name;
-            let Some(taker) = record.takers.iter().find(is_its) else {
-                continue;
-            };
             let (old, new) = (
                 self.entry_of(&before, integration),
                 self.entry_of(&after, integration),
             );
-            match (&taker.end, old, new) {
-                (None | Some(End::Logged), Ok(old), Ok(new)) if old.note != new.note => {
+            match (old, new) {
+                (Ok(old), Ok(new)) => {
+                    let Some(owed) = self.takes(record, &integration.name)? else {
+                        continue;
+                    };
+                    let tagged = new.tags.iter().any(|tag| !old.tags.contains(tag));
+                    if old.note == new.note && !tagged {
+                        continue;
+                    }
                     let amendment = Amendment {
                         integration: integration.name.clone(),
                         key: record.key.clone(),
                         note: new.note,
                         reopens: new.reopens && !old.reopens,
+                        tags: new.tags,
                     };
                     let at = match &after {
                         Subject::Call(call) => write_at(call, integration, now),
                         Subject::Text(_) => now,
                     };
-                    late.amendments
-                        .push((amendment, at.max(later(now, settle))));
+                    let at = at.max(later(now, settle));
+                    late.amendments.push((amendment, owed.then_some(at)));
                 }
-                (Some(End::Filtered { rule, .. }), Err(_), Ok(entry))
-                    if rule == SkipReason::SwitchedOff.key() =>
-                {
+                (Err(_), Ok(entry)) => {
                     late.owed
                         .extend(self.wanted(record, &after, integration, entry, now));
                 }
-                _ => {}
+                (Ok(_) | Err(_), Err(_)) => {}
             }
         }
         if let Subject::Text(text) = &after {
@@ -108,7 +111,10 @@ impl Judge {
         let Subject::Text(text) = after else {
             return None;
         };
-        if self.skips(after, integration) {
+        let off = |taker: &Taker| matches!(&taker.end, Some(End::Filtered { rule, .. }) if rule == SkipReason::SwitchedOff.key());
+        let mut takers = record.takers.iter();
+        let taker = takers.find(|taker| taker.integration == integration.name);
+        if !taker.is_some_and(off) || self.skips(after, integration) {
             return None;
         }
         let number = text.other().number().cloned();
@@ -121,6 +127,21 @@ impl Judge {
             None,
             now,
         ))
+    }
+
+    /// Whether the integration learns of late facts now (true) or if its dead delivery is taken up again (false); none: it
+    /// doesn't log the call.
+    fn takes(&self, record: &CallRecord, integration: &str) -> Result<Option<bool>, StoreFault> {
+        let mut takers = record.takers.iter();
+        let taker = takers.find(|taker| taker.integration == integration);
+        match taker.map(|taker| &taker.end) {
+            Some(None | Some(End::Logged)) => Ok(Some(true)),
+            Some(Some(End::Dead { .. })) => {
+                let dead = self.outbox.is_dead(integration, &record.key)?;
+                Ok(dead.then_some(false))
+            }
+            None | Some(Some(End::Joined | End::Filtered { .. } | End::Erased)) => Ok(None),
+        }
     }
 }
 

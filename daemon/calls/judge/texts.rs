@@ -5,12 +5,20 @@ use super::super::fields;
 use super::super::filter;
 use super::super::ledger::CallRecord;
 use super::super::outbox::Outbox;
-use super::{Judge, Subject, Talk, Verdict};
+use super::{Judge, Subject, Verdict};
 use crate::settings::types::KustomerSettings;
 use crate::store::StoreFault;
 use crate::terms::text::Text;
 use jiff::Timestamp;
 use std::time::Duration;
+
+/// Between whom a text was, and when: all that says which exchange it is of.
+pub struct Talk {
+    pub pbx: String,
+    pub ours: String,
+    pub other: String,
+    pub at: Timestamp,
+}
 
 impl Judge {
     pub(super) fn judge_text(&self, text: &Text, record: &CallRecord, now: Timestamp) -> Verdict {

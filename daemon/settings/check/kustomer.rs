@@ -1,11 +1,10 @@
 //! One `[[kustomer]]`: where it is, its budgets and retries, and its rules for calls and texts.
 
 use super::super::file::{CallsFile, File, KustomerFile, TextsFile};
-use super::super::load::read_text;
 use super::super::read;
 use super::super::types::{AnonymousPolicy, CallRules, KustomerSettings, TextRules};
 use super::fields::Fields;
-use super::{contacts, lists};
+use super::{contacts, lists, per_type};
 use crate::terms::call::CallType;
 use crate::terms::number::NumberPlan;
 use std::time::Duration;
@@ -197,39 +196,15 @@ fn calls(path: &str, file: &CallsFile, plan: &NumberPlan, fields: &mut Fields<'_
             .map(|one| (one.into(), log_as(one)))
             .collect(),
         tags: file.tags.clone(),
-        note_template: note_template(
-            &at("note_template_file"),
-            file.note_template_file.as_deref(),
-            fields,
-        ),
+        note_template: file
+            .note_template_file
+            .as_deref()
+            .and_then(|file| per_type::note_template(&at("note_template_file"), file, fields)),
         labels: lists::labels(&at("labels"), &file.labels, plan, fields),
+        custom: per_type::call_custom(&at("custom"), &file.custom, fields),
+        assign: per_type::assign(path, file, fields),
+        types: per_type::type_rules(path, file, fields),
     }
-}
-
-fn note_template(path: &str, written: Option<&str>, fields: &mut Fields<'_>) -> Option<String> {
-    let file = fields.path(path, written?);
-    let shown = file.display().to_string();
-    let source = match read_text(&file) {
-        Ok(source) => source,
-        Err((0, what)) => {
-            fields.origins.fault(path, format!("{shown} {what}"), "");
-            return None;
-        }
-        Err((line, what)) => {
-            fields.origins.fault_in(&shown, Some(line), path, what);
-            return None;
-        }
-    };
-    let mut environment = minijinja::Environment::new();
-    if let Err(error) = environment.add_template("note", &source) {
-        let what = format!(
-            "the template can't be used: {}",
-            error.detail().unwrap_or("it is no minijinja template")
-        );
-        fields.origins.fault_in(&shown, error.line(), path, what);
-        return None;
-    }
-    Some(source)
 }
 
 fn texts(path: &str, file: &TextsFile, plan: &NumberPlan, fields: &mut Fields<'_>) -> TextRules {
@@ -255,5 +230,6 @@ fn texts(path: &str, file: &TextsFile, plan: &NumberPlan, fields: &mut Fields<'_
         unknown: file.unknown,
         several: file.several,
         tags: file.tags.clone(),
+        custom: per_type::text_custom(&at("custom"), &file.custom, fields),
     }
 }

@@ -21,8 +21,9 @@ const VARIABLES: &[&str] = &[
     "FROM_DID",
 ];
 
-/// Applications of the dial plan that say something of the call.
-const APPLICATIONS: &[&str] = &["VoiceMail", "Queue", "MixMonitor", "Monitor"];
+/// Applications of the dial plan that say something of the call. Not VoiceMail: that a message was left is told by
+/// `MessageWaiting` and by VMSTATUS, that none was by the latter alone, which a filter may hold back.
+const APPLICATIONS: &[&str] = &["Queue", "MixMonitor", "Monitor"];
 
 /// Most lines of one event that are read; the longest, an attended transfer, has about eighty.
 const LINES_MAX: usize = 500;
@@ -106,6 +107,7 @@ pub fn decode(
         site,
     };
     let legs = match event.fields.text("event") {
+        "Cdr" if !tells(event.fields) => Vec::new(),
         "Cdr" => return cdr::decode(&cdr::of_ami(event.fields), site),
         "Newchannel" => event.created(),
         "Newstate" => event.about(|leg, event| {
@@ -142,11 +144,7 @@ pub fn decode(
             leg.voicemail
         }),
         "VarSet" => event.about(|leg, event| event.variable(leg)),
-        "Newexten" => event.about(|leg, event| {
-            let name = event.fields.text("application");
-            status::application(leg, name, event.fields.text("appdata"));
-            APPLICATIONS.contains(&name)
-        }),
+        "Newexten" => event.about(|leg, event| event.application(leg)),
         "BlindTransfer" => event.blind_transfer(),
         "AttendedTransfer" => event.attended_transfer(),
         "Pickup" => event.taken("target", "linkedid"),
@@ -216,6 +214,17 @@ impl Event<'_> {
     fn queue(&self, leg: &mut LegFacts) -> bool {
         leg.queue = self.fields.get("queue").map(str::to_owned);
         true
+    }
+
+    fn application(&self, leg: &mut LegFacts) -> bool {
+        let name = self.fields.text("application");
+        let data = self.fields.text("appdata");
+        let told = APPLICATIONS.contains(&name);
+        if told {
+            status::application(leg, name, data);
+            status::queue_limit(leg, name, data, self.at);
+        }
+        told
     }
 
     fn variable(&self, leg: &mut LegFacts) -> bool {

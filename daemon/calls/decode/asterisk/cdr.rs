@@ -215,7 +215,7 @@ pub fn decode(row: &Fields, site: &Site) -> Result<Vec<LegFacts>, NotUnderstood>
     status::recorded(&mut leg, file.unwrap_or_default());
     written(&mut leg, row, span.until);
     if leg.role == Some(Role::Root) {
-        parties(&mut leg, row, span.start, site);
+        parties(&mut leg, &a, row, span.start, site);
     }
     let Some(name) = row.get("dstchannel").and_then(vendor_id) else {
         return Ok(vec![leg]);
@@ -271,28 +271,36 @@ fn span(row: &Fields, born: Option<Timestamp>, site: &Site) -> Result<Span, NotU
 }
 
 /// Who calls whom, as the record of the call's first channel has it. Seen at the end only: what saw it begin knows better.
-fn parties(leg: &mut LegFacts, row: &Fields, at: Timestamp, site: &Site) {
+fn parties(leg: &mut LegFacts, a: &Channel<'_>, row: &Fields, at: Timestamp, site: &Site) {
     let glimpse = |contact| Glimpse { at, contact };
     let (number, name) = channel::caller_id(row.text("clid"));
     let number = row.get("src").map_or(number, str::to_owned);
     let name = row.get("cnam").map_or(name, str::to_owned);
+    let sent = || {
+        let sent = channel::contact(row.get("outbound_cnum").unwrap_or(&number), "", site);
+        Some(sent).filter(|sent| sent.number().is_some())
+    };
     match leg.line {
         Some(Line::Phone) => {
             leg.caller_seen = leg.party.clone().map(glimpse);
             leg.dialled_seen = channel::dialled(row.text("dst"), site).map(glimpse);
-            let sent = row.get("outbound_cnum").unwrap_or(&number);
-            leg.shown =
-                Some(channel::contact(sent, "", site)).filter(|sent| sent.number().is_some());
+            leg.shown = sent();
         }
         Some(Line::Trunk) => {
             leg.caller_seen = Some(glimpse(channel::contact(&number, &name, site)));
             let did = row.get("did").map(|did| channel::contact(did, "", site));
-            // Where the dial plan ended is our number only if it looks like one.
-            let dst =
-                || channel::dialled(row.text("dst"), site).filter(|dst| dst.number().is_some());
-            leg.dialled_seen = did.or_else(dst).map(glimpse);
+            // Where the dial plan ended is our number only if it looks like one, and if the caller wasn't handed on.
+            let handed_on = channel::is_inside(row.text("dcontext"));
+            let dst = channel::dialled(row.text("dst"), site)
+                .filter(|dst| dst.number().is_some() && !handed_on);
+            leg.dialled_seen = did.or(dst).map(glimpse);
         }
-        Some(Line::Machine) | None => {}
+        Some(Line::Machine) => {
+            leg.caller_seen = a.link_phone(site).map(glimpse);
+            leg.dialled_seen = a.wanted(row.text("dst"), site).map(glimpse);
+            leg.shown = sent();
+        }
+        None => {}
     }
 }
 

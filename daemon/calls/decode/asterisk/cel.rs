@@ -151,17 +151,13 @@ pub fn decode(line: &Fields, site: &Site) -> Result<Vec<LegFacts>, NotUnderstood
         }
         "ATTENDEDTRANSFER" => {
             transfer(&mut leg, at, TransferKind::Attended, String::new());
-            // The call that the transferring phone made to the target is part of this one.
-            let joined = ["channel2_uniqueid", "transfer_target_channel_uniqueid"];
-            others = joined
-                .iter()
-                .filter_map(|name| more(name).filter(|id| id != "N/A"))
-                .filter_map(|id| vendor_id(&id))
-                .filter(|id| *id != leg.leg)
-                .map(|id| LegFacts::new(leg.key.clone(), id))
-                .collect();
+            others = joined(&leg, &more);
         }
-        // DTMF, sounds and applications' ends say nothing of who talked. LINKEDID_END says no more than the channels'
+        // A mailbox greets, and beeps when it begins to record.
+        "STREAM_BEGIN" if line.text("appname") == "VoiceMail" => {
+            leg.beeped = Some(more("sound").as_deref() == Some("beep"));
+        }
+        // DTMF, other sounds and applications' ends say nothing of who talked. LINKEDID_END says no more than the channels'
         // ends do, and it comes for a call that became part of another while that goes on.
         _ => return Ok(Vec::new()),
     }
@@ -178,8 +174,10 @@ fn application(
 ) {
     let name = line.text("appname");
     status::application(leg, name, line.text("appdata"));
+    status::queue_limit(leg, name, line.text("appdata"), at);
     channel.glimpsed(leg, at, site);
-    let calls_out = leg.role == Some(Role::Root) && leg.line == Some(Line::Phone);
+    let ours = matches!(leg.line, Some(Line::Phone | Line::Machine));
+    let calls_out = leg.role == Some(Role::Root) && ours;
     if name == "Dial" && calls_out {
         // By now the dial plan has set the caller id that the other side will see.
         let shown = channel::contact(channel.number, "", site);
@@ -202,6 +200,18 @@ fn hangup(
     leg.cleared = source.starts_with("dialplan/");
     let dialled = more("dialstatus").unwrap_or_default();
     status::variable(leg, at, "DIALSTATUS", &dialled);
+}
+
+/// The call that the transferring phone made to the target is part of this one.
+fn joined(leg: &LegFacts, more: &dyn Fn(&str) -> Option<String>) -> Vec<LegFacts> {
+    let names = ["channel2_uniqueid", "transfer_target_channel_uniqueid"];
+    let ids = names
+        .iter()
+        .filter_map(|name| more(name).filter(|id| id != "N/A"));
+    ids.filter_map(|id| vendor_id(&id))
+        .filter(|id| *id != leg.leg)
+        .map(|id| LegFacts::new(leg.key.clone(), id))
+        .collect()
 }
 
 fn transfer(leg: &mut LegFacts, at: Timestamp, kind: TransferKind, to: String) {

@@ -27,6 +27,9 @@ const MACHINES: &[&str] = &[
 /// Words in the names of dial plan contexts for calls from outside; FreePBX's and Asterisk's samples have them.
 const OUTSIDE_CONTEXTS: &[&str] = &["trunk", "pstn", "incoming", "inbound", "external"];
 
+/// Words in the names of contexts for our own phones, where somebody may have been handed on to.
+const INSIDE_CONTEXTS: &[&str] = &["internal", "phone", "users", "local", "xfer"];
+
 /// What Asterisk writes where it knows no number or name.
 const UNKNOWN: &[&str] = &["<unknown>", "<null>"];
 
@@ -136,11 +139,28 @@ impl Channel<'_> {
                     .filter(|dialled| dialled.number().is_some())
                     .map(glimpse);
             }
-            // The end of a link that a program dialled: what it was sent to is what was wanted.
-            Some(Line::Machine) => leg.dialled_seen = dialled.map(glimpse),
+            Some(Line::Machine) => leg.dialled_seen = self.wanted(self.exten, site).map(glimpse),
             None => {}
         }
     }
+
+    /// What a program wanted dialled that began the call with a link (`Local/101@…;1`): where the link was sent to. It
+    /// begins where its name says, at the phone that is called first.
+    pub fn wanted(&self, exten: &str, site: &Site) -> Option<Contact> {
+        dialled(exten, site).filter(|_| endpoint(self.name) != said(exten))
+    }
+
+    /// The phone that such a link calls first; it places the call.
+    pub fn link_phone(&self, site: &Site) -> Option<Contact> {
+        let linked = technology(self.name) == Some("Local");
+        Some(phone(self.name, site)).filter(|phone| linked && is_extension(phone))
+    }
+}
+
+/// Whether a context is one for our own phones, by its name.
+pub fn is_inside(context: &str) -> bool {
+    let context = context.to_ascii_lowercase();
+    INSIDE_CONTEXTS.iter().any(|word| context.contains(word))
 }
 
 /// A bridge that the leg came into or left; nothing for bridges that only hold.

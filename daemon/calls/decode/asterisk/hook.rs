@@ -7,7 +7,7 @@
 
 use super::channel::{self, Channel, extension, said};
 use super::status;
-use crate::calls::decode::facts::{Glimpse, LegFacts, Line, Role};
+use crate::calls::decode::facts::{Glimpse, LegFacts, Line, Outcome, Role};
 use crate::calls::decode::fields::Fields;
 use crate::calls::decode::report::report;
 use crate::calls::decode::values::is_whatsapp;
@@ -65,10 +65,13 @@ pub fn decode(
     if leg.role != Some(Role::Root) {
         return Ok(vec![leg]);
     }
-    parties(&mut leg, post, until, site);
+    parties(&mut leg, &channel, post, until, site);
     for name in ["DIALSTATUS", "QUEUESTATUS", "VMSTATUS"] {
         let value = post.text(&name.to_ascii_lowercase()).to_owned();
         status::variable(&mut leg, until, name, &value);
+    }
+    if left_queue(post) {
+        leg.outcomes.insert((until, Outcome::Cancelled));
     }
     leg.queue = post.first(&["queue", "queuename"]).map(str::to_owned);
     let file = post.first(&["recording", "recordingfile", "mixmonitor_filename"]);
@@ -96,31 +99,50 @@ fn until(post: &Fields, born: Option<Timestamp>, raw: &RawEvent<'_>, site: &Site
         .unwrap_or(raw.received)
 }
 
-fn parties(leg: &mut LegFacts, post: &Fields, at: Timestamp, site: &Site) {
+fn parties(leg: &mut LegFacts, channel: &Channel<'_>, post: &Fields, at: Timestamp, site: &Site) {
     let glimpse = |contact| Glimpse { at, contact };
     let (clid_number, clid_name) = channel::caller_id(post.text("clid"));
     let number = post.first(&["callerid_num", "src", "clid_num", "cnum"]);
     let number = number.map_or(clid_number, str::to_owned);
     let name = post.first(&["callerid_name", "cnam"]);
     let name = name.map_or(clid_name, str::to_owned);
-    let dialled = post.first(&["dialed", "dialled", "dst", "exten"]);
-    let dialled = dialled.and_then(|exten| channel::dialled(exten, site));
+    let wanted = post.first(&["dialed", "dialled", "dst", "exten"]);
+    let shown = Some(channel::contact(&number, "", site)).filter(|shown| shown.number().is_some());
+    let dialled = wanted.and_then(|exten| channel::dialled(exten, site));
     match leg.line {
         Some(Line::Phone) => {
             leg.caller_seen = leg.party.clone().map(glimpse);
             leg.dialled_seen = dialled.map(glimpse);
-            let shown = channel::contact(&number, "", site);
-            leg.shown = Some(shown).filter(|shown| shown.number().is_some());
+            leg.shown = shown;
         }
         Some(Line::Trunk) | None => {
-            leg.caller_seen = Some(glimpse(channel::contact(&number, &name, site)));
+            // A caller who was handed on to the outside shows our number from then on, and what was dialled for that.
+            let direction = post.text("direction").to_ascii_lowercase();
+            let sent_out = direction.starts_with("out");
+            let number = if sent_out { "" } else { &number };
+            leg.caller_seen = Some(glimpse(channel::contact(number, &name, site)));
             let did = post.first(&["did", "from_did", "dnid"]);
             let did = did.map(|did| channel::contact(did, "", site));
-            let numbered = dialled.filter(|dialled| dialled.number().is_some());
+            let handed_on = sent_out || channel::is_inside(channel.context);
+            let numbered = dialled.filter(|dialled| dialled.number().is_some() && !handed_on);
             leg.dialled_seen = did.or(numbered).map(glimpse);
         }
-        Some(Line::Machine) => {}
+        Some(Line::Machine) => {
+            leg.caller_seen = channel.link_phone(site).map(glimpse);
+            leg.dialled_seen = wanted
+                .and_then(|exten| channel.wanted(exten, site))
+                .map(glimpse);
+            leg.shown = shown;
+        }
     }
+}
+
+/// Whether the caller hung up in a queue: a queue that is left in another way says how. It counts the time of its calls as
+/// Dial does, but has no status of its own for them.
+fn left_queue(post: &Fields) -> bool {
+    let unset = |name: &str| post.has(name) && post.get(name).is_none();
+    let nobody = post.number("answeredtime") == Some(0);
+    nobody && post.get("dialedtime").is_some() && unset("queuestatus") && unset("dialstatus")
 }
 
 /// When a person talked, and the phone's leg if the post names it.

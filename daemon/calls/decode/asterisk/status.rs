@@ -3,7 +3,8 @@
 
 use super::channel::said;
 use crate::calls::decode::facts::{LegFacts, Outcome};
-use jiff::Timestamp;
+use crate::terms::party::Extension;
+use jiff::{SignedDuration, Timestamp};
 
 /// What a dial attempt came to; none while it goes on, and where somebody answered.
 pub fn of_dial(status: &str) -> Option<Outcome> {
@@ -62,16 +63,38 @@ pub fn recorded(leg: &mut LegFacts, file: &str) {
 /// What it means that the leg runs this application.
 pub fn application(leg: &mut LegFacts, name: &str, data: &str) {
     match name {
-        "VoiceMail" => leg.voicemail = true,
+        "VoiceMail" => {
+            leg.voicemail = true;
+            leg.mailbox = mailbox_of(data);
+        }
         "Queue" => leg.queue = queue(data),
         "MixMonitor" | "Monitor" => leg.recording_announced = true,
         _ => {}
     }
 }
 
+/// The first mailbox in the application's data: `101@default&102@default,u`.
+fn mailbox_of(data: &str) -> Option<Extension> {
+    let first = data.split([',', '&', '@']).next().and_then(said)?;
+    Some(Extension(first.to_owned()))
+}
+
 /// The queue's name in the application's data: `support,tT,,,20`.
 fn queue(data: &str) -> Option<String> {
     data.split(',').next().and_then(said).map(str::to_owned)
+}
+
+/// When a queue's time limit runs out that the leg enters, from the application's data.
+pub fn queue_limit(leg: &mut LegFacts, name: &str, data: &str, at: Timestamp) {
+    let seconds = data
+        .split(',')
+        .nth(4)
+        .and_then(|limit| limit.trim().parse().ok());
+    let limit = seconds.filter(|seconds| name == "Queue" && *seconds > 0);
+    leg.queue_until = limit.and_then(|seconds: i64| {
+        let limit = SignedDuration::from_secs(seconds);
+        at.checked_add(limit).ok()
+    });
 }
 
 /// A hang-up cause as ITU-T Q.850 numbers it; zero says nothing.
@@ -81,4 +104,22 @@ pub fn cause(leg: &mut LegFacts, code: &str, text: &str) {
         Some(text) => format!("{code} {text}"),
         None => code.to_string(),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_mailbox_of_the_application_is_whose_it_was() {
+        for (data, owner) in [
+            ("101@default,u", Some("101")),
+            ("101,us", Some("101")),
+            ("101@default&102@default", Some("101")),
+            ("", None),
+        ] {
+            let owner = owner.map(|owner| Extension(owner.to_owned()));
+            assert_eq!(mailbox_of(data), owner, "{data}");
+        }
+    }
 }

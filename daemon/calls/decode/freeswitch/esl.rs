@@ -5,7 +5,7 @@
 
 use super::reason::{of_cause, of_root};
 use super::record::{Fields, Flow, Record, said};
-use super::{branch, recordings, root, transfers};
+use super::{branch, bridges, handover, recordings, root};
 use crate::calls::decode::body;
 use crate::calls::decode::facts::{Glimpse, LegFacts, Role};
 use crate::calls::decode::{NotUnderstood, PhoneEvent, RawEvent, Site, vendor_id};
@@ -32,7 +32,9 @@ const TIMES: [(&str, &str); 7] = [
 ];
 
 /// What of an event's profiles a call record calls otherwise, behind `Caller-` or `Other-Leg-`.
-const PROFILE: [(&str, &str); 5] = [
+const PROFILE: [(&str, &str); 7] = [
+    ("ani", "ANI"),
+    ("chan_name", "Channel-Name"),
     ("username", "Username"),
     ("caller_id_name", "Caller-ID-Name"),
     ("caller_id_number", "Caller-ID-Number"),
@@ -136,6 +138,11 @@ impl Event<'_> {
         self.header("Event-Name") == Some(name)
     }
 
+    /// Whether the leg ended and all of its variables are there.
+    fn complete(&self) -> bool {
+        self.is("CHANNEL_HANGUP_COMPLETE") || self.is("CHANNEL_DESTROY")
+    }
+
     /// Whether the profile is the channel's first: later ones are of what a transfer made of it.
     fn first_profile(&self) -> bool {
         matches!(self.header("Caller-Profile-Index"), None | Some("1"))
@@ -167,8 +174,10 @@ impl Event<'_> {
             profile("Caller-"),
             TIMES.iter().filter_map(time).collect::<Fields>(),
         );
-        if self.header("Other-Type") == Some("originator") {
-            flow.originator = profile("Other-Leg-");
+        match self.header("Other-Type") {
+            Some("originator") => flow.originator = profile("Other-Leg-"),
+            Some("originatee") => flow.originatees.push(profile("Other-Leg-")),
+            Some(_) | None => {}
         }
         record.flows.push(flow);
         if !self.first_profile() {
@@ -185,7 +194,7 @@ fn channel(event: &Event<'_>, site: &Site) -> Result<Vec<LegFacts>, NotUnderstoo
         .header("Unique-ID")
         .and_then(vendor_id)
         .ok_or(NotUnderstood::Missing("Unique-ID"))?;
-    let family = super::family(&record);
+    let family = handover::family(&record);
     let key = CallKey {
         kind: Kind::Call,
         pbx: site.pbx.clone(),
@@ -200,19 +209,23 @@ fn channel(event: &Event<'_>, site: &Site) -> Result<Vec<LegFacts>, NotUnderstoo
         Some(_) => branch(&mut facts, &record, site),
     }
     facts.reason = None;
-    if event.is("CHANNEL_HANGUP_COMPLETE") || event.is("CHANNEL_DESTROY") {
+    if event.complete() {
         facts.cause = record.variable("hangup_cause").map(str::to_owned);
         facts.reason = match facts.role {
             Some(Role::Root) => of_root(&record),
             Some(Role::Branch) | None => facts.cause.as_deref().and_then(of_cause),
         };
     }
-    facts.transfers = transfers(&record);
+    facts.transfers = handover::transfers(&facts, &record);
     recording(&mut facts, event, &record);
+    if event.complete() {
+        super::over(&mut facts, &record);
+    }
     if !event.first_profile() && record.variable("direction") != Some("outbound") {
         glimpse(&mut facts, event.at);
     }
-    let mut legs: Vec<LegFacts> = other_leg(&facts, event, site).into_iter().collect();
+    let mut legs = joined(&mut facts, event, &record, site);
+    legs.extend(handover::second_call(&facts, &record));
     legs.push(facts);
     Ok(legs)
 }
@@ -239,36 +252,50 @@ fn timing(facts: &mut LegFacts, event: &Event<'_>, record: &Record) {
         facts.ended = flow.time("hangup_time").or(Some(event.at));
         facts.started = facts.started.or(facts.ended);
     }
-    let parted = facts
-        .ended
-        .or_else(|| event.is("CHANNEL_UNBRIDGE").then_some(event.at));
-    match super::bridge(flow) {
-        Some((start, end)) => {
-            facts.bridged.insert(start, end.or(parted));
-        }
-        None if event.is("CHANNEL_BRIDGE") => {
-            facts.bridged.insert(event.at, None);
-        }
-        None => {}
-    }
 }
 
-/// The leg that this one was bridged with, should its own events be lost.
-fn other_leg(facts: &LegFacts, event: &Event<'_>, site: &Site) -> Option<LegFacts> {
-    if !event.is("CHANNEL_BRIDGE") {
-        return None;
+/// Notes whom the leg was joined with or parted from, and returns what that says of the other one, should its own events be
+/// lost.
+fn joined(facts: &mut LegFacts, event: &Event<'_>, record: &Record, site: &Site) -> Vec<LegFacts> {
+    let (came, parted) = (event.is("CHANNEL_BRIDGE"), event.is("CHANNEL_UNBRIDGE"));
+    if event.complete() {
+        // As a call record has it, should the event of the bridge be lost.
+        return bridges::of_record(facts, record, site);
     }
-    let id = event.header("Other-Leg-Unique-ID").and_then(vendor_id)?;
-    if id == facts.leg || id == facts.key.id {
-        return None;
+    if !came && !parted {
+        return Vec::new();
     }
-    let mut other = LegFacts::new(facts.key.clone(), id);
-    other.role = Some(Role::Branch);
-    other.bridged.clone_from(&facts.bridged);
-    other.party = event
-        .header("Other-Leg-Destination-Number")
-        .map(|party| super::read(party, None, site));
-    Some(other)
+    let pair = ["Bridge-A-Unique-ID", "Bridge-B-Unique-ID"].map(|name| event.header(name));
+    let mut pair = pair.into_iter().flatten().filter_map(vendor_id);
+    let Some(id) = pair
+        .find(|id| *id != facts.leg)
+        .or_else(|| event.header("Other-Leg-Unique-ID").and_then(vendor_id))
+    else {
+        return Vec::new();
+    };
+    let bridged = record.flows.first().and_then(bridges::bridge);
+    let at = bridged.map_or(event.at, |(start, _)| start);
+    let own = facts.leg.clone();
+    let mut other = LegFacts::new(facts.key.clone(), id.clone());
+    if came {
+        bridges::came(facts, &id, at);
+        bridges::came(&mut other, &own, at);
+    } else {
+        bridges::left(facts, &id, event.at);
+        bridges::left(&mut other, &own, event.at);
+    }
+    if !bridges::speaks_for(facts, &id, record) {
+        return Vec::new();
+    }
+    let profiles = record
+        .flows
+        .iter()
+        .flat_map(|flow| flow.originatees.iter().chain([&flow.originator]));
+    let profile = profiles
+        .into_iter()
+        .find(|profile| said(profile, "uuid") == Some(id.as_str()));
+    bridges::describe(&mut other, profile, facts, record, site);
+    vec![other]
 }
 
 fn recording(facts: &mut LegFacts, event: &Event<'_>, record: &Record) {
@@ -276,7 +303,6 @@ fn recording(facts: &mut LegFacts, event: &Event<'_>, record: &Record) {
     let Some(file) = event.header("Record-File-Path") else {
         return;
     };
-    // A mailbox records too.
     if facts.voicemail {
         facts.voicemail_link = Some(file.to_owned());
     } else {

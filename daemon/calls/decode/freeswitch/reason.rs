@@ -14,13 +14,17 @@ pub fn of_root(record: &Record) -> Option<Reason> {
     if hangup == "ORIGINATOR_CANCEL" {
         return Some(Reason::CallerGaveUp);
     }
+    // Whoever was in a conference was there for it; whether anybody else was isn't told.
+    if record.variable("conference_name").is_some() {
+        return None;
+    }
     if record.variable("cc_queue").is_some() && record.variable("cc_queue_answered_epoch").is_none()
     {
         return match record.variable("cc_cancel_reason") {
             Some("TIMEOUT" | "NO_AGENT_TIMEOUT") => Some(Reason::QueueTimeout),
             Some("BREAK_OUT") => Some(Reason::CallerGaveUp),
             _ if caller_hung_up => Some(Reason::CallerGaveUp),
-            _ => Some(Reason::NoAnswer),
+            _ => None,
         };
     }
     let dialling = record

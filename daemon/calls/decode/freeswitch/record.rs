@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 /// Most profiles of one call flow that are read: one per transfer. More than this is no call between people.
 const FLOWS_MAX: usize = 100;
 
+/// Before a list of a variable's values, with `|:` between them.
+const LIST: &str = "ARRAY::";
+
 pub type Fields = BTreeMap<String, String>;
 
 /// A record of one leg.
@@ -76,7 +79,7 @@ impl Record {
         match self.variable(name) {
             None => Vec::new(),
             Some(value) => value
-                .strip_prefix("ARRAY::")
+                .strip_prefix(LIST)
                 .map_or_else(|| vec![value], |list| list.split("|:").collect()),
         }
     }
@@ -268,6 +271,19 @@ fn from_xml(xml: &str) -> Result<Record, NotUnderstood> {
     }
 }
 
+/// Adds a variable; one with several values is written once for each, and becomes the list that JSON has.
+fn several(variables: &mut Fields, name: &str, value: String) {
+    let Some(known) = variables.get_mut(name) else {
+        variables.insert(name.to_owned(), value);
+        return;
+    };
+    if !known.starts_with(LIST) {
+        *known = format!("{LIST}{known}");
+    }
+    known.push_str("|:");
+    known.push_str(&value);
+}
+
 fn opened(record: &mut Record, path: &[String], start: &BytesStart<'_>) {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match path.as_slice() {
@@ -302,9 +318,7 @@ fn opened(record: &mut Record, path: &[String], start: &BytesStart<'_>) {
 fn closed(record: &mut Record, path: &[String], text: &str) {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     if let ["cdr", "variables", name] = path.as_slice() {
-        record
-            .variables
-            .insert((*name).to_owned(), body::percent_decoded(text));
+        several(&mut record.variables, name, body::percent_decoded(text));
         return;
     }
     let Some(flow) = record.flows.last_mut() else {
