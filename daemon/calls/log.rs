@@ -245,23 +245,8 @@ impl Courier {
                 self.attributes.doubt().await;
                 Ok(())
             }
-            // The customer the directory named was deleted or merged: look again.
             Create::Conversation if fault == KustomerFault::NotFound && !delivery.fixed => {
-                let denied = delivery.customer.take();
-                let number = number_of(delivery)?;
-                self.directory.forget(&self.settings.name, &number).await?;
-                match self.look_up(delivery).await? {
-                    Match::One { id, .. } if Some(&id) == denied.as_ref() => Err(Halt::Dead(
-                        "Kustomer finds the customer by the number and then denies it exists"
-                            .to_owned(),
-                    )),
-                    Match::One { id, others, .. } => {
-                        delivery.others = others;
-                        delivery.customer = Some(id);
-                        self.remember_customer(delivery).await
-                    }
-                    Match::None | Match::Ambiguous { .. } => Ok(()),
-                }
+                self.look_again(delivery).await
             }
             Create::Conversation if fault == KustomerFault::NotFound => Err(Halt::Dead(
                 "the customer configured in `calls.anonymous` doesn't exist".to_owned(),
@@ -276,6 +261,24 @@ impl Courier {
             Create::Customer | Create::Conversation | Create::Note | Create::Message => {
                 Err(fault.into())
             }
+        }
+    }
+
+    /// The customer that the directory named was deleted or merged.
+    async fn look_again(&self, delivery: &mut Delivery) -> Result<(), Halt> {
+        let denied = delivery.customer.take();
+        let number = number_of(delivery)?;
+        self.directory.forget(&self.settings.name, &number).await?;
+        match self.look_up(delivery).await? {
+            Match::One { id, .. } if Some(&id) == denied.as_ref() => Err(Halt::Dead(
+                "Kustomer finds the customer by the number and then denies it exists".to_owned(),
+            )),
+            Match::One { id, others, .. } => {
+                delivery.others = others;
+                delivery.customer = Some(id);
+                self.remember_customer(delivery).await
+            }
+            Match::None | Match::Ambiguous { .. } => Ok(()),
         }
     }
 
