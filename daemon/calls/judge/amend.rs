@@ -1,34 +1,37 @@
 //! What a late event changes in the notes of a decided call, and when a note is written. Part of `judge`.
 
 use super::super::journal::Journal;
+use super::super::known::Facts;
 use super::super::late;
 use super::super::ledger::{CallRecord, End, Taker};
 use super::super::outbox::Amendment;
-use super::{Judge, Subject, later};
+use super::{Judge, call_of, later};
 use crate::settings::types::{KustomerSettings, LateFacts};
 use crate::store::StoreFault;
 use crate::terms::call::Call;
 use jiff::{SignedDuration, Timestamp};
 
 impl Judge {
-    /// What the last `fresh` events of a decided call change in the notes of those who have logged it or are about to, and when
-    /// it is to be written: after the settle time, for more may come and each write costs two requests. The same rules are asked with those events and without them, so that a changed template alone
-    /// amends nothing.
+    /// What the late events of a decided call change in the notes of those who have logged it or are about to, and when
+    /// it is to be written: after the settle time, for more may come and each write costs two requests. The same rules are
+    /// asked with those events and without them, so that a changed template alone amends nothing.
     pub fn amendments(
         &self,
         record: &CallRecord,
-        fresh: usize,
         journal: &Journal,
         now: Timestamp,
     ) -> Result<Vec<(Amendment, Timestamp)>, StoreFault> {
-        let mut before = record.clone();
-        before
-            .events
-            .truncate(record.events.len().saturating_sub(fresh));
-        let (Some(Subject::Call(before)), Some(Subject::Call(after))) = (
-            self.subject(&before, journal, now)?,
-            self.subject(record, journal, now)?,
-        ) else {
+        let told = record.events.len().saturating_sub(record.late);
+        let (told, late) = record.events.split_at_checked(told).unwrap_or_default();
+        let mut stated = self.stated(told, journal)?;
+        let before = Facts::of(&record.key, stated.clone());
+        stated.extend(self.stated(late, journal)?);
+        let after = Facts::of(&record.key, stated);
+        if !after.texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = |facts: &Facts| call_of(&record.key, &facts.legs, now);
+        let (Some(before), Some(after)) = (call(&before), call(&after)) else {
             return Ok(Vec::new());
         };
         let settle = self.settle(&record.pbx);

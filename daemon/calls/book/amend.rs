@@ -1,0 +1,56 @@
+//! Events that came after a call was decided: what its notes learn of them. Part of `book`.
+
+use super::super::ledger::{CallRecord, Stage};
+use super::{Book, LOOKED_AT_EACH_MAX, Turn, in_a_pause};
+use crate::clock;
+use crate::store::StoreFault;
+use jiff::Timestamp;
+
+impl Book {
+    /// Decided calls that got events in this turn: what was logged of them, or is about to be, learns what those say.
+    /// Once a turn and not for each event, because all events of a call are read for it; of a call with many, in the next
+    /// pause. Until then it isn't ended, so that a restart finds it.
+    pub fn amend(&mut self, turn: &mut Turn) -> Result<(), StoreFault> {
+        let now = clock::now();
+        for key in std::mem::take(&mut turn.late) {
+            let Some(mut record) = self.current(&key, turn)?.filter(|record| record.late > 0)
+            else {
+                continue;
+            };
+            if record.events.len() <= LOOKED_AT_EACH_MAX {
+                self.amend_call(record, now, turn)?;
+            } else if self.due.time(&key).is_none() {
+                self.due.set(key.clone(), in_a_pause(now));
+                self.set_stage(&mut record, turn)?;
+                turn.changes.records.insert(key, record);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the notes of a decided call about its late events.
+    pub(super) fn amend_call(
+        &mut self,
+        mut record: CallRecord,
+        now: Timestamp,
+        turn: &mut Turn,
+    ) -> Result<(), StoreFault> {
+        let amendments = self.judge.amendments(&record, &self.journal, now)?;
+        record.late = 0;
+        for (amendment, at) in amendments {
+            for taker in &mut record.takers {
+                if taker.integration == amendment.integration {
+                    taker.end = None;
+                }
+            }
+            turn.order(&amendment.integration, &amendment.key, at);
+            turn.changes.amendments.push(amendment);
+        }
+        let owes = record.takers.iter().any(|taker| taker.end.is_none());
+        if owes || record.stage == Stage::Owed {
+            self.set_stage(&mut record, turn)?;
+        }
+        turn.changes.records.insert(record.key.clone(), record);
+        Ok(())
+    }
+}
