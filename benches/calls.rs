@@ -9,7 +9,6 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -163,14 +162,9 @@ fn recorded(dialect: Dialect, source: Source, files: &[&str]) -> Result<Vec<Post
     let mut posts = Vec::new();
     let folder = fixtures().join(dialect.word());
     for recording in std::fs::read_dir(folder)? {
+        let path = recording?.path();
         for file in files {
-            if let Ok(bytes) = std::fs::read(
-                recording
-                    .as_ref()
-                    .map_err(std::io::Error::other)?
-                    .path()
-                    .join(file),
-            ) {
+            if let Ok(bytes) = std::fs::read(path.join(file)) {
                 posts.extend(split(dialect, source, &bytes)?);
             }
         }
