@@ -1,6 +1,6 @@
 //! Which texts share a conversation: those of one exchange, the texts between one outside number and one of our numbers,
 //! each within `window` of the one before. Pure; `book` asks it once for each text and integration, and `ledger` keeps
-//! what is running. docs/decisions/008 has the reasons.
+//! what is running. docs/decisions/009 has the reasons.
 
 use crate::terms::ids::CallKey;
 use jiff::{SignedDuration, Timestamp};

@@ -2,7 +2,7 @@
 //! of the courier of `log`; `dispatch` asks too, so that nobody is sent who would only wait.
 //!
 //! No text is lost to another: where the one before was never logged, or its conversation is gone, the next one gets its
-//! own, and those behind it follow (docs/decisions/008).
+//! own, and those behind it follow (docs/decisions/009).
 
 use super::exchange::{Joins, TEXTS_MAX};
 use super::log::{Courier, Halt};

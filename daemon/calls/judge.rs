@@ -1,4 +1,5 @@
-//! What the pure stages make of a call: reads its events again from the journal, then decode, assemble, filter, entry.
+//! What the pure stages make of a call: decode, assemble, filter, entry. Reads its events again from the journal where
+//! what they state isn't at hand.
 //!
 //! `line` acts on its verdicts; `explain` and `replay` ask the same functions, so that what is explained is what was done.
 
@@ -8,9 +9,10 @@ mod texts;
 use super::assemble::{self, Assembly, Done, State};
 use super::decode::{self, LegFacts, PhoneEvent, RawEvent, Site};
 use super::entry::{self, LogEntry, Names};
-use super::family::{Seen, belongs, own_legs};
+use super::family::Seen;
 use super::filter::{self, Decision};
 use super::journal::{Entry, Journal};
+use super::known::Facts;
 use super::ledger::{CallRecord, End, Taker};
 use super::outbox::{Delivery, DeliveryEnd, Outbox};
 use crate::settings::types::{AnonymousPolicy, Dialect, KustomerSettings, Settings};
@@ -73,43 +75,8 @@ impl Judge {
         }
     }
 
-    /// The calls and texts an event speaks of; an error says why it can't be read.
-    pub fn read(&self, event: &Entry) -> Result<Vec<Seen>, String> {
-        let mut all: Vec<Seen> = Vec::new();
-        for fact in self.decode(event)? {
-            let mut report = false;
-            let (key, start, leg, ended) = match fact {
-                PhoneEvent::Leg(leg) => {
-                    let ended = leg.ended.or(leg.lost).map(|_| leg.leg.clone());
-                    (leg.key, leg.started, Some(leg.leg), ended)
-                }
-                // However late: a report is of the text that has its id.
-                PhoneEvent::Text(text) if text.is_report() => {
-                    report = !text.failed();
-                    (text.key, None, None, None)
-                }
-                PhoneEvent::Text(text) => (text.key, Some(text.at), None, None),
-            };
-            match all.iter_mut().find(|seen| seen.key == key) {
-                Some(seen) => {
-                    seen.start = earlier(seen.start, start);
-                    seen.report &= report;
-                    seen.legs.extend(leg);
-                    seen.ended.extend(ended);
-                }
-                None => all.push(Seen {
-                    key,
-                    start,
-                    report,
-                    legs: leg.into_iter().collect(),
-                    ended: ended.into_iter().collect(),
-                }),
-            }
-        }
-        Ok(all)
-    }
-
-    fn decode(&self, event: &Entry) -> Result<Vec<PhoneEvent>, String> {
+    /// What an event states; an error says why it can't be read.
+    pub fn decode(&self, event: &Entry) -> Result<Vec<PhoneEvent>, String> {
         let posted = &event.posted;
         let Some((dialect, _, site)) = self.sites.get(&posted.pbx) else {
             return Err(format!(
@@ -138,42 +105,46 @@ impl Judge {
 
     /// Whether the record's call is complete, and if so who takes it. `ripe`: every event journaled so far was read, so
     /// that a settle time that is over means that nothing more came.
-    pub fn look(
-        &self,
-        record: &CallRecord,
-        journal: &Journal,
-        now: Timestamp,
-        ripe: bool,
-    ) -> Result<Verdict, StoreFault> {
-        let (legs, texts) = self.facts(record, journal)?;
-        if let Some(text) = Text::of(texts) {
-            return Ok(self.judge_text(&text, record, now));
+    pub fn look(&self, record: &CallRecord, facts: &Facts, now: Timestamp, ripe: bool) -> Verdict {
+        if let Some(text) = facts.text() {
+            return self.judge_text(&text, record, now);
         }
         let Some(key) = CallKey::parse(&record.key) else {
-            return Ok(unreadable("the call's key can't be read"));
+            return unreadable("the call's key can't be read");
         };
-        let Assembly { call, state } = assemble::assemble(&key, &legs, now);
-        let settle = self.settle(&record.pbx);
+        let Assembly { call, state } = assemble::assemble(&key, &facts.legs, now);
         let until = match state {
             State::Complete(Done::Final) => now,
-            State::Complete(Done::Settle) => later(record.last_event, settle),
+            State::Complete(Done::Settle) => self.settled_at(record),
             State::Open { .. } => later(record.last_event, assemble::CALL_AGE_MAX),
         };
         let over = state == State::Complete(Done::Final) || (ripe && until <= now);
         if !over {
-            return Ok(Verdict::Wait { until });
+            return Verdict::Wait { until };
         }
         let call = if matches!(state, State::Open { .. }) {
-            assemble::close(&key, &legs, now)
+            assemble::close(&key, &facts.legs, now)
         } else {
             call
         };
         match call {
-            Some(call) => Ok(self.judge_call(&call, now)),
-            None => Ok(unreadable(
-                "its events don't make a call: no leg says when it began",
-            )),
+            Some(call) => self.judge_call(&call, now),
+            None => unreadable("its events don't make a call: no leg says when it began"),
         }
+    }
+
+    /// Whether an event that states this may complete its call by itself; any other does when nothing follows until
+    /// [`Judge::settled_at`].
+    pub fn decides(stated: &[PhoneEvent]) -> bool {
+        stated.iter().any(|fact| match fact {
+            PhoneEvent::Leg(leg) => leg.last,
+            PhoneEvent::Text(_) => true,
+        })
+    }
+
+    /// Until when more of the call may come.
+    pub fn settled_at(&self, record: &CallRecord) -> Timestamp {
+        later(record.last_event, self.settle(&record.pbx))
     }
 
     /// How long records of this phone system may be late.
@@ -190,17 +161,8 @@ impl Judge {
         journal: &Journal,
         now: Timestamp,
     ) -> Result<Option<Subject>, StoreFault> {
-        let (legs, texts) = self.facts(record, journal)?;
-        if let Some(text) = Text::of(texts) {
-            return Ok(Some(Subject::Text(Box::new(text))));
-        }
-        let Some(key) = CallKey::parse(&record.key) else {
-            return Ok(None);
-        };
-        let call = assemble::assemble(&key, &legs, now)
-            .call
-            .or_else(|| assemble::close(&key, &legs, now));
-        Ok(call.map(|call| Subject::Call(Box::new(call))))
+        let facts = self.facts(record, journal)?;
+        Ok(subject_of(&record.key, &facts, now))
     }
 
     /// The legs of the record's call that a live source told of and whose end hasn't come.
@@ -209,8 +171,7 @@ impl Judge {
         record: &CallRecord,
         journal: &Journal,
     ) -> Result<Vec<LegFacts>, StoreFault> {
-        let (legs, _) = self.facts(record, journal)?;
-        Ok(assemble::live(&legs))
+        Ok(assemble::live(&self.facts(record, journal)?.legs))
     }
 
     /// Every integration's rules for it, in the order of their names.
@@ -279,29 +240,20 @@ impl Judge {
         )
     }
 
-    fn facts(
-        &self,
-        record: &CallRecord,
-        journal: &Journal,
-    ) -> Result<(Vec<LegFacts>, Vec<Text>), StoreFault> {
-        let (mut legs, mut texts) = (Vec::new(), Vec::new());
-        for seq in &record.events {
-            let Some(event) = journal.get(*seq)? else {
-                continue;
-            };
-            for fact in self.decode(&event).unwrap_or_default() {
-                match fact {
-                    PhoneEvent::Leg(leg) => legs.push(*leg),
-                    PhoneEvent::Text(mut text) => {
-                        if let Some(key) = belongs(&text.key, &record.key) {
-                            text.key = key;
-                            texts.push(text);
-                        }
-                    }
-                }
+    /// What the record's events state of it, read from the journal.
+    pub fn facts(&self, record: &CallRecord, journal: &Journal) -> Result<Facts, StoreFault> {
+        let stated = self.stated(&record.events, journal)?;
+        Ok(Facts::of(&record.key, stated))
+    }
+
+    fn stated(&self, events: &[u64], journal: &Journal) -> Result<Vec<PhoneEvent>, StoreFault> {
+        let mut stated = Vec::new();
+        for seq in events {
+            if let Some(event) = journal.get(*seq)? {
+                stated.extend(self.decode(&event).unwrap_or_default());
             }
         }
-        Ok((own_legs(legs, &record.key), texts))
+        Ok(stated)
     }
 
     fn judge_call(&self, call: &Call, now: Timestamp) -> Verdict {
@@ -412,11 +364,17 @@ fn unreadable(why: &str) -> Verdict {
     }
 }
 
-fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
+/// The call or text as its facts make it now, complete or not.
+fn subject_of(record: &str, facts: &Facts, now: Timestamp) -> Option<Subject> {
+    if let Some(text) = facts.text() {
+        return Some(Subject::Text(Box::new(text)));
     }
+    let key = CallKey::parse(record)?;
+    let assembly = assemble::assemble(&key, &facts.legs, now);
+    let call = assembly
+        .call
+        .or_else(|| assemble::close(&key, &facts.legs, now));
+    call.map(|call| Subject::Call(Box::new(call)))
 }
 
 /// Adds a wait to a time; beyond the calendar's end it stays at the end.

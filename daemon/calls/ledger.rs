@@ -28,6 +28,14 @@ pub struct CallRecord {
     /// The keys that its legs' own ids would make: a leg that names one of them as its family is of this call.
     #[serde(default)]
     pub legs: Vec<String>,
+    /// So many of the events, the last ones, came after the call was decided, and its notes weren't asked about them yet.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +172,7 @@ impl CallRecord {
             stage: Stage::Gathering,
             takers: Vec::new(),
             legs: Vec::new(),
+            late: 0,
         }
     }
 

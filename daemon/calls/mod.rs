@@ -47,6 +47,7 @@ pub mod book;
 pub mod due;
 pub mod family;
 pub mod judge;
+pub mod known;
 pub mod ledger;
 pub mod line;
 pub mod links;

@@ -187,11 +187,7 @@ pub fn decode_recording(
 }
 
 /// The events of a recording, as they would have come.
-pub(super) fn split(
-    dialect: Dialect,
-    source: Source,
-    recording: &[u8],
-) -> Result<Vec<Post>, NoDecoder> {
+pub fn split(dialect: Dialect, source: Source, recording: &[u8]) -> Result<Vec<Post>, NoDecoder> {
     let by = match (dialect, source) {
         (_, Source::Http) => return Ok(posts(recording)),
         (Dialect::Asterisk, Source::Ami) => return Ok(streams::manager_events(recording)),

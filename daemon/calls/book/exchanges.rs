@@ -9,7 +9,7 @@ use crate::store::StoreFault;
 impl Book {
     /// Puts a text's delivery into the running exchange, or lets it begin one. One that is taken up again keeps what was
     /// decided: its exchange counts it already.
-    pub(super) fn join(
+    pub(super) fn join_exchange(
         &self,
         delivery: &mut Delivery,
         talk: Option<&Talk>,

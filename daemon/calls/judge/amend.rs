@@ -3,10 +3,11 @@
 use super::super::entry::{EntryFault, LogEntry};
 use super::super::filter::SkipReason;
 use super::super::journal::Journal;
+use super::super::known::Facts;
 use super::super::late;
 use super::super::ledger::{CallRecord, End, Taker};
 use super::super::outbox::{Amendment, Delivery};
-use super::{Judge, Subject, Talk, later};
+use super::{Judge, Subject, Talk, later, subject_of};
 use crate::settings::types::{KustomerSettings, LateFacts};
 use crate::store::StoreFault;
 use crate::terms::call::Call;
@@ -24,25 +25,24 @@ pub struct Late {
 }
 
 impl Judge {
-    /// What the last `fresh` events of a decided call or text change for those who have logged it, or are about to, and
-    /// when it is to be written (none: not before the dead delivery is taken up again): after the settle time, for more may
-    /// come and each write costs two requests. The same rules are asked with those events and without them, so that changed
-    /// settings alone change nothing.
+    /// What the late events of a decided call or text change for those who have logged it, or are about to, and when it is
+    /// to be written (none: not before the dead delivery is taken up again): after the settle time, for more may come and
+    /// each write costs two requests. The same rules are asked with those events and without them, so that changed settings
+    /// alone change nothing.
     pub fn late(
         &self,
         record: &CallRecord,
-        fresh: usize,
         journal: &Journal,
         now: Timestamp,
     ) -> Result<Late, StoreFault> {
-        let mut before = record.clone();
-        before
-            .events
-            .truncate(record.events.len().saturating_sub(fresh));
-        let (Some(before), Some(after)) = (
-            self.subject(&before, journal, now)?,
-            self.subject(record, journal, now)?,
-        ) else {
+        let told = record.events.len().saturating_sub(record.late);
+        let (told, late) = record.events.split_at_checked(told).unwrap_or_default();
+        let mut stated = self.stated(told, journal)?;
+        let before = Facts::of(&record.key, stated.clone());
+        stated.extend(self.stated(late, journal)?);
+        let after = Facts::of(&record.key, stated);
+        let subject = |facts: &Facts| subject_of(&record.key, facts, now);
+        let (Some(before), Some(after)) = (subject(&before), subject(&after)) else {
             return Ok(Late::default());
         };
         let settle = self.settle(&record.pbx);

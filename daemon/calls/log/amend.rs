@@ -40,8 +40,9 @@ impl Courier {
         Ok(())
     }
 
-    /// Puts later facts into the note, adds later tags and opens the conversation of a text that failed. Doing the same twice does no harm, so that an unclear outcome is
-    /// only tried again. What can't be changed stays as it is; the call is logged all the same.
+    /// Puts later facts into the note, adds later tags and opens the conversation of a text that failed. Doing the same
+    /// twice does no harm, so that an unclear outcome is only tried again. What can't be changed stays as it is; the call
+    /// is logged all the same.
     pub(super) async fn amend(&self, delivery: &mut Delivery, new: Late) -> Result<(), Halt> {
         let mut next = delivery.clone();
         let mut faults = Vec::new();
