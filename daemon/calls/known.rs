@@ -134,3 +134,68 @@ impl Known {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terms::ids::Kind;
+
+    fn fact(call: &str, leg: &str) -> PhoneEvent {
+        let key = CallKey {
+            kind: Kind::Call,
+            pbx: "hq".to_owned(),
+            id: call.to_owned(),
+        };
+        PhoneEvent::Leg(Box::new(LegFacts::new(key, leg.to_owned())))
+    }
+
+    fn legs(facts: &Facts) -> Vec<&str> {
+        facts.legs.iter().map(|leg| leg.leg.as_str()).collect()
+    }
+
+    #[test]
+    fn what_several_events_state_of_a_leg_is_held_once_and_as_the_journal_gives_it() {
+        let (a, b) = (fact("1", "a"), fact("1", "b"));
+        let mut known = Known::default();
+        known.add("call:hq:1", (0, 1), [a.clone(), b.clone()].into_iter());
+        known.add("call:hq:1", (1, 2), [b.clone()].into_iter());
+        let held = known.take("call:hq:1", 2).unwrap();
+        assert_eq!(legs(&held), ["a", "b"]);
+        let others = fact("2", "c");
+        assert_eq!(held, Facts::of("call:hq:1", vec![a, b.clone(), others, b]));
+        assert_eq!(known.take("call:hq:1", 2), None);
+        assert_eq!(known.held, 0);
+    }
+
+    #[test]
+    fn facts_that_lack_an_event_are_never_given() {
+        let mut known = Known::default();
+        known.add("call:hq:1", (3, 4), [fact("1", "a")].into_iter());
+        assert_eq!(known.take("call:hq:1", 4), None);
+        known.add("call:hq:1", (0, 1), [fact("1", "a")].into_iter());
+        known.add("call:hq:1", (2, 3), [fact("1", "c")].into_iter());
+        assert_eq!(known.take("call:hq:1", 3), None);
+        known.add("call:hq:2", (0, 1), [fact("2", "a")].into_iter());
+        assert_eq!(known.take("call:hq:2", 2), None);
+        assert_eq!(known.held, 0);
+    }
+
+    #[test]
+    fn no_more_is_held_than_the_limit() {
+        let mut known = Known::default();
+        for call in 0..FACTS_HELD_MAX {
+            let id = call.to_string();
+            known.add(
+                &format!("call:hq:{id}"),
+                (0, 1),
+                [fact(&id, "a")].into_iter(),
+            );
+        }
+        assert_eq!(known.held, FACTS_HELD_MAX);
+        known.add("call:hq:0", (1, 2), [fact("0", "b")].into_iter());
+        assert_eq!((known.held, known.calls.len()), (0, 0));
+        let facts = Facts::of("call:hq:0", vec![fact("0", "a")]);
+        known.hold("call:hq:0", 1, facts);
+        assert_eq!(known.held, 1);
+    }
+}
