@@ -8,9 +8,9 @@ use crate::terms::ids::CallKey;
 use crate::terms::text::Text;
 use std::collections::HashMap;
 
-/// Most facts held for all calls together, of some 1.5 kB each: those of ten thousand calls with five legs. With more,
-/// all are let go, and each call is read once more from the journal when it is looked at.
-pub const FACTS_HELD_MAX: usize = 50_000;
+/// Most facts held for all calls together, of some 1.9 kB each: those of five thousand calls with four legs. Calls beyond it
+/// are read from the journal when they are looked at.
+pub const FACTS_HELD_MAX: usize = 20_000;
 
 /// What the events of one record state of its call.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -105,10 +105,8 @@ impl Known {
         let complete = call.events == before || call.events == after;
         call.events = after;
         self.held += call.facts.len() - had;
-        if !complete {
+        if !complete || self.held > FACTS_HELD_MAX {
             self.forget(record);
-        } else if self.held > FACTS_HELD_MAX {
-            *self = Self::default();
         }
     }
 
@@ -193,9 +191,13 @@ mod tests {
         }
         assert_eq!(known.held, FACTS_HELD_MAX);
         known.add("call:hq:0", (1, 2), [fact("0", "b")].into_iter());
-        assert_eq!((known.held, known.calls.len()), (0, 0));
-        let facts = Facts::of("call:hq:0", vec![fact("0", "a")]);
-        known.hold("call:hq:0", 1, facts);
-        assert_eq!(known.held, 1);
+        assert_eq!(known.take("call:hq:0", 2), None);
+        assert_eq!(known.held, FACTS_HELD_MAX - 1);
+        let two = Facts::of("call:hq:0", vec![fact("0", "a"), fact("0", "b")]);
+        known.hold("call:hq:0", 2, two);
+        assert_eq!(known.take("call:hq:0", 2), None);
+        let one = Facts::of("call:hq:0", vec![fact("0", "a")]);
+        known.hold("call:hq:0", 1, one);
+        assert!(known.take("call:hq:0", 1).is_some());
     }
 }
