@@ -193,14 +193,20 @@ const KINDS: [Kind; 3] = [
         dialect: Dialect::Tieline,
         calls: 10_000,
         template: tieline_call,
-        id: |body, call| body.replace("bench-call", &format!("bench-{call:06}")),
+        id: |body, call| {
+            let body = body.replace("bench-call", &format!("bench-{call:06}"));
+            body.replace("171 1234567", &format!("171 2{call:06}"))
+        },
     },
     Kind {
         name: "asterisk",
         dialect: Dialect::Asterisk,
         calls: 10_000,
         template: asterisk_call,
-        id: |body, call| body.replace("pbx-1795176443.", &format!("pbx{call}-1795176443.")),
+        id: |body, call| {
+            let body = body.replace("pbx-1795176443.", &format!("pbx{call}-1795176443."));
+            body.replace("+491711234567", &format!("+491712{call:06}"))
+        },
     },
     Kind {
         name: "freeswitch",
@@ -210,7 +216,8 @@ const KINDS: [Kind; 3] = [
         template: freeswitch_call,
         id: |body, call| {
             let body = body.replace("3c9c62db", &format!("{call:08x}"));
-            body.replace("f05c10eb", &format!("f{call:07x}"))
+            let body = body.replace("f05c10eb", &format!("f{call:07x}"));
+            body.replace("1711234567", &format!("1712{call:06}"))
         },
     },
 ];

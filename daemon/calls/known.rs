@@ -8,9 +8,9 @@ use crate::terms::ids::CallKey;
 use crate::terms::text::Text;
 use std::collections::HashMap;
 
-/// Most facts held for all calls together, of some 1.5 kB each: those of ten thousand calls with five legs. With more,
-/// all are let go, and each call is read once more from the journal when it is looked at.
-pub const FACTS_HELD_MAX: usize = 50_000;
+/// Most facts held for all calls together, of some 1.9 kB each: those of five thousand calls with four legs. Calls beyond it
+/// are read from the journal when they are looked at.
+pub const FACTS_HELD_MAX: usize = 20_000;
 
 /// What the events of one record state of its call.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -111,10 +111,8 @@ impl Known {
         let complete = call.events == before || call.events == after;
         call.events = after;
         self.held += call.facts.len() - had;
-        if !complete {
+        if !complete || self.held > FACTS_HELD_MAX {
             self.forget(record);
-        } else if self.held > FACTS_HELD_MAX {
-            *self = Self::default();
         }
     }
 
@@ -138,5 +136,74 @@ impl Known {
         if let Some(call) = self.calls.remove(record) {
             self.held -= call.facts.len();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terms::ids::Kind;
+
+    fn fact(call: &str, leg: &str) -> PhoneEvent {
+        let key = CallKey {
+            kind: Kind::Call,
+            pbx: "hq".to_owned(),
+            id: call.to_owned(),
+        };
+        PhoneEvent::Leg(Box::new(LegFacts::new(key, leg.to_owned())))
+    }
+
+    fn legs(facts: &Facts) -> Vec<&str> {
+        facts.legs.iter().map(|leg| leg.leg.as_str()).collect()
+    }
+
+    #[test]
+    fn what_several_events_state_of_a_leg_is_held_once_and_as_the_journal_gives_it() {
+        let (a, b) = (fact("1", "a"), fact("1", "b"));
+        let mut known = Known::default();
+        known.add("call:hq:1", (0, 1), [a.clone(), b.clone()].into_iter());
+        known.add("call:hq:1", (1, 2), [b.clone()].into_iter());
+        let held = known.take("call:hq:1", 2).unwrap();
+        assert_eq!(legs(&held), ["a", "b"]);
+        let others = fact("2", "c");
+        assert_eq!(held, Facts::of("call:hq:1", vec![a, b.clone(), others, b]));
+        assert_eq!(known.take("call:hq:1", 2), None);
+        assert_eq!(known.held, 0);
+    }
+
+    #[test]
+    fn facts_that_lack_an_event_are_never_given() {
+        let mut known = Known::default();
+        known.add("call:hq:1", (3, 4), [fact("1", "a")].into_iter());
+        assert_eq!(known.take("call:hq:1", 4), None);
+        known.add("call:hq:1", (0, 1), [fact("1", "a")].into_iter());
+        known.add("call:hq:1", (2, 3), [fact("1", "c")].into_iter());
+        assert_eq!(known.take("call:hq:1", 3), None);
+        known.add("call:hq:2", (0, 1), [fact("2", "a")].into_iter());
+        assert_eq!(known.take("call:hq:2", 2), None);
+        assert_eq!(known.held, 0);
+    }
+
+    #[test]
+    fn no_more_is_held_than_the_limit() {
+        let mut known = Known::default();
+        for call in 0..FACTS_HELD_MAX {
+            let id = call.to_string();
+            known.add(
+                &format!("call:hq:{id}"),
+                (0, 1),
+                [fact(&id, "a")].into_iter(),
+            );
+        }
+        assert_eq!(known.held, FACTS_HELD_MAX);
+        known.add("call:hq:0", (1, 2), [fact("0", "b")].into_iter());
+        assert_eq!(known.take("call:hq:0", 2), None);
+        assert_eq!(known.held, FACTS_HELD_MAX - 1);
+        let two = Facts::of("call:hq:0", vec![fact("0", "a"), fact("0", "b")]);
+        known.hold("call:hq:0", 2, two);
+        assert_eq!(known.take("call:hq:0", 2), None);
+        let one = Facts::of("call:hq:0", vec![fact("0", "a")]);
+        known.hold("call:hq:0", 1, one);
+        assert!(known.take("call:hq:0", 1).is_some());
     }
 }
