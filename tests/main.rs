@@ -46,5 +46,7 @@ mod settings;
 mod simulate;
 mod store;
 mod support;
+mod sync;
 mod systemd;
+mod texts;
 mod tidy;

@@ -130,6 +130,7 @@ fn integration_status(part: &Integration) -> Value {
         "settled_since_start": status.logged,
         "dead_since_start": status.dead,
         "held": status.held,
+        "behind": status.behind,
         "bulk": {"groups": status.groups, "rests": status.bulk_rests},
         "attributes": {"left_out": attributes.left_out, "unread": attributes.unread},
         "contacts": part.sync.as_ref().map(sync::status_json),

@@ -67,7 +67,8 @@ impl Syncing {
             name: kustomer.name.clone(),
             hands: Hands {
                 memory: desk.memory.clone(),
-                kustomer: Kustomer::new(client.lane(Lane::Sync), plan.clone()),
+                kustomer: Kustomer::new(client.lane(Lane::Sync), plan.clone())
+                    .with_lag(kustomer.contacts.search_lag),
                 phone,
                 rules: desk.rules.clone(),
                 stop,

@@ -204,6 +204,13 @@ fn integrations(status: &Value, out: &mut dyn Write) -> io::Result<()> {
         if let Some(held) = part["held"].as_str() {
             writeln!(out, "          everything waits: {held}")?;
         }
+        if part["behind"].as_u64().unwrap_or(0) > 0 {
+            let behind = &part["behind"];
+            writeln!(
+                out,
+                "          {behind} texts wait for the conversation of the one before"
+            )?;
+        }
         if part["bulk"]["groups"].as_u64().unwrap_or(0) > 0 {
             let groups = &part["bulk"]["groups"];
             writeln!(

@@ -19,10 +19,11 @@ use crate::terms::contact::Fields;
 use crate::terms::ids::CustomerId;
 use crate::terms::number::NumberPlan;
 pub use cursor::{Cursor, Progress};
-use cursor::{ROWS_MAX, Read};
-use jiff::Timestamp;
+use cursor::{INDEX_LAG, ROWS_MAX, Read};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Longest chain of merges that is followed.
 const MERGES_MAX: usize = 10;
@@ -65,6 +66,7 @@ pub struct Kustomer {
     client: Client,
     plan: NumberPlan,
     rows: u32,
+    lag: SignedDuration,
 }
 
 impl Kustomer {
@@ -74,7 +76,15 @@ impl Kustomer {
             client,
             plan,
             rows: ROWS_MAX,
+            lag: INDEX_LAG,
         }
+    }
+
+    /// The same where changes are found by a search after this time; a minute unless set.
+    #[must_use]
+    pub fn with_lag(mut self, lag: Duration) -> Self {
+        self.lag = SignedDuration::try_from(lag).unwrap_or(INDEX_LAG);
+        self
     }
 
     /// The same with so many rows to a page, at most 500.
@@ -89,7 +99,7 @@ impl Kustomer {
     /// # Errors
     /// Whatever Kustomer answers; the cursor then stays where it was.
     pub async fn next(&self, cursor: &Cursor, now: Timestamp) -> Result<Page, KustomerFault> {
-        let read = cursor.read(now);
+        let read = cursor.read(now, self.lag);
         let reply = match self.page(&read).await {
             Err(fault) if read.archive && has_none(&fault) => {
                 tracing::info!(%fault, "Kustomer has no archive for this key; what is older than two years isn't read");

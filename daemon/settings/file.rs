@@ -373,7 +373,7 @@ pub struct TextsFile {
     pub ignore: NumberList,
     /// The conversation's status, or "off" for no log.
     pub log: TextLogFile,
-    /// Texts with the same person within this time share a conversation; 0s: one each.
+    /// Texts with the same person, each within this time of the one before, share a conversation; 0s: one each.
     pub window: String,
     /// Also post an sms message, so that reports see a text conversation.
     pub text_message: bool,
@@ -404,12 +404,14 @@ impl Default for TextsFile {
     }
 }
 
-/// The status of a conversation per direction of the text.
+/// The status of a conversation per direction of the text, and for those that didn't arrive.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TextLogFile {
     pub received: LogAs,
     pub sent: LogAs,
+    /// What was sent and didn't arrive, as far as the phone system reports it.
+    pub failed: LogAs,
 }
 
 impl Default for TextLogFile {
@@ -417,6 +419,7 @@ impl Default for TextLogFile {
         Self {
             received: LogAs::Open,
             sent: LogAs::Done,
+            failed: LogAs::Open,
         }
     }
 }

@@ -393,6 +393,8 @@ pub struct TextRules {
     pub ignore: Vec<NumberPattern>,
     pub received: LogAs,
     pub sent: LogAs,
+    /// What was sent and didn't arrive.
+    pub failed: LogAs,
     /// Zero: one conversation per text.
     pub window: Duration,
     pub text_message: bool,

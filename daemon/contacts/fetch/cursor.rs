@@ -11,7 +11,7 @@ pub const ROWS_MAX: u32 = 500;
 const PAGES_MAX: u32 = 100;
 
 /// A write is found by a search about a minute later.
-const INDEX_LAG: SignedDuration = SignedDuration::from_secs(60);
+pub const INDEX_LAG: SignedDuration = SignedDuration::from_secs(60);
 
 /// So far a window reaches back into the last one: the index may lag longer, and clocks differ.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
@@ -94,10 +94,10 @@ impl Cursor {
     }
 
     /// What is asked next.
-    pub fn read(&self, now: Timestamp) -> Read {
+    pub fn read(&self, now: Timestamp, lag: SignedDuration) -> Read {
         let age = match self.stage {
             Stage::Archive => ARCHIVE_AGE,
-            Stage::Import | Stage::Follow => INDEX_LAG,
+            Stage::Import | Stage::Follow => lag,
         };
         Read {
             archive: self.stage == Stage::Archive,
@@ -171,7 +171,7 @@ mod tests {
     /// A cursor that is past the archive.
     fn importing() -> Cursor {
         let cursor = Cursor::default();
-        let read = cursor.read(at(1_000_000_000));
+        let read = cursor.read(at(1_000_000_000), INDEX_LAG);
         assert!(read.archive);
         let (cursor, more) = cursor.after(&read, &[], false);
         assert!(more && cursor.is_importing());
@@ -183,16 +183,16 @@ mod tests {
         let now = at(1_000_000_000);
         let (cursor, more) = {
             let cursor = importing();
-            let read = cursor.read(now);
+            let read = cursor.read(now, INDEX_LAG);
             assert_eq!((read.since, read.page), (None, 1));
             cursor.after(&read, &rows(&[5, 7]), true)
         };
-        let read = cursor.read(at(2_000_000_000));
+        let read = cursor.read(at(2_000_000_000), INDEX_LAG);
         assert_eq!((more, read.since, read.page), (true, Some(at(7)), 1));
         assert_eq!(read.until, before(now, INDEX_LAG), "a window's end stays");
         let (cursor, more) = cursor.after(&read, &rows(&[7]), false);
         assert_eq!((more, cursor.is_importing()), (false, false));
-        let later = cursor.read(at(1_000_000_100));
+        let later = cursor.read(at(1_000_000_100), INDEX_LAG);
         assert_eq!(later.since, Some(before(read.until, OVERLAP)));
         assert_eq!(cursor.progress().done, 3);
     }
@@ -202,13 +202,13 @@ mod tests {
         let now = at(1_000_000_000);
         let mut cursor = importing();
         for page in 1..=PAGES_MAX + 1 {
-            let read = cursor.read(now);
+            let read = cursor.read(now, INDEX_LAG);
             let expected = if page == 1 { 1 } else { page - 1 };
             assert_eq!(read.page, expected);
             let (next, more) = cursor.after(&read, &rows(&[9, 9]), true);
             assert!(more);
             cursor = next;
         }
-        assert!(cursor.read(now).since > Some(at(9)));
+        assert!(cursor.read(now, INDEX_LAG).since > Some(at(9)));
     }
 }

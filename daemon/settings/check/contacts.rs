@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Kustomer's index lags a minute behind; more than a day is no sync.
 const POLL: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(24 * 3600)];
 
+/// None against a sandbox that shows changes at once; a day behind is no search.
+const LAG: [Duration; 2] = [Duration::ZERO, Duration::from_secs(24 * 3600)];
+
 /// A contact server answers a batch of cards, with their pictures, within seconds; one that takes minutes is broken.
 const TIMEOUT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5 * 60)];
 
@@ -58,6 +61,7 @@ pub fn rules(path: &str, file: &ContactsFile, all: &File, fields: &mut Fields<'_
         merge_by: file.merge_by.clone(),
         phonebook: file.phonebook.clone(),
         poll: fields.duration(&format!("{path}.poll"), &file.poll, POLL),
+        search_lag: fields.duration(&format!("{path}.search_lag"), &file.search_lag, LAG),
         max_changes_count: file.max_changes.count,
         max_changes_percent: file.max_changes.percent,
     }
@@ -122,18 +126,4 @@ pub fn carddav(name: &str, file: &CardDavFile, fields: &mut Fields<'_>) -> Optio
         ca_file,
         timeout,
     })
-}
-
-/// What is set and checked, but acted on by a later version only.
-pub fn later(file: &File) -> Vec<String> {
-    let mut later = Vec::new();
-    for (name, kustomer) in &file.kustomer {
-        let window = kustomer.texts.window.trim_start_matches('0');
-        if window.starts_with(|first: char| first.is_ascii_digit()) {
-            later.push(format!(
-                "texts.window of {name}: this version logs one conversation per text"
-            ));
-        }
-    }
-    later
 }

@@ -19,6 +19,8 @@ pub struct ContactsFile {
     pub phonebook: String,
     /// How often Kustomer is asked for changes.
     pub poll: String,
+    /// How long a change stays invisible to Kustomer's searches.
+    pub search_lag: String,
     /// A sync that would change more stops and asks.
     pub max_changes: MaxChangesFile,
     /// Which side counts where both changed a name, a website or an address: the later change, one side, or nobody until
@@ -61,6 +63,7 @@ impl Default for ContactsFile {
             merge_by: vec![MergeBy::Phone, MergeBy::Name],
             phonebook: "directory".to_owned(),
             poll: "1min".to_owned(),
+            search_lag: "1min".to_owned(),
             max_changes: MaxChangesFile::default(),
             conflicts: ConflictsFile::default(),
             skip_shared: SkipShared::Value,

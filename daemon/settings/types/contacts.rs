@@ -16,6 +16,8 @@ pub struct ContactRules {
     pub merge_by: Vec<MergeBy>,
     pub phonebook: String,
     pub poll: Duration,
+    /// How long a change stays invisible to Kustomer's searches.
+    pub search_lag: Duration,
     pub max_changes_count: u32,
     pub max_changes_percent: u32,
     pub conflicts: Policies,
