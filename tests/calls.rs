@@ -212,6 +212,27 @@ async fn a_handed_over_leg_comes_home_in_any_order_and_over_a_kill() {
     assert_eq!(explained["call"]["agent"], "102", "{explained:#}");
 }
 
+#[tokio::test]
+async fn what_comes_under_the_name_of_a_leg_that_came_home_has_an_end_too() {
+    let (world, daemon) = World::running(&Config::default()).await;
+    let [first, second, third] = handed_over("late-");
+    for record in [&third, &second, &first] {
+        daemon.post_raw("hq", None, None, record).await;
+    }
+    daemon.settled(3).await;
+    // Further legs of the handed-over one, after the call was logged.
+    for (number, leg) in ["D", "E"].into_iter().enumerate() {
+        let record = String::from_utf8(third.clone()).unwrap();
+        let record = record.replace("\"uuid\":\"late-C\"", &format!("\"uuid\":\"late-{leg}\""));
+        daemon.post_raw("hq", None, None, record.as_bytes()).await;
+        daemon.settled(4 + number).await;
+    }
+    assert_eq!(
+        logs(&world.sandbox),
+        BTreeMap::from([("tieline:hq:late-A".to_owned(), (1, 1))])
+    );
+}
+
 /// The first event decides the call; all that follow are late, and what they say is written in pauses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_id_given_to_everything_gathers_no_endless_call() {

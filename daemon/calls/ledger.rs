@@ -31,6 +31,9 @@ pub struct CallRecord {
     /// So many of the events, the last ones, came after the call was decided, and its notes weren't asked about them yet.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub late: usize,
+    /// The key of the call that this one turned out to be part of: what comes under its own key later is that one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
@@ -173,7 +176,13 @@ impl CallRecord {
             takers: Vec::new(),
             legs: Vec::new(),
             late: 0,
+            home: None,
         }
+    }
+
+    /// Whether nothing of it is left: its events went to another call, and it has nobody to end them.
+    pub fn is_empty(&self) -> bool {
+        self.stage == Stage::Ended && self.events.is_empty() && self.takers.is_empty()
     }
 
     /// The end of its event number `index`: one stands for the call, the others joined it.

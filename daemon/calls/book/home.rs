@@ -7,6 +7,9 @@ use super::super::ledger::{CallRecord, EventMark, Stage};
 use super::{Book, Turn};
 use crate::store::StoreFault;
 
+/// Longest chain of calls of which each turned out to be part of the next: somebody handed on so often.
+const HOMES_MAX: usize = 10;
+
 impl Book {
     /// The record of the call an event speaks of: the one it has, a new one, or one under a fresh key if the id was
     /// used by a call that is long over.
@@ -18,8 +21,8 @@ impl Book {
     ) -> Result<CallRecord, StoreFault> {
         let new = |key: String| CallRecord::new(key, &event.posted.pbx, event.posted.received);
         let stored = seen.key.stored();
-        let key = self.homes.get(&stored).cloned().unwrap_or(stored);
-        let Some(record) = self.current(&key, turn)? else {
+        let (key, found) = self.homed(stored, turn)?;
+        let Some(record) = found.filter(|record| !record.is_empty()) else {
             return Ok(new(key));
         };
         match Judge::fresh_key(&record, seen) {
@@ -28,6 +31,23 @@ impl Book {
                 .current(&fresh.stored(), turn)?
                 .unwrap_or_else(|| new(fresh.stored()))),
         }
+    }
+
+    /// The record under a key, or the one of the call that it turned out to be part of; and that one's key. Also when that
+    /// call is over: an event that nobody ends would be in flight for ever (invariant 2).
+    fn homed(&self, key: String, turn: &Turn) -> Result<(String, Option<CallRecord>), StoreFault> {
+        let mut key = self.homes.get(&key).cloned().unwrap_or(key);
+        let mut found = self.current(&key, turn)?;
+        for _ in 0..HOMES_MAX {
+            let Some(home) = found.as_ref().and_then(|record| record.home.clone()) else {
+                break;
+            };
+            let Some(record) = self.current(&home, turn)? else {
+                break;
+            };
+            (key, found) = (home, Some(record));
+        }
+        Ok((key, found))
     }
 
     /// When somebody who was called is handed on, the next leg names that one as its family, and only the handed-over
@@ -76,6 +96,7 @@ impl Book {
                 }
             }
             orphan.stage = Stage::Ended;
+            orphan.home = Some(record.key.clone());
             self.due.remove(&name);
             turn.changes.records.insert(name, orphan);
         }
