@@ -285,6 +285,21 @@ impl Walk {
         walk
     }
 
+    /// Behind the last row of its search.
+    fn ended(&self) -> Step {
+        if self.tie.is_none() {
+            return Step::End;
+        }
+        // The times behind the one that had so many rows.
+        let walk = Self {
+            from: self.from,
+            past: true,
+            ..Self::default()
+        };
+        Step::On(walk, 0)
+    }
+
+    /// What a page says about the search after it.
     fn step(
         &self,
         until: Timestamp,
@@ -310,18 +325,7 @@ impl Walk {
         let is_short = rows < u64::from(paging.rows);
         let is_end = total.map_or(is_short, |total| before + rows >= total);
         if is_end {
-            return Ok(match self.tie {
-                // The times behind the one that had so many rows.
-                Some(_) => Step::On(
-                    Self {
-                        from: self.from,
-                        past: true,
-                        ..Self::default()
-                    },
-                    0,
-                ),
-                None => Step::End,
-            });
+            return Ok(self.ended());
         }
         let last = listed.keys.last().copied().max(lowest);
         let ties = listed.keys.iter().rev();

@@ -79,81 +79,26 @@ pub fn edit(
     edit: &Edit,
     plan: &NumberPlan,
 ) -> Result<Option<Value>, KustomerFault> {
-    let Edit {
-        name,
-        website,
-        address,
-        add_phones,
-        remove_phones,
-        add_emails,
-        remove_emails,
-    } = edit;
     let mut body = Map::new();
-    if let Some(name) = name.as_ref().map(|name| text::name(name))
+    if let Some(name) = edit.name.as_ref().map(|name| text::name(name))
         && record.text("name").unwrap_or_default() != name
     {
         let name = Some(name).filter(|name| !name.is_empty());
         body.insert("name".to_owned(), json!(name));
     }
-    let number = |item: &Value| plan.parse(item.get("phone")?.as_str()?).ok();
-    let address_of = |item: &Value| EmailAddress::parse(item.get("email")?.as_str()?);
-    let lists = [
-        (
-            "phones",
-            changed(record, "phones", PHONE, |items| {
-                items.retain(|item| number(item).is_none_or(|one| !remove_phones.contains(&one)));
-                for new in add_phones {
-                    if !items
-                        .iter()
-                        .any(|item| number(item).as_ref() == Some(&new.number))
-                    {
-                        items.push(phone(new));
-                    }
-                }
-            }),
-        ),
-        (
-            "emails",
-            changed(record, "emails", EMAIL, |items| {
-                items.retain(|item| {
-                    address_of(item).is_none_or(|one| !remove_emails.contains(&one))
-                });
-                for new in add_emails {
-                    if !items
-                        .iter()
-                        .any(|item| address_of(item).as_ref() == Some(&new.email))
-                    {
-                        items.push(email(new));
-                    }
-                }
-            }),
-        ),
-        (
-            "urls",
-            changed(record, "urls", URL, |items| {
-                if let Some(website) = website {
-                    put_website(items, website);
-                }
-            }),
-        ),
-        (
-            "locations",
-            changed(
-                record,
-                "locations",
-                &[LOCATION, COORDINATES].concat(),
-                |items| {
-                    if let Some(address) = address {
-                        put_address(items, address);
-                    }
-                },
-            ),
-        ),
-    ];
-    for (name, list) in lists {
-        if let Some(list) = list {
-            body.insert(name.to_owned(), Value::Array(list));
+    let places = [LOCATION, COORDINATES].concat();
+    let mut put = |list: &str, keys: &[&str], change: &dyn Fn(&mut Vec<Value>)| {
+        if let Some(items) = changed(record, list, keys, change) {
+            body.insert(list.to_owned(), Value::Array(items));
         }
+    };
+    put("phones", PHONE, &|items| put_phones(items, edit, plan));
+    put("emails", EMAIL, &|items| put_emails(items, edit));
+    if let Some(website) = &edit.website {
+        put("urls", URL, &|items| put_website(items, website));
+    }
+    if let Some(address) = &edit.address {
+        put("locations", &places, &|items| put_address(items, address));
     }
     if body.is_empty() {
         return Ok(None);
@@ -165,6 +110,32 @@ pub fn edit(
         body.insert("rev".to_owned(), json!(rev));
     }
     Ok(Some(Value::Object(body)))
+}
+
+fn put_phones(items: &mut Vec<Value>, edit: &Edit, plan: &NumberPlan) {
+    let number = |item: &Value| plan.parse(item.get("phone")?.as_str()?).ok();
+    items.retain(|item| number(item).is_none_or(|one| !edit.remove_phones.contains(&one)));
+    for new in &edit.add_phones {
+        if !items
+            .iter()
+            .any(|item| number(item).as_ref() == Some(&new.number))
+        {
+            items.push(phone(new));
+        }
+    }
+}
+
+fn put_emails(items: &mut Vec<Value>, edit: &Edit) {
+    let address = |item: &Value| EmailAddress::parse(item.get("email")?.as_str()?);
+    items.retain(|item| address(item).is_none_or(|one| !edit.remove_emails.contains(&one)));
+    for new in &edit.add_emails {
+        if !items
+            .iter()
+            .any(|item| address(item).as_ref() == Some(&new.email))
+        {
+            items.push(email(new));
+        }
+    }
 }
 
 /// The list as it is to be sent if `change` changes it. It never grows past what a customer holds: what is added last isn't.
