@@ -30,7 +30,6 @@ use crate::systemd;
 use fetching::Fetching;
 use integrations::{Built, Counter};
 use listeners::{AdminListener, Listeners};
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -223,15 +222,11 @@ impl Parts {
             syncing,
         } = counter.build(settings)?;
         let stats = Arc::new(LineStats::default());
-        let couriers: HashMap<_, _> = integrations
-            .iter()
-            .map(|part| (part.settings.name.clone(), part.orders.clone()))
-            .collect();
         let line = Line::open(
             journal.clone(),
             ledger.clone(),
             judge.clone(),
-            couriers,
+            integrations::orders(&integrations),
             heard,
             Arc::clone(&stats),
         )?;

@@ -6,7 +6,7 @@ use crate::admin::Integration;
 use crate::calls::directory::Directory;
 use crate::calls::dispatch::{Dispatch, DispatchStatus};
 use crate::calls::lately::Lately;
-use crate::calls::line::Notice;
+use crate::calls::line::{Notice, Order};
 use crate::calls::log::Courier;
 use crate::calls::outbox::Outbox;
 use crate::clock;
@@ -14,6 +14,7 @@ use crate::kustomer::client::Client;
 use crate::phonebook::directory::ContactBook;
 use crate::settings::types::{KustomerSettings, Settings};
 use crate::store::Store;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
@@ -54,6 +55,12 @@ impl Counter<'_> {
         }
         Ok(built)
     }
+}
+
+/// Where each one's courier is told what to log.
+pub fn orders(integrations: &[Integration]) -> HashMap<String, mpsc::UnboundedSender<Order>> {
+    let named = |part: &Integration| (part.settings.name.clone(), part.orders.clone());
+    integrations.iter().map(named).collect()
 }
 
 fn integrate(

@@ -135,13 +135,13 @@ impl Search<'_> {
                 Value::MergedInto(target) => self.next.push(Node::Customer(target)),
                 Value::External(contact) => self.next.push(Node::Contact(ContactId(contact))),
                 value @ (Value::Number(_) | Value::Email(_) | Value::Name(_)) => {
-                    self.value(value)?;
+                    self.value(&value)?;
                 }
                 Value::LinkOf(_) => {}
             }
         }
-        self.value(Value::LinkOf(id.clone()))?;
-        self.value(Value::MergedInto(id.clone()))?;
+        self.value(&Value::LinkOf(id.clone()))?;
+        self.value(&Value::MergedInto(id.clone()))?;
         self.contacts_named_for(id)?;
         if let Some(row) = row {
             self.world.customers.insert(id.clone(), row.state());
@@ -169,10 +169,10 @@ impl Search<'_> {
                 value @ (Value::Number(_)
                 | Value::Email(_)
                 | Value::Name(_)
-                | Value::External(_)) => self.value(value)?,
+                | Value::External(_)) => self.value(&value)?,
             }
         }
-        self.value(Value::External(id.0.clone()))?;
+        self.value(&Value::External(id.0.clone()))?;
         if let Some(customer) = id.0.strip_prefix("kustomer-") {
             let customer = CustomerId(customer.trim_end_matches('+').to_owned());
             if self.memory.customer(&customer)?.is_some() {
@@ -193,12 +193,12 @@ impl Search<'_> {
     }
 
     /// Everybody who has the value, or that it is nobody's.
-    fn value(&mut self, value: Value) -> Result<(), StoreFault> {
+    fn value(&mut self, value: &Value) -> Result<(), StoreFault> {
         if !self.values.insert(value.clone()) {
             return Ok(());
         }
-        let says = |role| self.memory.declares(&value, role, |_| false);
-        match &value {
+        let says = |role| self.memory.declares(value, role, |_| false);
+        match value {
             Value::Name(_) if !self.by_name => return Ok(()),
             Value::Number(number) => {
                 let (shared, whatsapp) = (says(Role::Shared)?, says(Role::Whatsapp)?);
@@ -220,7 +220,7 @@ impl Search<'_> {
             }
             Value::Name(_) | Value::LinkOf(_) | Value::MergedInto(_) | Value::External(_) => {}
         }
-        let holders = self.memory.holders(&value, self.limit.saturating_add(1))?;
+        let holders = self.memory.holders(value, self.limit.saturating_add(1))?;
         if matches!(value, Value::Name(_)) && holders.len() > NAMESAKES_MAX {
             return Ok(());
         }

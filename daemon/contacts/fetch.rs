@@ -1,207 +1,244 @@
-//! Kustomer's side of the contact sync: what changed, page by page, and writes. Called by `schedule` and `apply`.
+//! The Kustomer side of the contact sync: what has changed there, one customer as it is now, and writes that keep what
+//! isn't ours. Called by the sync's run; owns nothing but a client in the sync's lane.
 //!
-//! What changed is read in the order of `updatedAt`, each request from the last row's time on (gte, so that rows of one
-//! time aren't lost): nothing moves under it as it would under page numbers, and the 100 pages of a search are never
-//! reached. The index lags by about a minute, so that a window ends a minute ago, and the next one begins some minutes
-//! before. Source: Kustomer: Search.
+//! ```text
+//! next    walk (which search is next) -> one search request -> read (rows) -> walk (the cursor behind them)
+//! look    GET, and along merges if it is gone
+//! edit    GET -> write (the edit put on it) -> PUT with the rev that was read
+//! ```
+//! Source: Kustomer: Customers; Search; Merge customers.
 
-mod cursor;
-mod record;
+mod read;
+mod walk;
 mod write;
 
 use super::plan::{Edit, NewCustomer};
 use super::world::Customer;
 use crate::kustomer::client::Client;
 use crate::kustomer::fault::KustomerFault;
-use crate::kustomer::people::Selector;
 use crate::kustomer::wire::{Record, Reply};
 use crate::terms::contact::Fields;
 use crate::terms::ids::CustomerId;
 use crate::terms::number::NumberPlan;
-pub use cursor::{Cursor, Progress};
-use cursor::{INDEX_LAG, ROWS_MAX, Read};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
+pub use walk::{CLOCK_AHEAD, Cursor, HORIZON, INDEX_LAG, OVERLAP, Paging, Progress};
+use walk::{Listed, Search};
 
-/// Longest chain of merges that is followed.
-const MERGES_MAX: usize = 10;
+/// One customer into another, that into a third: more steps than this are a circle.
+const MERGES_MAX: usize = 16;
 
-/// Some of what changed.
-#[derive(Clone, Debug)]
+/// One page of customers.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Page {
+    /// As they are sorted; the same customer may come several times, and with what is known already. In a page a customer
+    /// that is gone isn't said to be merged: `look` knows.
     pub rows: Vec<Row>,
-    /// Whence to ask on; to be stored together with the rows.
+    /// Behind this page.
     pub cursor: Cursor,
-    /// There is more at once.
+    /// There is more to ask for right away; else it is up to date for now.
     pub more: bool,
     pub progress: Progress,
+    /// Customers that can't be read with this key. They are no rows, and nothing follows from that.
+    pub unreadable: usize,
 }
 
-/// What is known of a customer.
-#[derive(Clone, Debug)]
+/// What Kustomer says of a customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     Here {
         customer: Box<Customer>,
         stamp: Stamp,
     },
-    /// Deleted, or merged into another one.
     Gone {
         id: CustomerId,
+        /// The customer that has what it had.
         into: Option<CustomerId>,
     },
 }
 
-/// Which state of a customer was seen: a lower one is older.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// Which state of a customer it is. Of two the greater one counts: search lags, and writes come back.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp {
     pub updated_at: Timestamp,
     pub rev: u64,
 }
 
-/// One integration's customers. Clones share the client.
-#[derive(Clone)]
+/// One integration's customers.
+#[derive(Clone, Debug)]
 pub struct Kustomer {
     client: Client,
     plan: NumberPlan,
-    rows: u32,
+    paging: Paging,
     lag: SignedDuration,
 }
 
 impl Kustomer {
-    /// `client` speaks in the lane of the sync; numbers without a plus are read by `plan`.
+    /// `client` speaks in the lane that all of this is to go in; `plan` says how numbers without a country are read.
     pub fn new(client: Client, plan: NumberPlan) -> Self {
         Self {
             client,
             plan,
-            rows: ROWS_MAX,
+            paging: Paging::default(),
             lag: INDEX_LAG,
         }
     }
 
-    /// The same where changes are found by a search after this time; a minute unless set.
+    /// The same where search shows a write after so long.
     #[must_use]
-    pub fn with_lag(mut self, lag: Duration) -> Self {
-        self.lag = SignedDuration::try_from(lag).unwrap_or(INDEX_LAG);
-        self
+    pub fn with_lag(self, lag: Duration) -> Self {
+        let lag = SignedDuration::try_from(lag).unwrap_or(INDEX_LAG);
+        Self { lag, ..self }
     }
 
-    /// The same with so many rows to a page, at most 500.
+    /// The same with other pages than the largest.
     #[must_use]
-    pub fn with_rows(mut self, rows: u32) -> Self {
-        self.rows = rows.clamp(1, ROWS_MAX);
-        self
+    pub fn paged(self, paging: Paging) -> Self {
+        Self { paging, ..self }
     }
 
-    /// The next of what changed: one search, and one request for each customer that was found gone.
+    /// The next page of a full import or of what has changed: one search request, which counts against both budgets, or
+    /// none while search can't know anything new.
     ///
     /// # Errors
-    /// Whatever Kustomer answers; the cursor then stays where it was.
+    /// Any; `Garbled` also for a page that can't be right. The cursor stays good.
     pub async fn next(&self, cursor: &Cursor, now: Timestamp) -> Result<Page, KustomerFault> {
-        let read = cursor.read(now, self.lag);
-        let reply = match self.page(&read).await {
-            Err(fault) if read.archive && has_none(&fault) => {
-                tracing::info!(%fault, "Kustomer has no archive for this key; what is older than two years isn't read");
-                Reply {
-                    records: Vec::new(),
-                    next: None,
-                }
+        let Some(search) = cursor.search(now, self.lag) else {
+            return Ok(Page {
+                rows: Vec::new(),
+                cursor: cursor.clone(),
+                more: false,
+                progress: cursor.progress(None),
+                unreadable: 0,
+            });
+        };
+        let reply = match self.search(&search).await {
+            Err(fault) if search.archive && is_nowhere(&fault) => {
+                let (cursor, more) = cursor.without_archive(&search, now);
+                let progress = cursor.progress(None);
+                return Ok(Page {
+                    rows: Vec::new(),
+                    cursor,
+                    more,
+                    progress,
+                    unreadable: 0,
+                });
             }
             reply => reply?,
         };
-        let full = u32::try_from(reply.records.len()).is_ok_and(|count| count >= self.rows);
-        let (cursor, more) = cursor.after(&read, &times(&reply.records), full);
-        let mut rows = Vec::with_capacity(reply.records.len());
-        for record in &reply.records {
-            if record::is_gone(record) {
-                // Nothing is linked yet while everything is read for the first time.
-                let id = CustomerId(record.id.clone());
-                rows.push(if cursor.is_importing() {
-                    Row::Gone { id, into: None }
-                } else {
-                    self.gone(id).await?
-                });
-            } else {
-                rows.extend(record::row(record, &self.plan));
-            }
+        let listed = listed(&search, &reply)?;
+        let (after, more) = cursor
+            .after(&search, &listed, now, self.paging)
+            .map_err(unusable)?;
+        let total = cursor.total(&search, &listed, self.paging);
+        let read = reply
+            .records
+            .iter()
+            .map(|record| read::row(record, &self.plan));
+        let rows: Vec<Row> = read.filter_map(Result::ok).collect();
+        let unreadable = reply.records.len().saturating_sub(rows.len());
+        if unreadable > 0 {
+            tracing::warn!(
+                customers = unreadable,
+                "customers can't be read with this key, and are left as they are"
+            );
         }
-        let progress = cursor.progress();
         Ok(Page {
             rows,
-            cursor,
+            progress: after.progress(total),
+            cursor: after,
             more,
-            progress,
+            unreadable,
         })
     }
 
-    async fn page(&self, read: &Read) -> Result<Reply, KustomerFault> {
-        let (query, page) = (read.query(), read.page);
-        self.client
-            .customer_page(query, page, self.rows, read.archive)
-            .await
-    }
-
-    /// The customer itself, as it is now; what the index says may be a minute old.
-    pub async fn look(&self, id: &CustomerId) -> Result<Row, KustomerFault> {
-        let found = self.client.customer_record(id).await?;
-        match found.filter(|record| !record::is_gone(record) && record.id == id.0) {
-            Some(record) => record::row(&record, &self.plan).ok_or_else(unreadable),
-            None => self.gone(id.clone()).await,
+    async fn search(&self, search: &Search) -> Result<Reply, KustomerFault> {
+        let (query, rows) = (search.query.clone(), self.paging.rows);
+        if search.archive {
+            self.client.search_archive(query, search.page, rows).await
+        } else {
+            self.client.search(query, search.page, rows).await
         }
     }
 
-    /// A customer that is gone, and whom it was merged into.
-    async fn gone(&self, id: CustomerId) -> Result<Row, KustomerFault> {
+    /// A customer as it is now. One that is gone is followed along its merges: one request, or two for each step.
+    ///
+    /// # Errors
+    /// Any; never `NotFound`. `Unauthorized` if it comes masked.
+    pub async fn look(&self, id: &CustomerId) -> Result<Row, KustomerFault> {
+        let gone = |into: Option<CustomerId>| Row::Gone {
+            id: id.clone(),
+            into: into.filter(|into| into != id),
+        };
         let mut at = id.clone();
-        let mut met = BTreeSet::from([id.clone()]);
         for _ in 0..MERGES_MAX {
+            let found = self.client.customer_record(&at).await?;
+            match found.filter(|record| !record.flag("deleted")) {
+                Some(record) if record.id == id.0 => return self.row(&record),
+                Some(record) => return Ok(gone(Some(CustomerId(record.id)))),
+                None => {}
+            }
             let merges = self.client.merges_of(&at).await?;
-            let merge = merges.into_iter().find(|merge| merge.source == at);
-            match merge.map(|merge| merge.target) {
-                Some(target) if met.insert(target.clone()) => at = target,
-                Some(_) | None => break,
+            match merges.into_iter().rev().find(|merge| merge.source == at) {
+                Some(merge) => at = merge.target,
+                None => return Ok(gone(None)),
             }
         }
-        let into = (at != id).then_some(at);
-        Ok(Row::Gone { id, into })
+        Err(unusable("merges that lead in a circle"))
     }
 
-    /// Who has one of these values: asked after a create that was refused or that is unclear.
+    /// Who has the values of a contact, after a create that was refused or whose outcome isn't clear: the customer that
+    /// the create made (or an earlier one) if it is there, else all that have one of the numbers or e-mails.
+    ///
+    /// One request for the externalId, one or two for each number, one for each e-mail.
     pub async fn find(
         &self,
         fields: &Fields,
         external_id: &str,
     ) -> Result<Vec<Row>, KustomerFault> {
-        let mut asked = vec![(Selector::ExternalId, external_id.to_owned())];
-        let numbers = fields.numbers().into_iter();
-        asked.extend(numbers.map(|number| (Selector::Phone, number.to_string())));
-        let emails = fields.addresses().into_iter();
-        asked.extend(emails.map(|email| (Selector::Email, email.to_string())));
-        let (mut met, mut rows) = (BTreeSet::new(), Vec::new());
-        for (selector, value) in asked {
-            for record in self.client.customers_by(selector, &value).await? {
-                if met.insert(record.id.clone()) && !record::is_gone(&record) {
-                    rows.extend(record::row(&record, &self.plan));
-                }
-            }
+        let is_here = |record: &Record| !record.flag("deleted");
+        let made = self.client.record_by_external_id(external_id).await?;
+        if let Some(record) = made.filter(is_here) {
+            return Ok(vec![self.row(&record)?]);
         }
-        Ok(rows)
+        let mut found: BTreeMap<String, Record> = BTreeMap::new();
+        for phone in &fields.phones {
+            let records = self.client.records_by_phone(&phone.number).await?;
+            found.extend(
+                records
+                    .into_iter()
+                    .map(|record| (record.id.clone(), record)),
+            );
+        }
+        for email in &fields.emails {
+            let records = self.client.records_by_email(email.email.as_str()).await?;
+            found.extend(
+                records
+                    .into_iter()
+                    .map(|record| (record.id.clone(), record)),
+            );
+        }
+        found
+            .values()
+            .filter(|record| is_here(record))
+            .map(|record| self.row(record))
+            .collect()
     }
 
-    /// Creates a customer.
-    ///
-    /// # Errors
-    /// `Rejected` or `Conflict`: somebody may have one of its values; others may leave it unclear whether it was done.
+    /// Creates a customer: one request. Refused (`Rejected`, `Conflict`), or of unclear outcome: `find` before anything else.
     pub async fn create(&self, new: &NewCustomer) -> Result<Row, KustomerFault> {
-        let record = self.client.post_customer(write::new(new)).await?;
-        record::row(&record, &self.plan).ok_or_else(unreadable)
+        let created = self.client.create_customer_as(write::create(new)).await?;
+        self.row(&created)
     }
 
-    /// Puts an edit onto what Kustomer has by now. Two requests; three if somebody changes the customer in between.
+    /// Puts an edit on the customer as it is by then; two requests, or one if there is nothing to change. What doesn't fit
+    /// (Kustomer holds ten values of a kind) isn't added: the row says what the customer has.
     ///
     /// # Errors
-    /// `NotFound` if it is gone; `Conflict` or `Rejected` also where somebody else has one of the values.
+    /// `NotFound` also for a customer that is deleted or merged; `Conflict` if a value is another customer's, or somebody
+    /// changed the customer twice meanwhile.
     pub async fn edit(&self, id: &CustomerId, edit: &Edit) -> Result<Row, KustomerFault> {
         match self.edit_once(id, edit).await {
             Err(KustomerFault::Conflict { .. }) => self.edit_once(id, edit).await,
@@ -210,39 +247,53 @@ impl Kustomer {
     }
 
     async fn edit_once(&self, id: &CustomerId, edit: &Edit) -> Result<Row, KustomerFault> {
-        let found = self.client.customer_record(id).await?;
-        let record = found.filter(|record| !record::is_gone(record) && record.id == id.0);
-        let record = record.ok_or(KustomerFault::NotFound)?;
-        let record = match write::edited(&record, edit, &self.plan) {
-            Some(body) => self.client.put_customer(id, body).await?,
-            None => record,
-        };
-        record::row(&record, &self.plan).ok_or_else(unreadable)
+        let record = self.client.customer_record(id).await?;
+        let is_it = |record: &Record| record.id == id.0 && !record.flag("deleted");
+        let record = record.filter(is_it).ok_or(KustomerFault::NotFound)?;
+        // A masked value must never be written back.
+        let row = self.row(&record)?;
+        match write::edit(&record, edit, &self.plan)? {
+            None => Ok(row),
+            Some(body) => self.row(&self.client.update_customer(id, body).await?),
+        }
+    }
+
+    fn row(&self, record: &Record) -> Result<Row, KustomerFault> {
+        Ok(read::row(record, &self.plan)?)
     }
 }
 
-/// Answers of a Kustomer, or of a key, without an archive.
-const fn has_none(fault: &KustomerFault) -> bool {
-    matches!(
-        fault,
-        KustomerFault::NotFound
-            | KustomerFault::Rejected { .. }
-            | KustomerFault::Unauthorized { status: 403, .. }
-    )
+/// Whether an answer means that there is no archive for us.
+const fn is_nowhere(fault: &KustomerFault) -> bool {
+    fault.is_forbidden() || matches!(fault, KustomerFault::NotFound)
 }
 
-fn unreadable() -> KustomerFault {
+/// What a page is sorted by.
+fn listed(search: &Search, reply: &Reply) -> Result<Listed, KustomerFault> {
+    let attribute = if search.by_creation {
+        "createdAt"
+    } else {
+        "updatedAt"
+    };
+    let keys: Option<Vec<Timestamp>> = reply
+        .records
+        .iter()
+        .map(|record| record.time(attribute))
+        .collect();
+    let mut keys = keys.ok_or_else(|| unusable("a customer without times"))?;
+    if !search.by_creation {
+        keys.retain(|key| *key < search.until);
+    }
+    Ok(Listed {
+        keys,
+        rows: reply.records.len(),
+        total: reply.total,
+    })
+}
+
+fn unusable(what: &str) -> KustomerFault {
     KustomerFault::Garbled {
         status: 200,
-        what: "a customer whose numbers are masked: the key needs the permission to read sensitive attributes".to_owned(),
+        what: what.to_owned(),
     }
-}
-
-/// When each record was changed and made; what has no time counts as the oldest.
-fn times(records: &[Record]) -> Vec<(Timestamp, Timestamp)> {
-    let time = |record: &Record, name: &str| record.time(name).unwrap_or(Timestamp::UNIX_EPOCH);
-    records
-        .iter()
-        .map(|record| (time(record, "updatedAt"), time(record, "createdAt")))
-        .collect()
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! fetch (both sides) -> import -> plan -> guard -> apply -> links
 //! ```
-//! `import`, `merge`, `agree`, `plan` and `guard` decide and are plain functions; `link` and `world` are what they see.
+//! `fetch` reads and writes Kustomer's customers. `import`, `merge`, `agree`, `plan` and `guard` decide and are plain
+//! functions; `link` and `world` are what they see.
 
 pub mod agree;
 pub mod apply;

@@ -170,7 +170,7 @@ impl Sync {
             }
             Nudge::Read { done } => {
                 let ended = self.read(Reach::Both).await;
-                let told = ended.as_ref().map(|()| ()).map_err(ToString::to_string);
+                let told = ended.as_ref().copied().map_err(ToString::to_string);
                 let _ = done.send(told);
                 ended.map(|()| Reach::Both)
             }
@@ -317,7 +317,7 @@ async fn moved(revisions: &mut Option<watch::Receiver<u64>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// What the guard looks at.

@@ -13,7 +13,6 @@ mod key;
 mod limits;
 pub mod metadata;
 mod pacer;
-pub mod people;
 pub mod stats;
 pub mod text;
 pub mod users;

@@ -54,7 +54,7 @@ use tokio::task::JoinHandle;
 
 pub use faults::{FAULTS_MAX, Fault, FaultKind};
 pub use limits::LimitOptions;
-pub use options::{ApiKey, Counts, SANDBOX_KEY, SandboxOptions};
+pub use options::{ApiKey, Counts, MergedRead, SANDBOX_KEY, SandboxOptions};
 pub use requests::{Arrival, Requests};
 
 use lock::Shared;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 use tieline::contacts::closure::Closure;
 use tieline::contacts::fetch::{Row, Stamp};
-use tieline::contacts::memory::{Batch, Memory, Node};
+use tieline::contacts::memory::{Batch, CustomerRow, Memory, Node};
 use tieline::contacts::plan::Plan;
 use tieline::contacts::world::{ContactState, CustomerState};
 use tieline::phonebook::{Entry, Etag};
@@ -52,7 +52,7 @@ fn note(memory: &Memory, sim: &Sim, rev: u64) {
     let mut batch = Batch::open(memory).unwrap();
     for (id, state) in &sim.world.customers {
         let known = memory.customer(id).unwrap();
-        if known.clone().map(|row| row.state()).as_ref() == Some(state) {
+        if known.clone().map(CustomerRow::state).as_ref() == Some(state) {
             continue;
         }
         let row = match state {

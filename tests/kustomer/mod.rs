@@ -46,7 +46,7 @@ async fn world_with(options: SandboxOptions, change: impl Fn(&mut KustomerSettin
 }
 
 /// Settings for a peer, with the sandbox's key in a file of `folder`.
-fn settings(url: &str, folder: &Path) -> KustomerSettings {
+pub fn settings(url: &str, folder: &Path) -> KustomerSettings {
     let api_key_file = folder.join("key");
     std::fs::write(&api_key_file, format!("{SANDBOX_KEY}\n")).unwrap();
     KustomerSettings {
@@ -166,7 +166,7 @@ impl World {
     }
 }
 
-fn status(status: u16, headers: &[(&str, &str)], body: Option<Value>) -> FaultKind {
+pub fn status(status: u16, headers: &[(&str, &str)], body: Option<Value>) -> FaultKind {
     let headers = headers
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))

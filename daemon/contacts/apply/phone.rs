@@ -172,9 +172,9 @@ fn draft(wish: &Wish, tag: Option<String>) -> Draft {
 fn due(planned: &Link, before: Option<&Link>) -> Link {
     let known = |part: &Part| {
         let before = before.into_iter().flat_map(|link| &link.parts);
-        let seen = before.filter(|known| known.customer == part.customer);
+        let mut seen = before.filter(|known| known.customer == part.customer);
         Part {
-            seen: seen.last().and_then(|known| known.seen.clone()),
+            seen: seen.next_back().and_then(|known| known.seen.clone()),
             ..part.clone()
         }
     };

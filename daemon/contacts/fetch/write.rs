@@ -1,28 +1,27 @@
-//! What is written to Kustomer: a new customer, and an edit put onto what Kustomer has. Pure.
+//! What is sent to Kustomer to create a customer, and to change one without touching what isn't ours. Pure.
 //!
-//! Lists are sent whole, so that each item that stays is rebuilt of the keys that may be written; a company is always sent
-//! again, for Kustomer unlinks one that isn't. Source: Kustomer: Customers.
+//! A list is sent whole, so it is the one that was read, changed: what we don't know of stays, in the shape that Kustomer
+//! takes. Source: Kustomer: Customers (writable attributes, update semantics).
 
-use super::record::number;
+use super::read::{WORK, is_work, postal};
 use crate::contacts::plan::{CUSTOMER_VALUES_MAX, Edit, NewCustomer};
+use crate::kustomer::fault::KustomerFault;
 use crate::kustomer::text;
 use crate::kustomer::wire::Record;
-use crate::terms::contact::{Address, Email, EmailAddress, Phone};
+use crate::terms::contact::{Address, Email, EmailAddress, Fields, Phone};
 use crate::terms::number::NumberPlan;
 use serde_json::{Map, Value, json};
 
-/// The keys of an item that may be written.
-const PHONE_KEYS: [&str; 3] = ["phone", "type", "verified"];
-const EMAIL_KEYS: [&str; 3] = ["email", "type", "verified"];
-const URL_KEYS: [&str; 2] = ["url", "type"];
-const LOCATION_KEYS: [&str; 14] = [
+const PHONE: &[&str] = &["phone", "type", "verified"];
+const EMAIL: &[&str] = &["email", "type", "verified"];
+const URL: &[&str] = &["url", "type"];
+/// Without the coordinates: they are those of the address before, and a location that isn't ours is sent with them.
+const LOCATION: &[&str] = &[
     "type",
     "name",
     "address",
     "address2",
     "address3",
-    "latitude",
-    "longitude",
     "countryCode",
     "countryName",
     "regionCode",
@@ -31,174 +30,257 @@ const LOCATION_KEYS: [&str; 14] = [
     "zipCode",
     "areaCode",
 ];
+const COORDINATES: &[&str] = &["latitude", "longitude"];
+/// Longest parts of a location, in characters.
+const LINE_CHARS_MAX: usize = 256;
+const PLACE_CHARS_MAX: usize = 128;
+const COUNTRY_CHARS_MAX: usize = 64;
+const ZIP_CHARS_MAX: usize = 30;
 
-/// The body of a create.
-pub fn new(new: &NewCustomer) -> Value {
-    let fields = &new.fields;
+/// The body that creates a customer.
+pub fn create(new: &NewCustomer) -> Value {
+    let Fields {
+        name,
+        phones,
+        emails,
+        company: _,
+        website,
+        address,
+    } = &new.fields;
     let mut body = Map::new();
-    body.insert("externalId".to_owned(), json!(new.external_id.0));
-    if !fields.name.is_empty() {
-        body.insert("name".to_owned(), json!(text::name(&fields.name)));
+    let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
+    put("externalId", json!(new.external_id.0));
+    if !name.is_empty() {
+        put("name", json!(text::name(name)));
     }
-    body.insert(
-        "phones".to_owned(),
-        fields.phones.iter().map(phone).collect(),
-    );
-    if !fields.emails.is_empty() {
-        body.insert(
-            "emails".to_owned(),
-            fields.emails.iter().map(email).collect(),
-        );
+    if !phones.is_empty() {
+        let phones = phones.iter().take(CUSTOMER_VALUES_MAX);
+        put("phones", phones.map(phone).collect());
     }
-    if !fields.website.is_empty() {
-        body.insert("urls".to_owned(), json!([website(&fields.website)]));
+    if !emails.is_empty() {
+        let emails = emails.iter().take(CUSTOMER_VALUES_MAX);
+        put("emails", emails.map(email).collect());
     }
-    if !fields.address.is_empty() {
-        let location = located(Map::new(), &fields.address);
-        body.insert("locations".to_owned(), json!([location]));
+    if !website.is_empty() {
+        put("urls", json!([url(website)]));
+    }
+    if !address.is_empty() {
+        put("locations", json!([location(Map::new(), address)]));
     }
     Value::Object(body)
 }
 
-/// The body of an update; none if the customer is so already.
-pub fn edited(record: &Record, edit: &Edit, plan: &NumberPlan) -> Option<Value> {
+/// The body that changes a customer from what was read; none if there is nothing to change.
+///
+/// # Errors
+/// `Unsendable` if the customer has a company and its id isn't told: the write would take the company away.
+pub fn edit(
+    record: &Record,
+    edit: &Edit,
+    plan: &NumberPlan,
+) -> Result<Option<Value>, KustomerFault> {
     let mut body = Map::new();
-    if let Some(name) = &edit.name
-        && record.text("name") != Some(name)
+    if let Some(name) = edit.name.as_ref().map(|name| text::name(name))
+        && record.text("name").unwrap_or_default() != name
     {
-        body.insert("name".to_owned(), json!(text::name(name)));
+        let name = Some(name).filter(|name| !name.is_empty());
+        body.insert("name".to_owned(), json!(name));
     }
-    let mut put = |list: &str, before: Vec<Value>, after: Vec<Value>| {
-        if before != after {
-            body.insert(list.to_owned(), Value::Array(after));
+    let places = [LOCATION, COORDINATES].concat();
+    let mut put = |list: &str, keys: &[&str], change: &dyn Fn(&mut Vec<Value>)| {
+        if let Some(items) = changed(record, list, keys, change) {
+            body.insert(list.to_owned(), Value::Array(items));
         }
     };
-    let before = items(record, "phones", &PHONE_KEYS);
-    put("phones", before.clone(), phones(before, edit, plan));
-    let before = items(record, "emails", &EMAIL_KEYS);
-    put("emails", before.clone(), emails(before, edit));
-    if let Some(url) = &edit.website {
-        let before = items(record, "urls", &URL_KEYS);
-        put("urls", before.clone(), urls(before, url));
+    put("phones", PHONE, &|items| put_phones(items, edit, plan));
+    put("emails", EMAIL, &|items| put_emails(items, edit));
+    if let Some(website) = &edit.website {
+        put("urls", URL, &|items| put_website(items, website));
     }
     if let Some(address) = &edit.address {
-        let before = items(record, "locations", &LOCATION_KEYS);
-        put("locations", before.clone(), locations(before, address));
+        put("locations", &places, &|items| put_address(items, address));
     }
     if body.is_empty() {
-        return None;
+        return Ok(None);
     }
-    if let Some(company) = record.related("company") {
+    if let Some(company) = company(record)? {
         body.insert("company".to_owned(), json!(company));
     }
-    if let Some(rev) = record.number("rev") {
+    if let Some(rev) = record.whole("rev") {
         body.insert("rev".to_owned(), json!(rev));
     }
-    Some(Value::Object(body))
+    Ok(Some(Value::Object(body)))
 }
 
-fn items(record: &Record, list: &str, keys: &[&str]) -> Vec<Value> {
-    let rebuilt = |item: &Value| {
-        let kept = item.as_object().into_iter().flatten();
-        let kept = kept.filter(|(key, value)| keys.contains(&key.as_str()) && !value.is_null());
-        Value::Object(
-            kept.map(|(key, value)| (key.clone(), value.clone()))
-                .collect(),
-        )
-    };
-    record.items(list).map(rebuilt).collect()
-}
-
-fn said<'a>(item: &'a Value, key: &str) -> &'a str {
-    item.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn phones(mut all: Vec<Value>, edit: &Edit, plan: &NumberPlan) -> Vec<Value> {
-    let of = |item: &Value| number(said(item, "phone"), plan);
-    all.retain(|item| of(item).is_none_or(|number| !edit.remove_phones.contains(&number)));
+fn put_phones(items: &mut Vec<Value>, edit: &Edit, plan: &NumberPlan) {
+    let number = |item: &Value| plan.parse(item.get("phone")?.as_str()?).ok();
+    items.retain(|item| number(item).is_none_or(|one| !edit.remove_phones.contains(&one)));
     for new in &edit.add_phones {
-        let there = all
+        if !items
             .iter()
-            .any(|item| of(item).as_ref() == Some(&new.number));
-        if !there && all.len() < CUSTOMER_VALUES_MAX {
-            all.push(phone(new));
+            .any(|item| number(item).as_ref() == Some(&new.number))
+        {
+            items.push(phone(new));
         }
     }
-    all
 }
 
-fn emails(mut all: Vec<Value>, edit: &Edit) -> Vec<Value> {
-    let of = |item: &Value| EmailAddress::parse(said(item, "email"));
-    all.retain(|item| of(item).is_none_or(|email| !edit.remove_emails.contains(&email)));
+fn put_emails(items: &mut Vec<Value>, edit: &Edit) {
+    let address = |item: &Value| EmailAddress::parse(item.get("email")?.as_str()?);
+    items.retain(|item| address(item).is_none_or(|one| !edit.remove_emails.contains(&one)));
     for new in &edit.add_emails {
-        let there = all.iter().any(|item| of(item).as_ref() == Some(&new.email));
-        if !there && all.len() < CUSTOMER_VALUES_MAX {
-            all.push(email(new));
+        if !items
+            .iter()
+            .any(|item| address(item).as_ref() == Some(&new.email))
+        {
+            items.push(email(new));
         }
     }
-    all
 }
 
-/// The first one is the contact's.
-fn urls(mut all: Vec<Value>, url: &str) -> Vec<Value> {
-    if !all.is_empty() {
-        all.remove(0);
-    }
-    if !url.is_empty() {
-        all.insert(0, website(url));
-    }
-    all
+/// The list as it is to be sent if `change` changes it. It never grows past what a customer holds: what is added last isn't.
+fn changed(
+    record: &Record,
+    name: &str,
+    keys: &[&str],
+    change: impl FnOnce(&mut Vec<Value>),
+) -> Option<Vec<Value>> {
+    let held: Vec<Value> = record
+        .items(name)
+        .map(|item| writable(item, keys))
+        .collect();
+    let mut items = held.clone();
+    change(&mut items);
+    items.truncate(CUSTOMER_VALUES_MAX.max(held.len()));
+    (items != held).then_some(items)
 }
 
-/// The first one of type work is the contact's; what else it holds stays.
-fn locations(mut all: Vec<Value>, address: &Address) -> Vec<Value> {
-    let at = all.iter().position(|item| said(item, "type") == "work");
-    let before = at.map(|at| all.remove(at));
-    if !address.is_empty() {
-        let kept = before.and_then(|item| item.as_object().cloned());
-        all.insert(at.unwrap_or(0), located(kept.unwrap_or_default(), address));
-    }
-    all
+/// An item without what can't be written.
+fn writable(item: &Value, keys: &[&str]) -> Value {
+    let fields = item.as_object().into_iter().flatten();
+    let fields = fields.filter(|(key, value)| keys.contains(&key.as_str()) && !value.is_null());
+    Value::Object(
+        fields
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+    )
 }
 
-fn located(mut location: Map<String, Value>, address: &Address) -> Value {
-    // Codes and coordinates would speak of the old place.
-    for stale in [
-        "address2",
-        "address3",
-        "latitude",
-        "longitude",
-        "countryCode",
-        "regionCode",
-        "areaCode",
-    ] {
-        location.remove(stale);
+/// The id of the customer's company, which is unlinked by any write that doesn't name it.
+fn company(record: &Record) -> Result<Option<String>, KustomerFault> {
+    let id = record.related("company");
+    let id = id.or_else(|| record.text("company").map(str::to_owned));
+    if id.is_none() && record.text("companyName").is_some() {
+        return Err(KustomerFault::Unsendable(
+            "the customer has a company whose id Kustomer doesn't tell: a write would take it away"
+                .to_owned(),
+        ));
     }
-    location.insert("type".to_owned(), json!("work"));
-    for (key, part) in [
-        ("address", address.street.replace('\n', ", ")),
-        ("cityName", address.city.clone()),
-        ("zipCode", address.zip.clone()),
-        ("regionName", address.state.clone()),
-        ("countryName", address.country.clone()),
-    ] {
-        if part.is_empty() {
-            location.remove(key);
-        } else {
-            location.insert(key.to_owned(), json!(part));
-        }
-    }
-    Value::Object(location)
+    Ok(id)
 }
 
 fn phone(phone: &Phone) -> Value {
-    json!({"phone": phone.number.as_str(), "type": phone.kind})
+    json!({"type": phone.kind, "phone": phone.number.as_str()})
 }
 
 fn email(email: &Email) -> Value {
-    json!({"email": email.email.as_str(), "type": email.kind})
+    json!({"type": email.kind, "email": email.email.as_str()})
 }
 
-fn website(url: &str) -> Value {
-    json!({"url": url, "type": "website"})
+fn url(website: &str) -> Value {
+    json!({"type": "website", "url": whole(website)})
+}
+
+/// Kustomer takes whole addresses alone.
+fn whole(website: &str) -> String {
+    if website.contains("://") {
+        website.to_owned()
+    } else {
+        format!("https://{website}")
+    }
+}
+
+/// The website is the first of the urls.
+fn put_website(items: &mut Vec<Value>, website: &str) {
+    let first = items.first_mut();
+    let held = first.as_ref().and_then(|item| item.get("url")?.as_str());
+    let held = held.unwrap_or_default().trim();
+    if website == held || (!website.is_empty() && whole(website) == held) {
+        return;
+    }
+    match first.and_then(Value::as_object_mut) {
+        Some(_) if website.is_empty() => drop(items.remove(0)),
+        Some(item) => drop(item.insert("url".to_owned(), json!(whole(website)))),
+        None => items.insert(0, url(website)),
+    }
+}
+
+/// The address is the first location of type `work`.
+fn put_address(items: &mut Vec<Value>, address: &Address) {
+    let at = items.iter().position(is_work);
+    match at.and_then(|at| Some((at, items.get(at)?.as_object()?.clone()))) {
+        Some((at, _)) if address.is_empty() => drop(items.remove(at)),
+        Some((at, held)) => {
+            if let Some(item) = items.get_mut(at) {
+                *item = location(held, address);
+            }
+        }
+        None if address.is_empty() => {}
+        None => items.push(location(Map::new(), address)),
+    }
+}
+
+/// A location with this address; what it has besides stays.
+fn location(held: Map<String, Value>, address: &Address) -> Value {
+    let before = postal(&Value::Object(held.clone()));
+    if before == *address {
+        return Value::Object(held);
+    }
+    let mut location = held;
+    for key in COORDINATES {
+        location.remove(*key);
+    }
+    let mut put = |key: &str, value: &str, chars_max: usize| {
+        if value.is_empty() {
+            location.remove(key);
+        } else {
+            let value: String = value.chars().take(chars_max).collect();
+            location.insert(key.to_owned(), json!(value));
+        }
+    };
+    put("type", WORK, LINE_CHARS_MAX);
+    if before.street != address.street {
+        let lines = address.street.lines().map(str::trim);
+        let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+        let line = |at: usize| lines.get(at).copied().unwrap_or_default();
+        put("address", line(0), LINE_CHARS_MAX);
+        put("address2", line(1), LINE_CHARS_MAX);
+        let rest = lines.get(2..).unwrap_or_default().join("\n");
+        put("address3", &rest, LINE_CHARS_MAX);
+    }
+    if before.city != address.city {
+        put("cityName", &address.city, PLACE_CHARS_MAX);
+    }
+    if before.zip != address.zip {
+        put("zipCode", &address.zip, ZIP_CHARS_MAX);
+    }
+    if before.state != address.state {
+        put("regionName", &address.state, PLACE_CHARS_MAX);
+        put("regionCode", "", 0);
+    }
+    if before.country != address.country {
+        let is_code = address.country.len() == 2
+            && address
+                .country
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase());
+        let (name, code) = if is_code {
+            ("", address.country.as_str())
+        } else {
+            (address.country.as_str(), "")
+        };
+        put("countryName", name, COUNTRY_CHARS_MAX);
+        put("countryCode", code, COUNTRY_CHARS_MAX);
+    }
+    Value::Object(location)
 }

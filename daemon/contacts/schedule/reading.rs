@@ -2,12 +2,15 @@
 //! where it was when the process died.
 
 use super::super::apply::{Halt, halt_of};
+use super::super::fetch::Row;
 use super::super::memory::{Batch, Memory};
 use super::{Import, Reach, Sync};
 use crate::clock;
 use crate::kustomer::fault::KustomerFault;
 use crate::phonebook::Changes;
 use crate::store::StoreFault;
+use crate::terms::contact::ContactId;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Rows looked through together for those that a complete listing didn't have.
@@ -33,6 +36,7 @@ impl Sync {
             };
             let page = page.map_err(|fault| self.reading_halt(&fault))?;
             for row in page.rows {
+                let row = self.told_whither(row, page.progress.importing).await?;
                 batch.note_row(row)?;
             }
             batch.meta().cursor = page.cursor;
@@ -55,6 +59,19 @@ impl Sync {
                 return Ok(());
             }
         }
+    }
+
+    /// Of a customer that we know and that is gone now, also whom it was merged into: a page doesn't say that.
+    async fn told_whither(&mut self, row: Row, importing: bool) -> Result<Row, Halt> {
+        let Row::Gone { id, into: None } = &row else {
+            return Ok(row);
+        };
+        let known = self.hands.memory.customer(id)?;
+        if importing || known.is_none_or(|known| known.customer.is_none()) {
+            return Ok(row);
+        }
+        let told = self.hands.kustomer.look(id).await;
+        told.map_err(|fault| self.reading_halt(&fault))
     }
 
     fn reading_halt(&mut self, fault: &KustomerFault) -> Halt {
@@ -96,8 +113,7 @@ async fn note(memory: &Memory, changes: Changes) -> Result<(), StoreFault> {
     meta.listing_open &= changes.more;
     meta.token = Some(changes.token);
     meta.contacts_known |= !changes.more;
-    let listing = meta.listing;
-    let mut here = std::collections::BTreeSet::new();
+    let mut here = BTreeSet::new();
     for entry in changes.changed {
         here.insert(entry.contact.id.clone());
         batch.note_entry(entry)?;
@@ -106,11 +122,24 @@ async fn note(memory: &Memory, changes: Changes) -> Result<(), StoreFault> {
         here.remove(id);
         batch.note_gone(id)?;
     }
+    if ended {
+        note_unlisted(memory, &mut batch, &here)?;
+    }
+    batch.commit().await
+}
+
+/// What a complete listing, now at its end, didn't have. `here`: its last part.
+fn note_unlisted(
+    memory: &Memory,
+    batch: &mut Batch,
+    here: &BTreeSet<ContactId>,
+) -> Result<(), StoreFault> {
+    let listing = batch.meta().listing;
     let mut after = None;
-    while ended {
+    loop {
         let rows = memory.contacts(after.as_ref(), SWEEP_PAGE)?;
         let Some((last, _)) = rows.last() else {
-            break;
+            return Ok(());
         };
         after = Some(last.clone());
         for (id, row) in rows {
@@ -119,5 +148,4 @@ async fn note(memory: &Memory, changes: Changes) -> Result<(), StoreFault> {
             }
         }
     }
-    batch.commit().await
 }
