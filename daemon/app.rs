@@ -9,17 +9,13 @@ mod listeners;
 mod syncing;
 
 use crate::admin::{self, Admin};
-use crate::calls::directory::Directory;
 use crate::calls::dispatch::Dispatch;
 use crate::calls::intake::server::{self, Answer, Listener, ServeLimits};
 use crate::calls::intake::{Front, Intake, or_unknown};
 use crate::calls::journal::Journal;
 use crate::calls::judge::Judge;
-use crate::calls::lately::Lately;
-use crate::calls::ledger::Ledger;
 use crate::calls::line::{Line, LineStats};
 use crate::calls::links::LinkParts;
-use crate::calls::outbox::Outbox;
 use crate::calls::retention::Retention;
 use crate::clock;
 use crate::phonebook::api::{Api, Desk};
@@ -28,7 +24,7 @@ use crate::settings::types::{AdminAddress, Settings};
 use crate::store::{Store, StoreFault, StoreOptions};
 use crate::systemd;
 use fetching::Fetching;
-use integrations::{Built, Counter};
+use integrations::{Built, Counter, Shelves};
 use listeners::{AdminListener, Listeners};
 use std::io;
 use std::net::SocketAddr;
@@ -200,21 +196,14 @@ impl Parts {
         journal: &Journal,
         reloaded: Option<Result<jiff::Timestamp, String>>,
     ) -> Result<Self, AppFault> {
-        let outbox = Outbox::open(store);
-        let ledger = Ledger::open(store, &outbox);
-        let directory = Directory::open(store);
-        let lately = Lately::open(store);
+        let shelves = Shelves::open(store)?;
         let shared = Arc::new(settings.clone());
-        let judge = Judge::new(Arc::clone(&shared), outbox.clone());
+        let judge = Judge::new(Arc::clone(&shared), shelves.outbox.clone());
         let (notices, heard) = mpsc::unbounded_channel();
-        let book = ContactBook::open(store)?;
         let counter = Counter {
-            outbox: &outbox,
-            directory: &directory,
-            lately: &lately,
+            shelves: &shelves,
             notices: &notices,
             store,
-            book: &book,
         };
         let Built {
             integrations,
@@ -224,7 +213,7 @@ impl Parts {
         let stats = Arc::new(LineStats::default());
         let line = Line::open(
             journal.clone(),
-            ledger.clone(),
+            shelves.ledger.clone(),
             judge.clone(),
             integrations::orders(&integrations),
             heard,
@@ -232,11 +221,11 @@ impl Parts {
         )?;
         let intake = Intake::new(&settings.pbxs, settings.daemon.intake, journal.clone());
         let intake = intake.map_err(|fault| AppFault::Secret(fault.to_string()))?;
-        let contacts = contacts_api(settings, &book)?;
+        let contacts = contacts_api(settings, &shelves.book)?;
         let parts = LinkParts {
             store: store.clone(),
             journal: journal.clone(),
-            ledger: ledger.clone(),
+            ledger: shelves.ledger.clone(),
             judge: judge.clone(),
         };
         let fetching = Fetching::build(settings, &parts)?;
@@ -244,17 +233,17 @@ impl Parts {
             settings: shared,
             store: store.clone(),
             journal: journal.clone(),
-            ledger,
-            outbox,
-            directory,
-            lately,
+            ledger: shelves.ledger,
+            outbox: shelves.outbox,
+            directory: shelves.directory,
+            lately: shelves.lately,
             judge,
             integrations,
             notices,
             line: stats,
             intake: intake.stats(),
             links: fetching.seen.clone(),
-            book,
+            book: shelves.book,
             lookups: contacts.stats(),
             reloaded,
         };

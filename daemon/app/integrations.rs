@@ -6,6 +6,7 @@ use crate::admin::Integration;
 use crate::calls::directory::Directory;
 use crate::calls::dispatch::{Dispatch, DispatchStatus};
 use crate::calls::lately::Lately;
+use crate::calls::ledger::Ledger;
 use crate::calls::line::{Notice, Order};
 use crate::calls::log::Courier;
 use crate::calls::outbox::Outbox;
@@ -18,14 +19,33 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
-/// What they share.
+/// What is known, each part in trees of its own.
+pub struct Shelves {
+    pub ledger: Ledger,
+    pub outbox: Outbox,
+    pub directory: Directory,
+    pub lately: Lately,
+    pub book: ContactBook,
+}
+
+impl Shelves {
+    pub fn open(store: &Store) -> Result<Self, AppFault> {
+        let outbox = Outbox::open(store);
+        Ok(Self {
+            ledger: Ledger::open(store, &outbox),
+            directory: Directory::open(store),
+            lately: Lately::open(store),
+            book: ContactBook::open(store)?,
+            outbox,
+        })
+    }
+}
+
+/// Builds them.
 pub struct Counter<'a> {
-    pub outbox: &'a Outbox,
-    pub directory: &'a Directory,
-    pub lately: &'a Lately,
+    pub shelves: &'a Shelves,
     pub notices: &'a mpsc::UnboundedSender<Notice>,
     pub store: &'a Store,
-    pub book: &'a ContactBook,
 }
 
 /// Built, not running yet.
@@ -40,20 +60,49 @@ impl Counter<'_> {
     pub fn build(&self, settings: &Settings) -> Result<Built, AppFault> {
         let mut built = Built::default();
         for kustomer in &settings.kustomers {
-            let (mut integration, dispatch) = integrate(
-                kustomer,
-                self.outbox,
-                (self.directory, self.lately),
-                self.notices,
-            )?;
-            let client = &integration.client;
-            integration.sync = built
-                .syncing
-                .add(settings, kustomer, client, self.store, self.book)?;
+            let (mut integration, dispatch) = self.integrate(kustomer)?;
+            let (client, book) = (&integration.client, &self.shelves.book);
+            let syncing = &mut built.syncing;
+            integration.sync = syncing.add(settings, kustomer, client, self.store, book)?;
             built.integrations.push(integration);
             built.dispatches.push(dispatch);
         }
         Ok(built)
+    }
+
+    fn integrate(&self, kustomer: &KustomerSettings) -> Result<(Integration, Dispatch), AppFault> {
+        let Shelves {
+            outbox,
+            directory,
+            lately,
+            ..
+        } = self.shelves;
+        let settings = Arc::new(kustomer.clone());
+        let used = outbox.used_before(kustomer, clock::now())?;
+        let client =
+            Client::new(kustomer, used).map_err(|fault| AppFault::Secret(fault.to_string()))?;
+        let status = Arc::new(Mutex::new(DispatchStatus::default()));
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let courier = Courier::new(
+            Arc::clone(&settings),
+            client.clone(),
+            outbox.clone(),
+            directory.clone(),
+            lately.clone(),
+        );
+        let attributes = courier.attributes.clone();
+        let dispatch = Dispatch::open(courier, ordered, self.notices.clone(), Arc::clone(&status))?;
+        Ok((
+            Integration {
+                settings,
+                client,
+                attributes,
+                status,
+                orders,
+                sync: None,
+            },
+            dispatch,
+        ))
     }
 }
 
@@ -61,38 +110,4 @@ impl Counter<'_> {
 pub fn orders(integrations: &[Integration]) -> HashMap<String, mpsc::UnboundedSender<Order>> {
     let named = |part: &Integration| (part.settings.name.clone(), part.orders.clone());
     integrations.iter().map(named).collect()
-}
-
-fn integrate(
-    kustomer: &KustomerSettings,
-    outbox: &Outbox,
-    (directory, lately): (&Directory, &Lately),
-    notices: &mpsc::UnboundedSender<Notice>,
-) -> Result<(Integration, Dispatch), AppFault> {
-    let settings = Arc::new(kustomer.clone());
-    let used = outbox.used_before(kustomer, clock::now())?;
-    let client =
-        Client::new(kustomer, used).map_err(|fault| AppFault::Secret(fault.to_string()))?;
-    let status = Arc::new(Mutex::new(DispatchStatus::default()));
-    let (orders, ordered) = mpsc::unbounded_channel();
-    let courier = Courier::new(
-        Arc::clone(&settings),
-        client.clone(),
-        outbox.clone(),
-        directory.clone(),
-        lately.clone(),
-    );
-    let attributes = courier.attributes.clone();
-    let dispatch = Dispatch::open(courier, ordered, notices.clone(), Arc::clone(&status))?;
-    Ok((
-        Integration {
-            settings,
-            client,
-            attributes,
-            status,
-            orders,
-            sync: None,
-        },
-        dispatch,
-    ))
 }
