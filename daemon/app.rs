@@ -5,37 +5,35 @@
 
 mod fetching;
 mod hooks;
+mod integrations;
 mod listeners;
+mod syncing;
 
-use crate::admin::{self, Admin, Integration};
-use crate::calls::directory::Directory;
-use crate::calls::dispatch::{Dispatch, DispatchStatus};
+use crate::admin::{self, Admin};
+use crate::calls::dispatch::Dispatch;
 use crate::calls::intake::server::{self, Answer, Listener, ServeLimits};
 use crate::calls::intake::{Front, Intake, or_unknown};
 use crate::calls::journal::Journal;
 use crate::calls::judge::Judge;
-use crate::calls::lately::Lately;
-use crate::calls::ledger::Ledger;
-use crate::calls::line::{Line, LineStats, Notice};
+use crate::calls::line::{Line, LineStats};
 use crate::calls::links::LinkParts;
-use crate::calls::log::Courier;
-use crate::calls::outbox::Outbox;
 use crate::calls::retention::Retention;
 use crate::clock;
 use crate::contacts::webhooks::door::{Door, Reception};
-use crate::kustomer::client::Client;
 use crate::phonebook::api::{Api, Desk};
 use crate::phonebook::directory::ContactBook;
-use crate::settings::types::{AdminAddress, KustomerSettings, Settings};
+use crate::settings::types::{AdminAddress, Settings};
 use crate::store::{Store, StoreFault, StoreOptions};
 use crate::systemd;
 use fetching::Fetching;
+use integrations::{Built, Counter, Shelves};
 use listeners::{AdminListener, Listeners};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+use syncing::Syncing;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -191,6 +189,7 @@ struct Parts {
     contacts: Api,
     doors: BTreeMap<String, Door>,
     fetching: Fetching,
+    syncing: Syncing,
     admin: Admin,
 }
 
@@ -201,47 +200,37 @@ impl Parts {
         journal: &Journal,
         reloaded: Option<Result<jiff::Timestamp, String>>,
     ) -> Result<Self, AppFault> {
-        let outbox = Outbox::open(store);
-        let ledger = Ledger::open(store, &outbox);
-        let directory = Directory::open(store);
-        let lately = Lately::open(store);
+        let shelves = Shelves::open(store)?;
         let shared = Arc::new(settings.clone());
-        let judge = Judge::new(Arc::clone(&shared), outbox.clone());
+        let judge = Judge::new(Arc::clone(&shared), shelves.outbox.clone());
         let (notices, heard) = mpsc::unbounded_channel();
-        let mut integrations = Vec::new();
-        let mut dispatches = Vec::new();
-        let mut doors = BTreeMap::new();
-        for kustomer in &settings.kustomers {
-            let (mut integration, dispatch) =
-                integrate(kustomer, &outbox, (&directory, &lately), &notices)?;
-            if let Some((hook, door)) = hooks::build(kustomer, store)? {
-                doors.insert(kustomer.name.clone(), door);
-                integration.hook = Some(hook);
-            }
-            integrations.push(integration);
-            dispatches.push(dispatch);
-        }
+        let counter = Counter {
+            shelves: &shelves,
+            notices: &notices,
+            store,
+        };
+        let Built {
+            integrations,
+            dispatches,
+            doors,
+            syncing,
+        } = counter.build(settings)?;
         let stats = Arc::new(LineStats::default());
-        let couriers: HashMap<_, _> = integrations
-            .iter()
-            .map(|part| (part.settings.name.clone(), part.orders.clone()))
-            .collect();
         let line = Line::open(
             journal.clone(),
-            ledger.clone(),
+            shelves.ledger.clone(),
             judge.clone(),
-            couriers,
+            integrations::orders(&integrations),
             heard,
             Arc::clone(&stats),
         )?;
         let intake = Intake::new(&settings.pbxs, settings.daemon.intake, journal.clone());
         let intake = intake.map_err(|fault| AppFault::Secret(fault.to_string()))?;
-        let book = ContactBook::open(store)?;
-        let contacts = contacts_api(settings, &book)?;
+        let contacts = contacts_api(settings, &shelves.book)?;
         let parts = LinkParts {
             store: store.clone(),
             journal: journal.clone(),
-            ledger: ledger.clone(),
+            ledger: shelves.ledger.clone(),
             judge: judge.clone(),
         };
         let fetching = Fetching::build(settings, &parts)?;
@@ -249,17 +238,17 @@ impl Parts {
             settings: shared,
             store: store.clone(),
             journal: journal.clone(),
-            ledger,
-            outbox,
-            directory,
-            lately,
+            ledger: shelves.ledger,
+            outbox: shelves.outbox,
+            directory: shelves.directory,
+            lately: shelves.lately,
             judge,
             integrations,
             notices,
             line: stats,
             intake: intake.stats(),
             links: fetching.seen.clone(),
-            book,
+            book: shelves.book,
             lookups: contacts.stats(),
             reloaded,
         };
@@ -270,6 +259,7 @@ impl Parts {
             contacts,
             doors,
             fetching,
+            syncing,
             admin,
         })
     }
@@ -308,6 +298,7 @@ impl Parts {
                 intakes.spawn(serve(Arc::clone(listener), shown, limits, intake_stop))
             }
         };
+        self.syncing.spawn(&mut loops, &loops_stop);
         let line_stop = loops_stop.clone();
         loops.spawn(async move { Ok(self.line.run(line_stop).await?) });
         for dispatch in self.dispatches {
@@ -426,38 +417,4 @@ fn contacts_api(settings: &Settings, book: &ContactBook) -> Result<Api, AppFault
     let (plan, limits) = (&settings.daemon.plan, settings.daemon.intake);
     let api = Api::build(&settings.clients, plan, limits, book.clone());
     api.map_err(|fault| AppFault::Secret(fault.to_string()))
-}
-
-fn integrate(
-    kustomer: &KustomerSettings,
-    outbox: &Outbox,
-    (directory, lately): (&Directory, &Lately),
-    notices: &mpsc::UnboundedSender<Notice>,
-) -> Result<(Integration, Dispatch), AppFault> {
-    let settings = Arc::new(kustomer.clone());
-    let used = outbox.used_before(kustomer, clock::now())?;
-    let client =
-        Client::new(kustomer, used).map_err(|fault| AppFault::Secret(fault.to_string()))?;
-    let status = Arc::new(Mutex::new(DispatchStatus::default()));
-    let (orders, ordered) = mpsc::unbounded_channel();
-    let courier = Courier::new(
-        Arc::clone(&settings),
-        client.clone(),
-        outbox.clone(),
-        directory.clone(),
-        lately.clone(),
-    );
-    let attributes = courier.attributes.clone();
-    let dispatch = Dispatch::open(courier, ordered, notices.clone(), Arc::clone(&status))?;
-    Ok((
-        Integration {
-            settings,
-            client,
-            attributes,
-            hook: None,
-            status,
-            orders,
-        },
-        dispatch,
-    ))
 }

@@ -212,16 +212,57 @@ async fn a_handed_over_leg_comes_home_in_any_order_and_over_a_kill() {
     assert_eq!(explained["call"]["agent"], "102", "{explained:#}");
 }
 
+#[tokio::test]
+async fn what_comes_under_the_name_of_a_leg_that_came_home_has_an_end_too() {
+    let (world, daemon) = World::running(&Config::default()).await;
+    let [first, second, third] = handed_over("late-");
+    for record in [&third, &second, &first] {
+        daemon.post_raw("hq", None, None, record).await;
+    }
+    daemon.settled(3).await;
+    // Further legs of the handed-over one, after the call was logged.
+    for (number, leg) in ["D", "E"].into_iter().enumerate() {
+        let record = String::from_utf8(third.clone()).unwrap();
+        let record = record.replace("\"uuid\":\"late-C\"", &format!("\"uuid\":\"late-{leg}\""));
+        daemon.post_raw("hq", None, None, record.as_bytes()).await;
+        daemon.settled(4 + number).await;
+    }
+    assert_eq!(
+        logs(&world.sandbox),
+        BTreeMap::from([("tieline:hq:late-A".to_owned(), (1, 1))])
+    );
+}
+
+/// The first event decides the call; all that follow are late, and what they say is written in pauses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_id_given_to_everything_gathers_no_endless_call() {
     use tieline::calls::book::CALL_EVENTS_MAX;
     let (world, daemon) = World::running(&Config::default()).await;
-    for number in 0..CALL_EVENTS_MAX + 2 {
+    let event = |number: usize| {
         let mut event = call("same", "+49 171 1234567");
-        event["recording"] = json!(format!("https://pbx.example/r/{number}"));
-        daemon.post(&event).await;
+        event["recording"] = json!(format!("https://pbx.example/r/{number:04}"));
+        event
+    };
+    let mut number = 0;
+    while number < CALL_EVENTS_MAX {
+        let group = (number + 200).min(CALL_EVENTS_MAX);
+        let mut posts = tokio::task::JoinSet::new();
+        for number in number..group {
+            posts.spawn(daemon.post_owned(event(number)));
+        }
+        posts.join_all().await;
+        number = group;
+    }
+    // What is to be asked in the next pause outlives the process.
+    daemon.kill();
+    let daemon = world.place.start().await;
+    for number in [CALL_EVENTS_MAX, CALL_EVENTS_MAX + 1] {
+        daemon.post(&event(number)).await;
     }
     let status = daemon.settled(CALL_EVENTS_MAX + 2).await;
     assert_eq!(status["events"]["dead"], 2, "{status}");
     assert_eq!(logs(&world.sandbox).len(), 1);
+    let note = world.sandbox.notes().pop().unwrap();
+    let last = format!("https://pbx.example/r/{:04}", CALL_EVENTS_MAX - 1);
+    assert!(note.to_string().contains(&last), "{note:#}");
 }

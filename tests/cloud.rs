@@ -133,20 +133,24 @@ fn stated(scenario: &Scenario) -> Vec<Vec<PhoneEvent>> {
 
 fn story(parts: &[Vec<PhoneEvent>]) -> (Vec<Call>, BTreeMap<String, Text>) {
     let mut facts: Vec<LegFacts> = Vec::new();
-    let mut texts: BTreeMap<String, Text> = BTreeMap::new();
+    let mut texts: BTreeMap<String, Vec<Text>> = BTreeMap::new();
     for event in parts.iter().flatten() {
         match event {
             PhoneEvent::Leg(leg) => facts.push((**leg).clone()),
             PhoneEvent::Text(text) => {
                 texts
                     .entry(text.key.stored())
-                    .or_insert_with(|| text.clone());
+                    .or_default()
+                    .push(text.clone());
             }
         }
     }
     let gathered = assemble::gather(facts);
     let close = |(key, facts): (_, &Vec<LegFacts>)| assemble::close(key, facts, Timestamp::MAX);
-    (gathered.iter().filter_map(close).collect(), texts)
+    let texts = texts
+        .into_iter()
+        .filter_map(|(key, told)| Some((key, Text::of(told)?)));
+    (gathered.iter().filter_map(close).collect(), texts.collect())
 }
 
 #[test]

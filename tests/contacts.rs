@@ -1,6 +1,10 @@
-//! The contact sync's decisions (docs/contacts.md): single cases, random histories, and a small world looked at completely.
+//! The contact sync's decisions (docs/contacts.md): single cases, random histories, and a small world looked at completely. And its
+//! Kustomer side over real sockets against the sandbox: `fetch` reads, `fetch_writes` writes.
 
 mod cases;
+mod closures;
 mod exhaustive;
+mod fetch;
+mod fetch_writes;
 mod histories;
 mod sim;

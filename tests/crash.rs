@@ -24,7 +24,7 @@ const RECORDED: [&str; 3] = [
     "11-outbound-answered",
 ];
 
-fn quick() -> Config {
+pub(crate) fn quick() -> Config {
     let mut config = Config::kustomer(
         "retry = [\"10ms\", \"20ms\", \"50ms\"]\nland_time = \"100ms\"\nbulk_land_time = \"300ms\"\ntimeout = \"5s\"\nparallel = 8\n\
          requests_per_minute = 1000\nbudget_window = \"500ms\"",
@@ -33,7 +33,7 @@ fn quick() -> Config {
     config
 }
 
-fn generous() -> SandboxOptions {
+pub(crate) fn generous() -> SandboxOptions {
     let window = Duration::from_millis(500);
     let limits = LimitOptions {
         window,
@@ -48,7 +48,7 @@ fn generous() -> SandboxOptions {
 }
 
 /// Posts until it is taken, as a PBX does.
-async fn post(
+pub(crate) async fn post(
     place: &Place,
     pbx: &str,
     query: Option<&str>,

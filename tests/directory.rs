@@ -1,7 +1,7 @@
 //! The built-in phone book over real sockets: every route and fault, versions, waiting for changes, lookups in any
 //! writing; as a process: kills, import and export by the command line.
 
-mod desk;
+pub mod desk;
 mod files;
 mod history;
 mod program;

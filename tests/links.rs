@@ -28,13 +28,20 @@ fn folder(system: &str) -> PathBuf {
         .join(system)
 }
 
+/// Those that records tell whole too: of 66 they don't tell that the second line's call joined the first one's.
+fn told_by_records() -> Vec<Scenario> {
+    let mut all = scenarios();
+    all.retain(|scenario| !scenario.name.starts_with("66-"));
+    all
+}
+
 fn scenarios() -> Vec<Scenario> {
     let folders = std::fs::read_dir(folder("asterisk")).unwrap();
     let mut folders: Vec<PathBuf> = folders.map(|entry| entry.unwrap().path()).collect();
     // Why a queue without agents lets go is told by the dial plan's events alone, which aren't asked for.
     folders.retain(|folder| {
         let name = folder.file_name().unwrap().to_str().unwrap();
-        !(name.starts_with("58-") || name.starts_with("59-"))
+        !["58-", "59-"].iter().any(|out| name.starts_with(out))
     });
     folders.sort();
     let scenario = |path: &PathBuf| {

@@ -46,6 +46,8 @@ mod settings;
 mod simulate;
 mod store;
 mod support;
+mod sync;
 mod systemd;
+mod texts;
 mod tidy;
 mod webhooks;

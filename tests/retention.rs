@@ -3,6 +3,7 @@
 use jiff::{Timestamp, ToSpan};
 use std::time::Duration;
 use tieline::calls::directory::Directory;
+use tieline::calls::exchange::{self, Pair};
 use tieline::calls::journal::{Journal, Posted, QUEUE_POSTS_DEFAULT};
 use tieline::calls::ledger::{CallRecord, Changes, End, EventMark, Ledger, Stage, Taker};
 use tieline::calls::outbox::Outbox;
@@ -57,6 +58,17 @@ async fn only_what_is_old_and_ended_goes() {
             },
         );
     }
+    let pair = |other: &str| Pair {
+        integration: "support".to_owned(),
+        pbx: "hq".to_owned(),
+        ours: "+4921155500100".to_owned(),
+        other: other.to_owned(),
+    };
+    for (other, until) in [("+491711234567", old), ("+491711234568", now - 1.hour())] {
+        let key = format!("text:hq:{other}");
+        let (_, exchange) = exchange::place(None, &key, until, Duration::from_secs(60));
+        changes.exchanges.insert(pair(other), exchange.unwrap());
+    }
     ledger.write(changes).await.unwrap();
 
     let retention = Retention {
@@ -77,6 +89,8 @@ async fn only_what_is_old_and_ended_goes() {
     assert!(ledger.record("call:hq:1").unwrap().is_none());
     assert!(ledger.mark(1).unwrap().is_none());
     assert!(ledger.record("call:hq:2").unwrap().is_some());
+    assert!(ledger.exchange(&pair("+491711234567")).unwrap().is_none());
+    assert!(ledger.exchange(&pair("+491711234568")).unwrap().is_some());
     assert_eq!(
         retention.prune(now).await.unwrap(),
         0,

@@ -118,6 +118,7 @@ pub fn text() -> Text {
         at: "2026-07-20T12:24:29Z".parse().unwrap(),
         body: "Hello, is my order ready?".to_owned(),
         media: vec![],
+        report: None,
     }
 }
 
@@ -172,6 +173,7 @@ pub fn integration() -> KustomerSettings {
             ignore: vec![],
             received: LogAs::Open,
             sent: LogAs::Done,
+            failed: LogAs::Open,
             window: Duration::ZERO,
             text_message: false,
             unknown: UnknownPolicy::Create,
@@ -180,11 +182,16 @@ pub fn integration() -> KustomerSettings {
             custom: BTreeMap::new(),
         },
         contacts: ContactRules {
+            active: false,
+            conflicts: tieline::contacts::agree::Policies::default(),
+            skip_shared: tieline::settings::types::SkipShared::Value,
+            extra_fields: false,
             import: false,
             export: false,
             merge_by: vec![],
             phonebook: "directory".to_owned(),
             poll: Duration::from_secs(60),
+            search_lag: Duration::from_secs(60),
             max_changes_count: 500,
             max_changes_percent: 10,
         },

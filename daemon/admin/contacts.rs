@@ -1,7 +1,7 @@
 //! The built-in phone book over the admin interface: list, show, import, export. `tieline contacts` asks.
 
-use super::Admin;
 use super::answer::{Answer, broken, not_found};
+use super::{Admin, sync};
 use crate::calls::intake::problem::Problem;
 use crate::phonebook::Entry;
 use crate::phonebook::api::page;
@@ -49,7 +49,14 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>, Path(what): Path<Strin
         (by_id, _) => by_id,
     };
     let entry: Entry = found.ok_or_else(|| not_found(&what, "contact"))?;
-    Ok(Json(wire::to_json(&entry)).into_response())
+    let left_out = sync::left_out(&admin, &entry.contact.id).map_err(broken)?;
+    let mut shown = wire::to_json(&entry);
+    if let Some(members) = shown.as_object_mut()
+        && !left_out.is_empty()
+    {
+        members.insert("left_out".to_owned(), left_out.into());
+    }
+    Ok(Json(shown).into_response())
 }
 
 #[derive(Deserialize)]

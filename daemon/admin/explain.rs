@@ -121,6 +121,7 @@ fn integration_json(
             "note": delivery.note,
             "message": delivery.message,
             "external_id": delivery.entry.external_id,
+            "joins": delivery.joins.as_ref().map(|joins| &joins.first),
             "assigned": {
                 "users": delivery.extras.users,
                 "teams": delivery.extras.teams,

@@ -10,8 +10,10 @@ mod links;
 mod lookup;
 mod metrics;
 mod routes;
+mod sync;
 
 pub use routes::router;
+pub use sync::SyncDesk;
 
 use crate::calls::attributes::Attributes;
 use crate::calls::directory::Directory;
@@ -53,6 +55,8 @@ pub struct Integration {
     pub hook: Option<Hook>,
     pub status: Arc<Mutex<DispatchStatus>>,
     pub orders: mpsc::UnboundedSender<Order>,
+    /// Its contact sync, if it has one.
+    pub sync: Option<SyncDesk>,
 }
 
 /// An integration's webhook.
@@ -136,12 +140,18 @@ impl Admin {
                 .as_ref()
                 .map(|why| format!("; {}: {why}, {} wait", part.settings.name, status.owed))
         });
+        let waits = self.integrations.iter().filter_map(|part| {
+            let stopped = part.sync.as_ref()?.status().stopped?;
+            let name = &part.settings.name;
+            Some(format!("; contacts of {name} wait: {}", stopped.why))
+        });
+        let waits = waits.collect::<String>();
         let down = links::down(&self.links);
         let reload = match &self.reloaded {
             Some(Err(_)) => "; the new settings are wrong, the old ones are in force",
             Some(Ok(_)) | None => "",
         };
-        format!("{counts}{}{down}{reload}", held.collect::<String>())
+        format!("{counts}{}{waits}{down}{reload}", held.collect::<String>())
     }
 
     /// An event by its id.

@@ -1,7 +1,7 @@
 //! The admin interface's routes but the dead letters' and the contacts': health, readiness, metrics, status, explain, lookup.
 
 use super::answer::{Answer, EVENT, broken, not_found};
-use super::{Admin, Integration, contacts, dead, explain, hooks, links, lookup, metrics};
+use super::{Admin, Integration, contacts, dead, explain, hooks, links, lookup, metrics, sync};
 use crate::calls::intake::problem::Problem;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
@@ -27,6 +27,11 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/contacts/import", post(contacts::import))
         .route("/contacts/export", get(contacts::export))
         .route("/contacts/{contact}", get(contacts::show))
+        .route("/sync/plan", get(sync::plan))
+        .route("/sync/now", post(sync::now))
+        .route("/sync/links", get(sync::links))
+        .route("/sync/conflicts", get(sync::conflicts))
+        .route("/sync/unmerge", post(sync::unmerge))
         .route("/dead", get(dead::list))
         .route("/dead/{id}", get(dead::one))
         .route("/dead/retry", post(dead::retry))
@@ -125,9 +130,11 @@ fn integration_status(part: &Integration) -> Value {
         "settled_since_start": status.logged,
         "dead_since_start": status.dead,
         "held": status.held,
+        "behind": status.behind,
         "bulk": {"groups": status.groups, "rests": status.bulk_rests},
         "attributes": {"left_out": attributes.left_out, "unread": attributes.unread},
         "webhook": part.hook.as_ref().map(hooks::hook),
+        "contacts": part.sync.as_ref().map(sync::status_json),
         "last_success": stats.last_success.map(|at| at.to_string()),
         "last_fault": stats.last_failure.map(|(at, why)| json!({"at": at.to_string(), "why": why})),
         "requests": {

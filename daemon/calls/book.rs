@@ -2,24 +2,30 @@
 //! the changes; nothing here waits or writes.
 
 mod again;
+mod exchanges;
+mod home;
+mod late;
 
+use super::decode::PhoneEvent;
 use super::due::Due;
 use super::family::Seen;
 use super::journal::{Entry, Journal};
 use super::judge::{Judge, Verdict};
+use super::known::Known;
 use super::ledger::{CallRecord, Changes, Counts, End, EventMark, Ledger, Stage, Taker};
 use super::outbox::DeliveryEnd;
 use crate::clock;
 use crate::store::StoreFault;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Most events of one call: a caller who waits an hour while twenty phones ring every fifteen seconds, told live. Beyond
-/// it only ends of known legs are taken, so that the call can end. All are read again at each look, so that a phone system
-/// that gives every call the same id must not make that endless.
+/// it only ends of known legs are taken, so that the call can end. All are written again with each and may have to be read
+/// again, so that a phone system that gives every call the same id must not make that endless.
 pub const CALL_EVENTS_MAX: usize = 2000;
 
-/// With more events a call isn't looked at with each of them, but in the next pause: the work would be quadratic.
+/// With more events a call isn't looked at with each of them, nor are its notes, but in the next pause: the work would be
+/// quadratic.
 const LOOKED_AT_EACH_MAX: usize = 100;
 
 /// Such a pause.
@@ -31,8 +37,8 @@ pub struct Turn {
     pub changes: Changes,
     /// Integration and call key of what is newly owed, and from when on.
     pub orders: Vec<(String, String, Timestamp)>,
-    /// Decided calls that got events, by key: how many.
-    late: HashMap<String, usize>,
+    /// Keys of decided calls that got events.
+    late: BTreeSet<String>,
 }
 
 impl Turn {
@@ -51,7 +57,9 @@ pub struct Book {
     /// Calls that are not ended, by key: gathering ones, and owed ones (they get late events).
     open: HashMap<String, CallRecord>,
     open_events: u64,
-    /// When a gathering call is looked at again.
+    /// What the events of gathering calls state, so that none is decoded again at each look.
+    known: Known,
+    /// When a gathering call is looked at again, and when a decided one's notes are asked about late events.
     pub due: Due,
     /// Which open call a leg belongs to, by the key that the leg's own id would make.
     homes: HashMap<String, String>,
@@ -68,11 +76,12 @@ impl Book {
             counts,
             open,
             open_events: 0,
+            known: Known::default(),
             due,
             homes,
         };
         for record in book.ledger.open_records()? {
-            if record.stage == Stage::Gathering {
+            if record.stage == Stage::Gathering || record.late > 0 {
                 book.due.set(record.key.clone(), record.last_event);
             }
             for leg in &record.legs {
@@ -94,45 +103,34 @@ impl Book {
 
     /// One event: decode it, add it to its call, decide the call if it is complete.
     pub fn take(&mut self, event: &Entry, turn: &mut Turn) -> Result<(), StoreFault> {
-        let (seq, now) = (event.seq, clock::now());
-        let seen = match self.judge.read(event) {
-            Ok(seen) => seen,
+        let seq = event.seq;
+        let stated = match self.judge.decode(event) {
+            Ok(stated) => stated,
             Err(why) => {
                 let end = Some(End::Dead { why });
                 return self.mark(seq, EventMark { key: None, end }, turn);
             }
         };
-        if seen.is_empty() {
+        let all = self.without_foreign_reports(Seen::all(&stated), turn)?;
+        if all.is_empty() {
             let why = "it reports neither a call nor a text".to_owned();
             let rule = "nothing".to_owned();
             let end = Some(End::Filtered { rule, why });
             return self.mark(seq, EventMark { key: None, end }, turn);
         }
         let mut primary = None;
-        for seen in seen {
-            let mut record = self.record_for(&seen, event, turn)?;
-            if !record.events.contains(&seq) {
-                if record.stage != Stage::Gathering {
-                    *turn.late.entry(record.key.clone()).or_default() += 1;
-                }
-                let count = record.events.len();
-                let last = record.stage == Stage::Gathering && seen.ends_one_of(&record);
-                if count >= CALL_EVENTS_MAX && !(last && count < CALL_EVENTS_MAX * 2) {
-                    let why = format!(
-                        "its call has {CALL_EVENTS_MAX} events already: does the phone system give every call an id of its own?"
-                    );
-                    let end = Some(End::Dead { why });
-                    return self.mark(seq, EventMark { key: None, end }, turn);
-                }
-                record.events.push(seq);
-            }
-            record.last_event = record.last_event.max(event.posted.received);
-            self.bring_home(&seen, &mut record, turn)?;
-            primary.get_or_insert_with(|| record.key.clone());
-            self.look(record, now, false, turn)?;
+        for seen in all {
+            let Some(key) = self.join(&seen, event, &stated, turn)? else {
+                let why = format!(
+                    "its call has {CALL_EVENTS_MAX} events already: does the phone system give every call an id of its own?"
+                );
+                let end = Some(End::Dead { why });
+                return self.mark(seq, EventMark { key: None, end }, turn);
+            };
+            primary.get_or_insert(key);
         }
         let key = primary.unwrap_or_default();
-        let end = self.current(&key, turn)?.and_then(|record| {
+        let end = turn.changes.records.get(&key).and_then(|record| {
             let index = record.events.iter().position(|event| *event == seq)?;
             record.end_of(index)
         });
@@ -146,13 +144,58 @@ impl Book {
         )
     }
 
-    /// Looks at the gathering calls whose time has come; answers whether there was one.
+    /// Adds an event to the record of the call that it speaks of, and looks at that; answers the record's key, or none if
+    /// it has too many events.
+    fn join(
+        &mut self,
+        seen: &Seen,
+        event: &Entry,
+        stated: &[PhoneEvent],
+        turn: &mut Turn,
+    ) -> Result<Option<String>, StoreFault> {
+        let mut record = self.record_for(seen, event, turn)?;
+        let (gathering, before) = (record.stage == Stage::Gathering, record.events.len());
+        let new = !record.events.contains(&event.seq);
+        if new {
+            let last = gathering && seen.ends_one_of(&record);
+            if before >= CALL_EVENTS_MAX && !(last && before < CALL_EVENTS_MAX * 2) {
+                return Ok(None);
+            }
+            record.events.push(event.seq);
+            record.late += usize::from(!gathering);
+        }
+        record.last_event = record.last_event.max(event.posted.received);
+        if gathering {
+            let count = (before, record.events.len());
+            self.known.add(&record.key, count, seen.own(stated));
+        }
+        self.bring_home(seen, &mut record, turn)?;
+        let key = record.key.clone();
+        if !gathering {
+            turn.late.insert(key.clone());
+            turn.changes.records.insert(key.clone(), record);
+        } else if record.events.len() > LOOKED_AT_EACH_MAX {
+            let pause = in_a_pause(clock::now());
+            self.wait(record, pause, turn);
+        } else if new && !Judge::decides(stated) {
+            let settled = self.judge.settled_at(&record);
+            self.wait(record, settled, turn);
+        } else {
+            self.look(record, clock::now(), false, turn)?;
+        }
+        Ok(Some(key))
+    }
+
+    /// Looks at the calls whose time has come; answers whether there was one.
     pub fn look_at_due(&mut self, now: Timestamp, turn: &mut Turn) -> Result<bool, StoreFault> {
         let Some(key) = self.due.pop(now) else {
             return Ok(false);
         };
-        if let Some(record) = self.open.get(&key).cloned() {
-            self.look(record, now, true, turn)?;
+        if let Some(record) = self.current(&key, turn)? {
+            match record.stage {
+                Stage::Gathering => self.look(record, now, true, turn)?,
+                Stage::Owed | Stage::Ended => self.amend_call(record, now, turn)?,
+            }
         }
         Ok(true)
     }
@@ -226,79 +269,6 @@ impl Book {
         }
     }
 
-    /// The record of the call an event speaks of: the one it has, a new one, or one under a fresh key if the id was
-    /// used by a call that is long over.
-    fn record_for(
-        &self,
-        seen: &Seen,
-        event: &Entry,
-        turn: &Turn,
-    ) -> Result<CallRecord, StoreFault> {
-        let new = |key: String| CallRecord::new(key, &event.posted.pbx, event.posted.received);
-        let key = self
-            .homes
-            .get(&seen.key.stored())
-            .cloned()
-            .unwrap_or_else(|| seen.key.stored());
-        let Some(record) = self.current(&key, turn)? else {
-            return Ok(new(key));
-        };
-        match Judge::fresh_key(&record, seen) {
-            None => Ok(record),
-            Some(fresh) => Ok(self
-                .current(&fresh.stored(), turn)?
-                .unwrap_or_else(|| new(fresh.stored()))),
-        }
-    }
-
-    /// When somebody who was called is handed on, the next leg names that one as its family, and only the handed-over
-    /// leg's own record tells whose it was: what gathered under that name moves to this call.
-    fn bring_home(
-        &mut self,
-        seen: &Seen,
-        record: &mut CallRecord,
-        turn: &mut Turn,
-    ) -> Result<(), StoreFault> {
-        for name in seen.leg_keys() {
-            if name == record.key {
-                continue;
-            }
-            if !record.legs.contains(&name) {
-                record.legs.push(name.clone());
-            }
-            self.homes.insert(name.clone(), record.key.clone());
-            let Some(mut orphan) = self
-                .current(&name, turn)?
-                .filter(|orphan| orphan.stage == Stage::Gathering)
-            else {
-                continue;
-            };
-            for seq in std::mem::take(&mut orphan.events) {
-                if !record.events.contains(&seq) {
-                    record.events.push(seq);
-                }
-                turn.changes.marks.insert(
-                    seq,
-                    EventMark {
-                        key: Some(record.key.clone()),
-                        end: None,
-                    },
-                );
-            }
-            // What had come home to the orphan is of this call too.
-            for leg in std::mem::take(&mut orphan.legs) {
-                self.homes.insert(leg.clone(), record.key.clone());
-                if !record.legs.contains(&leg) {
-                    record.legs.push(leg);
-                }
-            }
-            orphan.stage = Stage::Ended;
-            self.due.remove(&name);
-            turn.changes.records.insert(name, orphan);
-        }
-        Ok(())
-    }
-
     fn current(&self, key: &str, turn: &Turn) -> Result<Option<CallRecord>, StoreFault> {
         if let Some(record) = turn.changes.records.get(key).or_else(|| self.open.get(key)) {
             return Ok(Some(record.clone()));
@@ -306,8 +276,8 @@ impl Book {
         self.ledger.record(key)
     }
 
-    /// Looks at a call: decided ones only keep the event, gathering ones may be complete. `ripe`: everything journaled
-    /// was read, so that a settle time that is over means that nothing more came.
+    /// Looks at a gathering call, which may be complete. `ripe`: everything journaled was read, so that a settle time that
+    /// is over means that nothing more came.
     fn look(
         &mut self,
         mut record: CallRecord,
@@ -315,64 +285,46 @@ impl Book {
         ripe: bool,
         turn: &mut Turn,
     ) -> Result<(), StoreFault> {
-        let many = !ripe && record.events.len() > LOOKED_AT_EACH_MAX;
-        if record.stage == Stage::Gathering && many {
-            let pause = now.checked_add(PAUSE).unwrap_or(now);
-            self.due.set(record.key.clone(), pause);
-        } else if record.stage == Stage::Gathering {
-            match self.judge.look(&record, &self.journal, now, ripe)? {
-                Verdict::Wait { until } => self.due.set(record.key.clone(), until),
-                Verdict::Decided {
-                    span,
-                    takers,
-                    deliveries,
-                } => {
-                    record.span = Some(span);
-                    record.takers = takers;
-                    self.due.remove(&record.key);
-                    for delivery in deliveries {
-                        turn.order(&delivery.integration, &delivery.key, delivery.next_try);
-                        turn.changes.deliveries.push(delivery);
-                    }
-                    self.set_stage(&mut record, turn)?;
-                }
+        let count = record.events.len();
+        let facts = match self.known.take(&record.key, count) {
+            Some(facts) => facts,
+            None => self.judge.facts(&record, &self.journal)?,
+        };
+        match self.judge.look(&record, &facts, now, ripe) {
+            Verdict::Wait { until } => {
+                self.known.hold(&record.key, count, facts);
+                self.wait(record, until, turn);
             }
-        }
-        turn.changes.records.insert(record.key.clone(), record);
-        Ok(())
-    }
-
-    /// Decided calls that got events in this turn: what was logged of them, or is about to be, learns what those say.
-    /// Once a turn and not for each event, because all events of a call are read for it.
-    pub fn amend(&mut self, turn: &mut Turn) -> Result<(), StoreFault> {
-        let now = clock::now();
-        for (key, fresh) in std::mem::take(&mut turn.late) {
-            let Some(mut record) = self.current(&key, turn)? else {
-                continue;
-            };
-            let amendments = self.judge.amendments(&record, fresh, &self.journal, now)?;
-            for (amendment, at) in amendments {
-                let Some(at) = at else {
-                    turn.changes.amendments.push(amendment);
-                    continue;
-                };
-                for taker in &mut record.takers {
-                    if taker.integration == amendment.integration {
-                        taker.end = None;
-                    }
+            Verdict::Decided {
+                span,
+                takers,
+                deliveries,
+                talk,
+            } => {
+                record.span = Some(span);
+                record.takers = takers;
+                self.due.remove(&record.key);
+                for mut delivery in deliveries {
+                    self.join_exchange(&mut delivery, talk.as_ref(), turn)?;
+                    turn.order(&delivery.integration, &delivery.key, delivery.next_try);
+                    turn.changes.deliveries.push(delivery);
                 }
-                turn.order(&amendment.integration, &amendment.key, at);
-                turn.changes.amendments.push(amendment);
                 self.set_stage(&mut record, turn)?;
-                turn.changes.records.insert(key.clone(), record.clone());
+                turn.changes.records.insert(record.key.clone(), record);
             }
         }
         Ok(())
     }
 
-    /// Ended once every taker has its end; then every event gets its own.
+    /// Looks at the call again then.
+    fn wait(&mut self, record: CallRecord, until: Timestamp, turn: &mut Turn) {
+        self.due.set(record.key.clone(), until);
+        turn.changes.records.insert(record.key.clone(), record);
+    }
+
+    /// Ended once every taker has its end and no note is to be asked; then every event gets its own.
     fn set_stage(&mut self, record: &mut CallRecord, turn: &mut Turn) -> Result<(), StoreFault> {
-        let all = record.takers.iter().all(|taker| taker.end.is_some());
+        let all = record.late == 0 && record.takers.iter().all(|taker| taker.end.is_some());
         record.stage = if all { Stage::Ended } else { Stage::Owed };
         for (index, seq) in record.events.iter().enumerate() {
             let end = record.end_of(index);
@@ -405,6 +357,11 @@ impl Book {
         turn.changes.marks.insert(seq, mark);
         Ok(())
     }
+}
+
+/// The end of a pause that begins now.
+fn in_a_pause(now: Timestamp) -> Timestamp {
+    now.checked_add(PAUSE).unwrap_or(now)
 }
 
 fn set_end(record: &mut CallRecord, integration: &str, end: DeliveryEnd) {

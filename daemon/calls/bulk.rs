@@ -74,11 +74,15 @@ impl Group<'_> {
         for key in keys {
             let outcome = match self.courier.outbox.get(name, &key) {
                 Ok(Some(Delivery { end: Some(end), .. })) => Outcome::Over(end),
-                Ok(Some(mut delivery)) => {
-                    delivery.first_try.get_or_insert(now);
-                    self.members.push(delivery);
-                    continue;
-                }
+                Ok(Some(mut delivery)) => match self.courier.joins_at_once(&mut delivery) {
+                    Ok(None) => {
+                        delivery.first_try.get_or_insert(now);
+                        self.members.push(delivery);
+                        continue;
+                    }
+                    Ok(Some(before)) => Outcome::Behind(before),
+                    Err(fault) => Outcome::Store { fault, land: None },
+                },
                 Ok(None) => Outcome::Gone,
                 Err(fault) => Outcome::Store { fault, land: None },
             };
@@ -174,7 +178,7 @@ impl Group<'_> {
     }
 
     fn part_unclear(&mut self) {
-        let unclear = self.take(|delivery| delivery.intent.is_some());
+        let unclear = self.take(|delivery| matches!(delivery.next(), Step::Verify(_) | Step::Join));
         unclear.into_iter().for_each(|one| self.leave_to_look(one));
     }
 
@@ -371,7 +375,7 @@ impl Group<'_> {
             .take(|delivery| delivery.next() == Step::SetStatus)
             .into_iter();
         for mut delivery in due.by_ref() {
-            if delivery.entry.message.is_some() {
+            if delivery.entry.message.is_some() || delivery.joins.is_some() {
                 // It may cost requests, which a restart must know of. A store that refuses is met again at the end.
                 let _ = self.keep(Vec::new()).await;
             }

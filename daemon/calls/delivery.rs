@@ -2,6 +2,7 @@
 //! the `note_*` transitions keep what was done. Kept by `outbox`, moved on by `log`.
 
 use super::entry::LogEntry;
+use super::exchange::Joins;
 use super::extras::Extras;
 use crate::store::Record;
 use crate::terms::number::E164;
@@ -26,6 +27,9 @@ pub struct Delivery {
     pub fixed: bool,
     /// Other customers with the same number, for the note.
     pub others: Vec<String>,
+    /// A text of a running exchange, whose conversation it joins; none: it has its own.
+    #[serde(default)]
+    pub joins: Option<Joins>,
     pub conversation: Option<String>,
     pub note: Option<String>,
     /// What the note says since later facts were put into it; none: what it was created with.
@@ -107,6 +111,8 @@ impl DeliveryEnd {
 /// What to do next for a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Find the conversation of the exchange that it is of.
+    Join,
     FindCustomer,
     Create(Create),
     /// An earlier create is unclear: look first.
@@ -143,6 +149,7 @@ impl Delivery {
             customer,
             others: Vec::new(),
             entry,
+            joins: None,
             conversation: None,
             note: None,
             amended: None,
@@ -166,10 +173,13 @@ impl Delivery {
         if let Some(create) = self.intent {
             return Step::Verify(create);
         }
-        if self.customer.is_none() {
-            return Step::FindCustomer;
-        }
         if self.conversation.is_none() {
+            if self.joins.is_some() {
+                return Step::Join;
+            }
+            if self.customer.is_none() {
+                return Step::FindCustomer;
+            }
             return Step::Create(Create::Conversation);
         }
         if self.note.is_none() {
@@ -236,6 +246,20 @@ impl Delivery {
             Create::Note => self.note = Some(id),
             Create::Message => self.message = Some(id),
         }
+    }
+
+    /// The conversation to join was found; whose it is need not be known any more.
+    pub fn join(&mut self, conversation: String, customer: Option<String>) {
+        self.conversation = Some(conversation);
+        self.customer = customer.or(self.customer.take());
+    }
+
+    /// There is no conversation to join: it gets its own.
+    pub fn stand_alone(&mut self, why: &str) {
+        self.take_back();
+        self.joins = None;
+        self.conversation = None;
+        self.note_fault(why);
     }
 
     /// A dead letter starts again: same progress, fresh schedule.

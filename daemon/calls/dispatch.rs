@@ -5,12 +5,14 @@
 //! back but one probe at a time; the first success lets all of it go at once (invariant 10). New calls go before what
 //! waits, in the budget too (invariant 7).
 
+mod behind;
+
 use super::crew::{Crew, Happened};
 use super::due::{self, after};
 use super::group::{self, Candidate, Experience, Shares};
 use super::line::{Notice, Order};
 use super::log::Courier;
-use super::outbox::DeliveryEnd;
+use super::outbox::{DeliveryEnd, Step};
 use super::queue::{Probe, Queue};
 use super::work::{self, Hold, News, Outcome, Way};
 use crate::clock;
@@ -36,6 +38,8 @@ const STORE_RETRY: SignedDuration = SignedDuration::from_secs(2);
 pub struct DispatchStatus {
     pub owed: usize,
     pub in_flight: usize,
+    /// Texts that wait for the conversation of the one before.
+    pub behind: usize,
     pub logged: u64,
     pub dead: u64,
     /// Why everything waits, in words; none when all is well.
@@ -220,7 +224,7 @@ impl Dispatch {
     }
 
     fn pick(&mut self, now: Timestamp, crew: &Crew) -> Result<Vec<Candidate>, StoreFault> {
-        let settings = &self.courier.settings;
+        let settings = Arc::clone(&self.courier.settings);
         let window = SignedDuration::try_from(settings.budget_window);
         self.shares
             .prune(now, window.unwrap_or(SignedDuration::MAX));
@@ -232,13 +236,17 @@ impl Dispatch {
                 self.queue.put(key, now, None, Way::Alone);
                 continue;
             };
+            if delivery.next() == Step::Join && !self.may_join(&delivery, now)? {
+                continue;
+            }
+            let joins = delivery.joins.is_some();
             let (customer, number) = (delivery.customer, delivery.number);
             let known = match (&customer, &number) {
-                (None, Some(number)) => {
+                (None, Some(number)) if !joins => {
                     let directory = &self.courier.directory;
                     directory.find(&settings.name, number, now)?.is_some()
                 }
-                (Some(_), _) | (None, None) => true,
+                (Some(_) | None, _) => true,
             };
             let number = number.map(|number| number.to_string());
             let whose = number.or(customer).unwrap_or_default();
@@ -270,7 +278,13 @@ impl Dispatch {
 
     fn learn(&mut self, news: News) -> Result<(), StoreFault> {
         match news {
-            News::Tried { key, outcome } => self.settle(key, outcome),
+            News::Tried { key, outcome } => {
+                self.settle(key.clone(), outcome)?;
+                if self.queue.is_waited_for(&key) && !self.is_awaited(&key)? {
+                    self.queue.free(&key, clock::now());
+                }
+                Ok(())
+            }
             News::Bulk(news) => {
                 let now = clock::now();
                 if self.experience.learn(news, now)
@@ -308,6 +322,9 @@ impl Dispatch {
                 }
             }
             Outcome::Gone => {}
+            // What it waits for may have come about meanwhile, and was told before this.
+            Outcome::Behind(before) if self.is_awaited(&before)? => self.queue.park(key, before),
+            Outcome::Behind(_) => self.queue.put(key, clock::now(), None, Way::Alone),
             Outcome::Store { fault, land } if fault.passes() => {
                 self.queue
                     .put(key, clock::now() + STORE_RETRY, land, Way::Alone);
@@ -389,6 +406,7 @@ impl Dispatch {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.owed = self.queue.len() + crew.busy();
         status.in_flight = crew.busy();
+        status.behind = self.queue.parked();
         status.logged = self.logged;
         status.dead = self.dead;
         status.held = self.hold.as_ref().map(|hold| match hold {

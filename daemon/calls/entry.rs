@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::assign::{self, Candidate};
 use super::custom;
 use super::fields::{CallFields, agent_of, call_fields, heading_parts, shown, text_fields};
-use super::filter::{log_as, text_log_as};
+use super::filter::{log_as, text_log};
 use super::note::{call_note, clip, one_line, spoken, text_note};
 use crate::settings::types::{KustomerSettings, LogAs, UnknownPolicy};
 use crate::terms::call::{Call, CallType, Direction};
@@ -54,6 +54,9 @@ pub struct LogEntry {
     pub direction: Option<Way>,
     /// The conversation's status when everything is in it.
     pub status: Status,
+    /// A text that opens a conversation which it joins.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reopens: bool,
     /// When the call started or the text came: the conversation is dated back to it.
     pub created_at: Timestamp,
     /// Whom the conversation is assigned to.
@@ -186,6 +189,7 @@ pub fn call_entry(
         name: call_name(call),
         direction: way,
         status,
+        reopens: false,
         created_at: call.started,
         agent: call.agent.as_ref().map(|agent| agent_of(agent, names)),
         tags: conversation_tags(rules.tags_of(call.call_type).iter().chain(&call.tags)),
@@ -203,7 +207,7 @@ pub fn call_entry(
     })
 }
 
-/// The entry of a text, as a conversation of its own; with a window, `log` puts its note into the running one.
+/// The entry of a text, as a conversation of its own; with a window, `join` puts its note into the running one.
 pub fn text_entry(
     text: &Text,
     integration: &KustomerSettings,
@@ -213,7 +217,8 @@ pub fn text_entry(
 ) -> Result<LogEntry, EntryFault> {
     let rules = &integration.texts;
     let ids = Ids::of(&text.key)?;
-    let status = status(text_log_as(text, rules), || "texts.log".to_owned())?;
+    let (key, log) = text_log(text, rules);
+    let status = status(log, || format!("texts.log.{key}"))?;
     let outgoing = text.direction == Direction::Out;
     let way = if outgoing { Way::Out } else { Way::In };
     let agent = match &text.ours().party {
@@ -230,6 +235,7 @@ pub fn text_entry(
         ),
         direction: Some(way),
         status,
+        reopens: status == Status::Open && (!outgoing || text.failed()),
         created_at: text.at,
         agent,
         tags: conversation_tags(rules.tags.iter()),

@@ -1,7 +1,7 @@
 //! Whose call a leg is: by the id it names, by the leg it was handed over from, or under a fresh key when an id was used
 //! again. Pure; `judge` asks it for a record's legs, `book` to find an event's record.
 
-use super::decode::LegFacts;
+use super::decode::{LegFacts, PhoneEvent};
 use super::ledger::CallRecord;
 use crate::terms::ids::CallKey;
 use jiff::Timestamp;
@@ -11,6 +11,8 @@ pub struct Seen {
     pub key: CallKey,
     /// The earliest start it states.
     pub start: Option<Timestamp>,
+    /// It only reports that a text arrived, which says nothing of one that isn't known.
+    pub report: bool,
     /// The phone system's ids of the legs it speaks of.
     pub legs: Vec<String>,
     /// Those of them whose end it states.
@@ -18,6 +20,51 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// The calls and texts that an event speaks of.
+    pub fn all(stated: &[PhoneEvent]) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for fact in stated {
+            let mut report = false;
+            let (key, start, leg, ended) = match fact {
+                PhoneEvent::Leg(leg) => {
+                    let ended = leg.ended.or(leg.lost).map(|_| leg.leg.clone());
+                    (&leg.key, leg.started, Some(leg.leg.clone()), ended)
+                }
+                // However late: a report is of the text that has its id.
+                PhoneEvent::Text(text) if text.is_report() => {
+                    report = !text.failed();
+                    (&text.key, None, None, None)
+                }
+                PhoneEvent::Text(text) => (&text.key, Some(text.at), None, None),
+            };
+            match all.iter_mut().find(|seen| seen.key == *key) {
+                Some(seen) => {
+                    seen.start = earlier(seen.start, start);
+                    seen.report &= report;
+                    seen.legs.extend(leg);
+                    seen.ended.extend(ended);
+                }
+                None => all.push(Self {
+                    key: key.clone(),
+                    start,
+                    report,
+                    legs: leg.into_iter().collect(),
+                    ended: ended.into_iter().collect(),
+                }),
+            }
+        }
+        all
+    }
+
+    /// What of an event's facts is of this call or text.
+    pub fn own<'a>(&'a self, stated: &'a [PhoneEvent]) -> impl Iterator<Item = PhoneEvent> + 'a {
+        let own = stated.iter().filter(|fact| match fact {
+            PhoneEvent::Leg(leg) => leg.key == self.key,
+            PhoneEvent::Text(text) => text.key == self.key,
+        });
+        own.cloned()
+    }
+
     /// The stored call keys that the legs' own ids would make.
     pub fn leg_keys(&self) -> Vec<String> {
         self.legs.iter().map(|leg| self.key_of(leg)).collect()
@@ -75,4 +122,11 @@ pub fn belongs(fact: &CallKey, record: &str) -> Option<CallKey> {
         .strip_prefix(&stored)
         .is_some_and(|rest| rest.starts_with('~'));
     reused.then(|| CallKey::parse(record)).flatten()
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
 }

@@ -13,7 +13,7 @@ use crate::settings::types::KustomerSettings;
 use crate::terms::call::{Call, CallType, Direction};
 use crate::terms::number::E164;
 use crate::terms::party::{Contact, Extension, Party};
-use crate::terms::text::Text;
+use crate::terms::text::{Fate, Report, Text};
 
 /// What a call's template may use; its list for administrators is in config/note.txt.j2.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -64,6 +64,8 @@ pub struct TextFields {
     pub to: String,
     pub agent: Option<String>,
     pub at: String,
+    /// What became of one that was sent: `delivered`, or `not delivered` and why.
+    pub status: Option<String>,
     pub body: Vec<String>,
     pub media: Vec<String>,
     pub other_customers: Vec<String>,
@@ -184,7 +186,9 @@ pub fn text_fields(
         (other, ours)
     };
     TextFields {
-        heading: if outgoing {
+        heading: if text.failed() {
+            "Text not delivered"
+        } else if outgoing {
             "Text sent"
         } else {
             "Text received"
@@ -195,6 +199,7 @@ pub fn text_fields(
         to,
         agent,
         at: clock_time(text.at, zone),
+        status: text.report.as_ref().map(fate),
         body: prose(&text.body, PROSE_UNITS_MAX),
         media: text
             .media
@@ -205,6 +210,17 @@ pub fn text_fields(
         other_customers: list(others.iter().cloned()),
         text_id: one_line(&text.key.to_string(), EXTERNAL_ID_BYTES_MAX),
         sent_at: text.at.to_string(),
+    }
+}
+
+fn fate(report: &Report) -> String {
+    let fate = match report.fate {
+        Fate::Delivered => "delivered",
+        Fate::Failed => "not delivered",
+    };
+    match value(report.why.as_deref()) {
+        Some(why) => format!("{fate}: {why}"),
+        None => fate.to_owned(),
     }
 }
 
@@ -318,6 +334,7 @@ pub fn full_text_sample() -> TextFields {
         to: text("+4921155500100 (Support)"),
         agent: Some(text("101 (grace@example.org)")),
         at: text("2026-11-20 13:24:29 CET"),
+        status: Some(text("delivered")),
         body: vec![text("Is my order ready?")],
         media: vec![text("https://pbx.example/m/1.jpg")],
         other_customers: vec![text("Erika Muster (customer 5f71d9b3c2a4e8001b6d0a11)")],

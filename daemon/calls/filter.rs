@@ -312,9 +312,8 @@ fn call_switch(call: &Call, to: &KustomerSettings) -> Result<String, String> {
 }
 
 fn text_switch(text: &Text, to: &KustomerSettings) -> Result<String, String> {
-    let outgoing = text.direction == Direction::Out;
-    let key = if outgoing { "sent" } else { "received" };
-    switch(&format!("texts.log.{key}"), text_log_as(text, &to.texts))
+    let (key, log) = text_log(text, &to.texts);
+    switch(&format!("texts.log.{key}"), log)
 }
 
 fn switch(key: &str, log: LogAs) -> Result<String, String> {
@@ -331,11 +330,12 @@ pub fn log_as(call_type: CallType, to: &KustomerSettings) -> LogAs {
     log.copied().unwrap_or(LogAs::Off)
 }
 
-/// What `[kustomer.texts] log` says of a text.
-pub const fn text_log_as(text: &Text, rules: &TextRules) -> LogAs {
+/// Which key of `[kustomer.texts] log` is a text's, and what it says.
+pub fn text_log(text: &Text, rules: &TextRules) -> (&'static str, LogAs) {
     match text.direction {
-        Direction::Out => rules.sent,
-        Direction::In | Direction::Internal => rules.received,
+        Direction::Out if text.failed() => ("failed", rules.failed),
+        Direction::Out => ("sent", rules.sent),
+        Direction::In | Direction::Internal => ("received", rules.received),
     }
 }
 

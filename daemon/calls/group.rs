@@ -66,7 +66,8 @@ pub fn turn(members: &[Delivery]) -> Option<Turn> {
         return Some(Turn::Ask(job.to_owned()));
     }
     let next = members.iter().map(|delivery| match delivery.next() {
-        Step::Verify(_) => (0, Turn::PartUnclear),
+        // Who joins a conversation has it before it comes here.
+        Step::Verify(_) | Step::Join => (0, Turn::PartUnclear),
         Step::FindCustomer | Step::Create(Create::Customer) => (1, Turn::FindCustomers),
         Step::Create(create @ Create::Conversation) => (2, Turn::Create(create)),
         Step::Create(create @ Create::Note) => (3, Turn::Create(create)),

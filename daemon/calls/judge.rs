@@ -1,15 +1,18 @@
-//! What the pure stages make of a call: reads its events again from the journal, then decode, assemble, filter, entry.
+//! What the pure stages make of a call: decode, assemble, filter, entry. Reads its events again from the journal where
+//! what they state isn't at hand.
 //!
 //! `line` acts on its verdicts; `explain` and `replay` ask the same functions, so that what is explained is what was done.
 
 mod amend;
+mod texts;
 
 use super::assemble::{self, Assembly, Done, State};
 use super::decode::{self, LegFacts, PhoneEvent, RawEvent, Site};
 use super::entry::{self, LogEntry, Names};
-use super::family::{Seen, belongs, own_legs};
+use super::family::Seen;
 use super::filter::{self, Decision};
 use super::journal::{Entry, Journal};
+use super::known::Facts;
 use super::ledger::{CallRecord, End, Taker};
 use super::outbox::{Delivery, DeliveryEnd, Outbox};
 use crate::settings::types::{AnonymousPolicy, Dialect, KustomerSettings, Settings};
@@ -17,11 +20,13 @@ use crate::store::StoreFault;
 use crate::terms::call::Call;
 use crate::terms::ids::CallKey;
 use crate::terms::text::Text;
+pub use amend::Late;
 use amend::write_at;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+pub use texts::Talk;
 
 /// The stages with everything they need to know.
 #[derive(Clone)]
@@ -39,6 +44,8 @@ pub enum Verdict {
         span: (Timestamp, Timestamp),
         takers: Vec<Taker>,
         deliveries: Vec<Delivery>,
+        /// Between whom a text was.
+        talk: Option<Talk>,
     },
 }
 
@@ -68,35 +75,8 @@ impl Judge {
         }
     }
 
-    /// The calls and texts an event speaks of; an error says why it can't be read.
-    pub fn read(&self, event: &Entry) -> Result<Vec<Seen>, String> {
-        let mut all: Vec<Seen> = Vec::new();
-        for fact in self.decode(event)? {
-            let (key, start, leg, ended) = match fact {
-                PhoneEvent::Leg(leg) => {
-                    let ended = leg.ended.or(leg.lost).map(|_| leg.leg.clone());
-                    (leg.key, leg.started, Some(leg.leg), ended)
-                }
-                PhoneEvent::Text(text) => (text.key, Some(text.at), None, None),
-            };
-            match all.iter_mut().find(|seen| seen.key == key) {
-                Some(seen) => {
-                    seen.start = earlier(seen.start, start);
-                    seen.legs.extend(leg);
-                    seen.ended.extend(ended);
-                }
-                None => all.push(Seen {
-                    key,
-                    start,
-                    legs: leg.into_iter().collect(),
-                    ended: ended.into_iter().collect(),
-                }),
-            }
-        }
-        Ok(all)
-    }
-
-    fn decode(&self, event: &Entry) -> Result<Vec<PhoneEvent>, String> {
+    /// What an event states; an error says why it can't be read.
+    pub fn decode(&self, event: &Entry) -> Result<Vec<PhoneEvent>, String> {
         let posted = &event.posted;
         let Some((dialect, _, site)) = self.sites.get(&posted.pbx) else {
             return Err(format!(
@@ -125,42 +105,46 @@ impl Judge {
 
     /// Whether the record's call is complete, and if so who takes it. `ripe`: every event journaled so far was read, so
     /// that a settle time that is over means that nothing more came.
-    pub fn look(
-        &self,
-        record: &CallRecord,
-        journal: &Journal,
-        now: Timestamp,
-        ripe: bool,
-    ) -> Result<Verdict, StoreFault> {
-        let (legs, texts) = self.facts(record, journal)?;
-        if let Some(text) = texts.into_iter().next() {
-            return Ok(self.judge_text(&text, now));
+    pub fn look(&self, record: &CallRecord, facts: &Facts, now: Timestamp, ripe: bool) -> Verdict {
+        if let Some(text) = facts.text() {
+            return self.judge_text(&text, record, now);
         }
         let Some(key) = CallKey::parse(&record.key) else {
-            return Ok(unreadable("the call's key can't be read"));
+            return unreadable("the call's key can't be read");
         };
-        let Assembly { call, state } = assemble::assemble(&key, &legs, now);
-        let settle = self.settle(&record.pbx);
+        let Assembly { call, state } = assemble::assemble(&key, &facts.legs, now);
         let until = match state {
             State::Complete(Done::Final) => now,
-            State::Complete(Done::Settle) => later(record.last_event, settle),
+            State::Complete(Done::Settle) => self.settled_at(record),
             State::Open { .. } => later(record.last_event, assemble::CALL_AGE_MAX),
         };
         let over = state == State::Complete(Done::Final) || (ripe && until <= now);
         if !over {
-            return Ok(Verdict::Wait { until });
+            return Verdict::Wait { until };
         }
         let call = if matches!(state, State::Open { .. }) {
-            assemble::close(&key, &legs, now)
+            assemble::close(&key, &facts.legs, now)
         } else {
             call
         };
         match call {
-            Some(call) => Ok(self.judge_call(&call, now)),
-            None => Ok(unreadable(
-                "its events don't make a call: no leg says when it began",
-            )),
+            Some(call) => self.judge_call(&call, now),
+            None => unreadable("its events don't make a call: no leg says when it began"),
         }
+    }
+
+    /// Whether an event that states this may complete its call by itself; any other does when nothing follows until
+    /// [`Judge::settled_at`].
+    pub fn decides(stated: &[PhoneEvent]) -> bool {
+        stated.iter().any(|fact| match fact {
+            PhoneEvent::Leg(leg) => leg.last,
+            PhoneEvent::Text(_) => true,
+        })
+    }
+
+    /// Until when more of the call may come.
+    pub fn settled_at(&self, record: &CallRecord) -> Timestamp {
+        later(record.last_event, self.settle(&record.pbx))
     }
 
     /// How long records of this phone system may be late.
@@ -177,17 +161,8 @@ impl Judge {
         journal: &Journal,
         now: Timestamp,
     ) -> Result<Option<Subject>, StoreFault> {
-        let (legs, texts) = self.facts(record, journal)?;
-        if let Some(text) = texts.into_iter().next() {
-            return Ok(Some(Subject::Text(Box::new(text))));
-        }
-        let Some(key) = CallKey::parse(&record.key) else {
-            return Ok(None);
-        };
-        let call = assemble::assemble(&key, &legs, now)
-            .call
-            .or_else(|| assemble::close(&key, &legs, now));
-        Ok(call.map(|call| Subject::Call(Box::new(call))))
+        let facts = self.facts(record, journal)?;
+        Ok(subject_of(&record.key, &facts, now))
     }
 
     /// The legs of the record's call that a live source told of and whose end hasn't come.
@@ -196,8 +171,7 @@ impl Judge {
         record: &CallRecord,
         journal: &Journal,
     ) -> Result<Vec<LegFacts>, StoreFault> {
-        let (legs, _) = self.facts(record, journal)?;
-        Ok(assemble::live(&legs))
+        Ok(assemble::live(&self.facts(record, journal)?.legs))
     }
 
     /// Every integration's rules for it, in the order of their names.
@@ -266,29 +240,20 @@ impl Judge {
         )
     }
 
-    fn facts(
-        &self,
-        record: &CallRecord,
-        journal: &Journal,
-    ) -> Result<(Vec<LegFacts>, Vec<Text>), StoreFault> {
-        let (mut legs, mut texts) = (Vec::new(), Vec::new());
-        for seq in &record.events {
-            let Some(event) = journal.get(*seq)? else {
-                continue;
-            };
-            for fact in self.decode(&event).unwrap_or_default() {
-                match fact {
-                    PhoneEvent::Leg(leg) => legs.push(*leg),
-                    PhoneEvent::Text(mut text) => {
-                        if let Some(key) = belongs(&text.key, &record.key) {
-                            text.key = key;
-                            texts.push(text);
-                        }
-                    }
-                }
+    /// What the record's events state of it, read from the journal.
+    pub fn facts(&self, record: &CallRecord, journal: &Journal) -> Result<Facts, StoreFault> {
+        let stated = self.stated(&record.events, journal)?;
+        Ok(Facts::of(&record.key, stated))
+    }
+
+    fn stated(&self, events: &[u64], journal: &Journal) -> Result<Vec<PhoneEvent>, StoreFault> {
+        let mut stated = Vec::new();
+        for seq in events {
+            if let Some(event) = journal.get(*seq)? {
+                stated.extend(self.decode(&event).unwrap_or_default());
             }
         }
-        Ok((own_legs(legs, &record.key), texts))
+        Ok(stated)
     }
 
     fn judge_call(&self, call: &Call, now: Timestamp) -> Verdict {
@@ -303,27 +268,6 @@ impl Judge {
             };
             let at = write_at(call, integration, now);
             (decision, Box::new(entry), number.clone(), fixed, at)
-        })
-    }
-
-    fn judge_text(&self, text: &Text, now: Timestamp) -> Verdict {
-        let names = Names {
-            customer: None,
-            agents: &self.settings.agents,
-        };
-        let number = text.other().number().cloned();
-        self.judge(&text.key, (text.at, text.at), |integration| {
-            let decision = filter::filter_text(text, integration);
-            let entry = || {
-                entry::text_entry(
-                    text,
-                    integration,
-                    &self.settings.daemon.time_zone,
-                    &names,
-                    &[],
-                )
-            };
-            (decision, Box::new(entry), number.clone(), None, now)
         })
     }
 
@@ -379,6 +323,7 @@ impl Judge {
             span,
             takers,
             deliveries,
+            talk: None,
         }
     }
 }
@@ -415,14 +360,21 @@ fn unreadable(why: &str) -> Verdict {
         span: (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH),
         takers: vec![taker],
         deliveries: Vec::new(),
+        talk: None,
     }
 }
 
-fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
+/// The call or text as its facts make it now, complete or not.
+fn subject_of(record: &str, facts: &Facts, now: Timestamp) -> Option<Subject> {
+    if let Some(text) = facts.text() {
+        return Some(Subject::Text(Box::new(text)));
     }
+    let key = CallKey::parse(record)?;
+    let assembly = assemble::assemble(&key, &facts.legs, now);
+    let call = assembly
+        .call
+        .or_else(|| assemble::close(&key, &facts.legs, now));
+    call.map(|call| Subject::Call(Box::new(call)))
 }
 
 /// Adds a wait to a time; beyond the calendar's end it stays at the end.

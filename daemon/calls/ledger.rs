@@ -1,8 +1,10 @@
 //! The ledger of events and calls: which event belongs to which call, how far each call is, and every event's end
 //! (invariant 2: accepted = the sum of the ends + in flight).
 //!
-//! Owns the trees `calls` and `ends`; written by `line` only, read by `explain` and `status`.
+//! Owns the trees `calls` and `ends`; written by `line` only, read by `explain` and `status`. `calls` also has the running
+//! exchanges of texts.
 
+use super::exchange::{Exchange, Pair};
 use super::outbox::{Amendment, Delivery, Outbox};
 use crate::store::{Record, Store, StoreFault, Tree};
 use jiff::Timestamp;
@@ -26,6 +28,17 @@ pub struct CallRecord {
     /// The keys that its legs' own ids would make: a leg that names one of them as its family is of this call.
     #[serde(default)]
     pub legs: Vec<String>,
+    /// So many of the events, the last ones, came after the call was decided, and its notes weren't asked about them yet.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late: usize,
+    /// The key of the call that this one turned out to be part of: what comes under its own key later is that one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +148,9 @@ impl Counts {
 impl Record for CallRecord {
     const VERSION: u16 = 1;
 }
+impl Record for Exchange {
+    const VERSION: u16 = 1;
+}
 impl Record for EventMark {
     const VERSION: u16 = 1;
 }
@@ -159,7 +175,14 @@ impl CallRecord {
             stage: Stage::Gathering,
             takers: Vec::new(),
             legs: Vec::new(),
+            late: 0,
+            home: None,
         }
+    }
+
+    /// Whether nothing of it is left: its events went to another call, and it has nobody to end them.
+    pub fn is_empty(&self) -> bool {
+        self.stage == Stage::Ended && self.events.is_empty() && self.takers.is_empty()
     }
 
     /// The end of its event number `index`: one stands for the call, the others joined it.
@@ -183,6 +206,7 @@ pub struct Changes {
     pub deliveries: Vec<Delivery>,
     pub amendments: Vec<Amendment>,
     pub records: HashMap<String, CallRecord>,
+    pub exchanges: BTreeMap<Pair, Exchange>,
     pub marks: BTreeMap<u64, EventMark>,
     pub counts: Counts,
 }
@@ -193,12 +217,16 @@ pub struct Ledger {
     outbox: Outbox,
     records: Tree<CallRecord>,
     open: Tree<Open>,
+    exchanges: Tree<Exchange>,
     marks: Tree<EventMark>,
     counts: Tree<Counts>,
 }
 
 /// The trees' names, for imports.
 pub const TREES: [&str; 2] = ["calls", "ends"];
+
+/// Exchanges removed in one group: a removal must not hold up an append for long.
+const PAGE_EXCHANGES: usize = 256;
 
 const COUNTS_KEY: &[u8] = b"c";
 
@@ -209,6 +237,7 @@ impl Ledger {
             outbox: outbox.clone(),
             records: store.tree(TREES[0]),
             open: store.tree(TREES[0]),
+            exchanges: store.tree(TREES[0]),
             marks: store.tree(TREES[1]),
             counts: store.tree(TREES[1]),
         }
@@ -220,6 +249,11 @@ impl Ledger {
 
     pub fn record(&self, key: &str) -> Result<Option<CallRecord>, StoreFault> {
         self.records.get(&tagged(b'r', key.as_bytes()))
+    }
+
+    /// The most recent exchange of two numbers.
+    pub fn exchange(&self, pair: &Pair) -> Result<Option<Exchange>, StoreFault> {
+        self.exchanges.get(&exchange_key(pair))
     }
 
     pub fn mark(&self, seq: u64) -> Result<Option<EventMark>, StoreFault> {
@@ -294,12 +328,42 @@ impl Ledger {
                         writes.put(&ledger.open, &open, &Open)?;
                     }
                 }
+                for (pair, exchange) in &changes.exchanges {
+                    writes.put(&ledger.exchanges, &exchange_key(pair), exchange)?;
+                }
                 for (seq, mark) in &changes.marks {
                     writes.put(&ledger.marks, &tagged(b'e', &seq.to_be_bytes()), mark)?;
                 }
                 writes.put(&ledger.counts, COUNTS_KEY, &changes.counts)
             })
             .await
+    }
+
+    /// Removes exchanges whose last text is older than that; answers how many went.
+    pub async fn forget_exchanges(&self, before: Timestamp) -> Result<usize, StoreFault> {
+        let mut old = Vec::new();
+        for row in self.exchanges.prefix(b"x") {
+            let (key, exchange) = row?;
+            if exchange.until < before {
+                old.push(key);
+            }
+        }
+        for page in old.chunks(PAGE_EXCHANGES) {
+            let (tree, page) = (self.exchanges.clone(), page.to_vec());
+            self.store
+                .commit(move |writes| {
+                    for key in &page {
+                        // A text may have come since it was looked at.
+                        let now = writes.get(&tree, key)?;
+                        if now.is_some_and(|now| now.until < before) {
+                            writes.remove(&tree, key)?;
+                        }
+                    }
+                    Ok(())
+                })
+                .await?;
+        }
+        Ok(old.len())
     }
 
     /// Removes marks and ended calls with their deliveries; the counts keep counting them.
@@ -326,6 +390,13 @@ impl Ledger {
             })
             .await
     }
+}
+
+/// What was sent for our number has no zero in it that could be taken for the next part: it is on one line.
+fn exchange_key(pair: &Pair) -> Vec<u8> {
+    let parts = [&pair.integration, &pair.pbx, &pair.ours, &pair.other];
+    let parts = parts.map(String::as_bytes);
+    tagged(b'x', &parts.join(&0))
 }
 
 fn tagged(tag: u8, rest: &[u8]) -> Vec<u8> {

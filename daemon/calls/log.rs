@@ -6,11 +6,14 @@
 
 mod amend;
 
+pub(super) use amend::endured;
+
 use super::agents::Agents;
 use super::attributes::Attributes;
 use super::directory::Directory;
 use super::due;
-use super::entry::{self, Way};
+use super::finish::Reopens;
+use super::join;
 use super::lately::Lately;
 use super::matching::Match;
 use super::outbox::{Create, Delivery, DeliveryEnd, Outbox, Step};
@@ -19,7 +22,6 @@ use super::whose::number_of;
 use crate::clock;
 use crate::kustomer::bulk::Item;
 use crate::kustomer::client::Client;
-use crate::kustomer::conversations::Status;
 use crate::kustomer::fault::KustomerFault;
 use crate::pace::Lane;
 use crate::settings::types::KustomerSettings;
@@ -27,9 +29,8 @@ use crate::store::StoreFault;
 use crate::terms::ids::{ConversationId, CustomerId};
 use jiff::Timestamp;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A delivery takes at most eight steps; more means that two of our own rules disagree.
+/// A delivery takes at most ten steps; more means that two of our own rules disagree.
 const STEPS_MAX: usize = 16;
 
 /// Why a delivery stopped before its end.
@@ -44,6 +45,9 @@ pub enum Halt {
     /// A bulk create wasn't found, which says nothing before this time.
     #[error("a bulk request may still be done until {0}")]
     Landing(Timestamp),
+    /// A text whose conversation is another delivery's to create, by its key.
+    #[error("the text before it has no conversation yet")]
+    Behind(String),
 }
 
 /// What one integration's deliveries need. Clones share all of it.
@@ -56,32 +60,7 @@ pub struct Courier {
     pub(super) lately: Lately,
     pub attributes: Attributes,
     pub(super) agents: Arc<Agents>,
-    reopens: Arc<Reopens>,
-}
-
-/// Whether Kustomer opens a done conversation when an incoming message is recorded in it: its documentation doesn't
-/// say, so the first such message is checked and the answer kept until the daemon stops.
-#[derive(Default)]
-struct Reopens(AtomicU8);
-
-impl Reopens {
-    const YES: u8 = 1;
-    const NO: u8 = 2;
-
-    fn known(&self) -> Option<bool> {
-        match self.0.load(Ordering::Relaxed) {
-            Self::YES => Some(true),
-            Self::NO => Some(false),
-            _ => None,
-        }
-    }
-
-    fn learn(&self, reopens: bool) {
-        self.0.store(
-            if reopens { Self::YES } else { Self::NO },
-            Ordering::Relaxed,
-        );
-    }
+    pub(super) reopens: Arc<Reopens>,
 }
 
 impl Courier {
@@ -117,6 +96,7 @@ impl Courier {
     pub async fn deliver(&self, delivery: &mut Delivery) -> Result<DeliveryEnd, Halt> {
         for _ in 0..STEPS_MAX {
             match delivery.next() {
+                Step::Join => self.join(delivery).await?,
                 Step::FindCustomer => {
                     if let Some((reason, why)) = self.find_customer(delivery).await? {
                         let rule = reason.key().to_owned();
@@ -265,33 +245,40 @@ impl Courier {
                 self.attributes.doubt().await;
                 Ok(())
             }
-            // The customer the directory named was deleted or merged: look again.
             Create::Conversation if fault == KustomerFault::NotFound && !delivery.fixed => {
-                let denied = delivery.customer.take();
-                let number = number_of(delivery)?;
-                self.directory.forget(&self.settings.name, &number).await?;
-                match self.look_up(delivery).await? {
-                    Match::One { id, .. } if Some(&id) == denied.as_ref() => Err(Halt::Dead(
-                        "Kustomer finds the customer by the number and then denies it exists"
-                            .to_owned(),
-                    )),
-                    Match::One { id, others, .. } => {
-                        delivery.others = others;
-                        delivery.customer = Some(id);
-                        self.remember_customer(delivery).await
-                    }
-                    Match::None | Match::Ambiguous { .. } => Ok(()),
-                }
+                self.look_again(delivery).await
             }
             Create::Conversation if fault == KustomerFault::NotFound => Err(Halt::Dead(
                 "the customer configured in `calls.anonymous` doesn't exist".to_owned(),
             )),
+            Create::Note if fault == KustomerFault::NotFound && delivery.joins.is_some() => {
+                delivery.stand_alone(join::DELETED);
+                Ok(())
+            }
             Create::Note | Create::Message if fault == KustomerFault::NotFound => Err(Halt::Dead(
                 "the conversation was deleted in Kustomer before its note was written".to_owned(),
             )),
             Create::Customer | Create::Conversation | Create::Note | Create::Message => {
                 Err(fault.into())
             }
+        }
+    }
+
+    /// The customer that the directory named was deleted or merged.
+    async fn look_again(&self, delivery: &mut Delivery) -> Result<(), Halt> {
+        let denied = delivery.customer.take();
+        let number = number_of(delivery)?;
+        self.directory.forget(&self.settings.name, &number).await?;
+        match self.look_up(delivery).await? {
+            Match::One { id, .. } if Some(&id) == denied.as_ref() => Err(Halt::Dead(
+                "Kustomer finds the customer by the number and then denies it exists".to_owned(),
+            )),
+            Match::One { id, others, .. } => {
+                delivery.others = others;
+                delivery.customer = Some(id);
+                self.remember_customer(delivery).await
+            }
+            Match::None | Match::Ambiguous { .. } => Ok(()),
         }
     }
 
@@ -309,7 +296,12 @@ impl Courier {
                 .await?
                 .map(|found| found.id.0),
             Create::Note => {
-                let notes = self.client.notes_of(&conversation_of(delivery)?).await?;
+                let notes = self.client.notes_of(&conversation_of(delivery)?).await;
+                if notes == Err(KustomerFault::NotFound) && delivery.joins.is_some() {
+                    delivery.stand_alone(join::DELETED);
+                    return Ok(());
+                }
+                let notes = notes?;
                 notes
                     .into_iter()
                     .find(|note| note.external_id.as_ref() == Some(&entry.note_external_id))
@@ -348,33 +340,6 @@ impl Courier {
         delivery.take_back();
         Ok(())
     }
-
-    /// The conversation was created with its final status; only a recorded incoming message may have opened it again.
-    pub async fn set_status(&self, delivery: &mut Delivery) -> Result<(), Halt> {
-        let entry = &delivery.entry;
-        let incoming = entry
-            .message
-            .as_ref()
-            .is_some_and(|message| message.direction == Way::In);
-        if entry.status == entry::Status::Done && incoming && self.reopens.known() != Some(false) {
-            let conversation = conversation_of(delivery)?;
-            let reopened = match self.reopens.known() {
-                Some(reopens) => reopens,
-                None => {
-                    let found = self.client.conversation(&conversation).await?;
-                    found.is_some_and(|found| found.status.as_deref() != Some("done"))
-                }
-            };
-            if reopened {
-                self.client
-                    .update_conversation(&conversation, Status::Done)
-                    .await?;
-            }
-            self.reopens.learn(reopened);
-        }
-        delivery.status_set = true;
-        Ok(())
-    }
 }
 
 fn customer_of(delivery: &Delivery) -> Result<CustomerId, Halt> {
@@ -383,12 +348,12 @@ fn customer_of(delivery: &Delivery) -> Result<CustomerId, Halt> {
     ))
 }
 
-fn conversation_of(delivery: &Delivery) -> Result<ConversationId, Halt> {
+pub(super) fn conversation_of(delivery: &Delivery) -> Result<ConversationId, Halt> {
     Ok(ConversationId(
         held(delivery.conversation.as_ref(), "conversation")?.clone(),
     ))
 }
 
-fn held<'a, T>(value: Option<&'a T>, what: &str) -> Result<&'a T, Halt> {
+pub(super) fn held<'a, T>(value: Option<&'a T>, what: &str) -> Result<&'a T, Halt> {
     value.ok_or_else(|| Halt::Dead(format!("the delivery lost its {what}: please report this")))
 }

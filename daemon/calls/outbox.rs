@@ -35,6 +35,9 @@ pub struct Amendment {
     /// The stored call key.
     pub key: String,
     pub note: String,
+    /// Somebody must look at it now: the conversation is opened.
+    #[serde(default)]
+    pub reopens: bool,
     /// All of them, those of the delivery's entry too.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -45,6 +48,8 @@ pub struct Amendment {
 pub struct Late {
     /// The note's new text.
     pub note: Option<String>,
+    /// With it the conversation is opened.
+    pub reopens: bool,
     /// Tags to add.
     pub tags: Vec<String>,
 }
@@ -118,8 +123,16 @@ impl Outbox {
     /// one learns it when somebody takes it up again.
     pub fn amend(&self, writes: &mut Writes<'_>, amendment: &Amendment) -> Result<(), StoreFault> {
         let at = |mark| store_key(mark, &amendment.integration, &amendment.key);
-        writes.put(&self.amendments, &at(b'l'), amendment)?;
-        if self.is_dead(&amendment.integration, &amendment.key)? {
+        let mut amendment = amendment.clone();
+        let delivery = self.get(&amendment.integration, &amendment.key)?;
+        if let Some(delivery) = &delivery {
+            // What an earlier one asked for and wasn't done yet.
+            let owed = self.amendment(delivery)?;
+            amendment.reopens |= owed.is_some_and(|owed| owed.reopens);
+        }
+        writes.put(&self.amendments, &at(b'l'), &amendment)?;
+        let end = delivery.and_then(|delivery| delivery.end);
+        if matches!(end, Some(DeliveryEnd::Dead { .. })) {
             return Ok(());
         }
         writes.put(&self.marks, &at(b'p'), &Mark)
@@ -135,14 +148,21 @@ impl Outbox {
     /// What came late for a delivery and isn't in Kustomer yet; none if nothing came or all of it is there.
     pub fn amendment(&self, delivery: &Delivery) -> Result<Option<Late>, StoreFault> {
         let key = store_key(b'l', &delivery.integration, &delivery.key);
-        let Some(Amendment { note, mut tags, .. }) = self.amendments.get(&key)? else {
+        let Some(late) = self.amendments.get(&key)? else {
             return Ok(None);
         };
         let said = delivery.amended.as_ref().unwrap_or(&delivery.entry.note);
-        let note = Some(note).filter(|note| note != said);
-        tags.retain(|tag| !delivery.entry.tags.contains(tag) && !delivery.added_tags.contains(tag));
+        let note = Some(late.note).filter(|note| note != said);
+        let known =
+            |tag: &String| delivery.entry.tags.contains(tag) || delivery.added_tags.contains(tag);
+        let tags: Vec<String> = late.tags.into_iter().filter(|tag| !known(tag)).collect();
         let nothing = note.is_none() && tags.is_empty();
-        Ok((!nothing).then_some(Late { note, tags }))
+        let reopens = late.reopens && note.is_some();
+        Ok((!nothing).then_some(Late {
+            note,
+            reopens,
+            tags,
+        }))
     }
 
     /// Makes the progress durable, and how much of the budget's window is `used`; returns after the sync.

@@ -2,7 +2,7 @@
 
 use crate::terms::call::{Call, Leg};
 use crate::terms::party::Contact;
-use crate::terms::text::Text;
+use crate::terms::text::{Fate, Text};
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde_json::{Value, json};
 
@@ -37,9 +37,9 @@ pub fn call_json(call: &Call) -> Value {
     })
 }
 
-/// A text as `expected.json` has it.
+/// A text as `expected.json` has it; `status` only where the phone system told what became of it.
 pub fn text_json(text: &Text) -> Value {
-    json!({
+    let mut picture = json!({
         "direction": text.direction.word(),
         "from": address(&text.from),
         "to": address(&text.to),
@@ -47,7 +47,16 @@ pub fn text_json(text: &Text) -> Value {
         "message_id": text.key.id,
         "at": utc(text.at),
         "media": text.media,
-    })
+    });
+    if let (Some(report), Some(fields)) = (&text.report, picture.as_object_mut()) {
+        let fate = match report.fate {
+            Fate::Delivered => "delivered",
+            Fate::Failed => "failed",
+        };
+        fields.insert("status".to_owned(), json!(fate));
+        fields.insert("error".to_owned(), json!(report.why));
+    }
+    picture
 }
 
 /// The number in E.164, else what was sent.

@@ -22,6 +22,8 @@ pub struct Queue {
     /// Deliveries with an unclear create: not before then, whatever else would start them, or the look that settles it
     /// could miss what is still on its way (invariant 3).
     landing: HashMap<String, Timestamp>,
+    /// Texts that wait for the conversation of another delivery, by its key.
+    behind: HashMap<String, BTreeSet<String>>,
 }
 
 /// What is tried while everything else waits.
@@ -38,8 +40,7 @@ impl Queue {
         {
             return;
         }
-        self.alone.remove(&key);
-        self.crowd.remove(&key);
+        self.remove(&key);
         self.fresh.set(key, now);
     }
 
@@ -70,6 +71,32 @@ impl Queue {
         self.alone.remove(key);
         self.crowd.remove(key);
         self.landing.remove(key);
+        self.behind.retain(|_, keys| {
+            keys.remove(key);
+            !keys.is_empty()
+        });
+    }
+
+    /// Takes a text out of all lines until `free` is told of the delivery that it waits for.
+    pub fn park(&mut self, key: String, behind: String) {
+        self.remove(&key);
+        self.behind.entry(behind).or_default().insert(key);
+    }
+
+    pub fn is_waited_for(&self, key: &str) -> bool {
+        self.behind.contains_key(key)
+    }
+
+    /// Who waited for this delivery goes on.
+    pub fn free(&mut self, key: &str, now: Timestamp) {
+        for key in self.behind.remove(key).unwrap_or_default() {
+            self.crowd.set(key, now);
+        }
+    }
+
+    /// How many wait for another.
+    pub fn parked(&self) -> usize {
+        self.behind.values().map(BTreeSet::len).sum()
     }
 
     pub fn take_fresh(&mut self, now: Timestamp) -> Option<String> {
@@ -161,7 +188,7 @@ impl Queue {
 
     pub fn len(&self) -> usize {
         let in_jobs: usize = self.members.values().map(BTreeSet::len).sum();
-        self.fresh.len() + self.alone.len() + self.crowd.len() + in_jobs
+        self.fresh.len() + self.alone.len() + self.crowd.len() + in_jobs + self.parked()
     }
 }
 

@@ -1,5 +1,5 @@
-//! How long things are kept: removes events, ended calls, settled deliveries and who talked with whom older than
-//! `daemon.keep`, and stale directory entries.
+//! How long things are kept: removes events, ended calls, settled deliveries, exchanges of texts and who talked with
+//! whom older than `daemon.keep`, and stale directory entries.
 //!
 //! Only what has an end goes, and never what is dead: a person decides on that. The counts keep counting it.
 
@@ -53,6 +53,7 @@ impl Retention {
         let Ok(before) = now.checked_sub(keep) else {
             return Ok(0);
         };
+        self.ledger.forget_exchanges(before).await?;
         self.lately.prune(before).await?;
         let (mut removed, mut cursor) = (0, 0);
         loop {

@@ -47,6 +47,8 @@ pub enum Outcome {
         way: Way,
     },
     Gone,
+    /// A text that waits for the conversation of this delivery.
+    Behind(String),
     /// `land` as above: an unclear create whose outcome didn't get to disk.
     Store {
         fault: StoreFault,
@@ -76,7 +78,8 @@ pub async fn try_one(courier: &Courier, mut delivery: Delivery) -> Outcome {
     delivery.first_try.get_or_insert(clock::now());
     let result = courier.deliver(&mut delivery).await;
     let outcome = outcome(courier, &mut delivery, result);
-    if let Outcome::Store { .. } = outcome {
+    // Who only waits wasn't tried.
+    if let Outcome::Store { .. } | Outcome::Behind(_) = outcome {
         return outcome;
     }
     note_outcome(&mut delivery, &outcome);
@@ -93,7 +96,7 @@ pub fn note_outcome(delivery: &mut Delivery, outcome: &Outcome) {
     match outcome {
         Outcome::Ended(end) => delivery.end = Some(end.clone()),
         Outcome::Again { at, .. } => delivery.next_try = *at,
-        Outcome::Over(_) | Outcome::Gone | Outcome::Store { .. } => {}
+        Outcome::Over(_) | Outcome::Gone | Outcome::Behind(_) | Outcome::Store { .. } => {}
     }
 }
 
@@ -107,6 +110,7 @@ pub fn outcome(
         Ok(end) => Outcome::Ended(end),
         Err(Halt::Dead(why)) => Outcome::Ended(DeliveryEnd::Dead { why }),
         Err(Halt::Store(fault)) => Outcome::Store { fault, land: None },
+        Err(Halt::Behind(key)) => Outcome::Behind(key),
         Err(Halt::Landing(at)) => Outcome::Again {
             at,
             land: Some(at),

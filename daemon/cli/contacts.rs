@@ -4,6 +4,8 @@
     reason = "a serde_json::Value that is read answers null for what isn't there"
 )]
 
+mod links;
+
 use super::{ConfigArgs, EXIT_FAILED, Exit, ask, table};
 use crate::settings::types::AdminAddress;
 use anyhow::Context as _;
@@ -55,6 +57,26 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// List which contacts are linked with which customers
+    Links {
+        /// Of this integration; without it of the first
+        #[arg(long)]
+        kustomer: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the fields that both sides changed and that wait for somebody
+    Conflicts {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Part a contact that several customers were merged into, or bring one back that was removed
+    Unmerge {
+        /// Its id
+        contact: String,
+    },
     /// Write all contacts
     Export {
         #[arg(long)]
@@ -97,6 +119,9 @@ pub fn run(args: &ContactsArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode>
             dry_run,
             json,
         } => return import(&admin, file, *dry_run, *json, out),
+        Action::Links { kustomer, json } => links::list(&admin, kustomer.as_deref(), *json, out)?,
+        Action::Conflicts { json } => links::conflicts(&admin, *json, out)?,
+        Action::Unmerge { contact } => links::unmerge(&admin, contact, out)?,
         Action::Export { format, file } => {
             let path = format!("/contacts/export?format={}", format.word());
             match file {
@@ -204,6 +229,15 @@ fn show(contact: &Value, out: &mut dyn Write) -> io::Result<()> {
     for source in contact["sources"].as_array().into_iter().flatten() {
         let (kustomer, customer) = (text(&source["kustomer"]), text(&source["customer"]));
         line("customer", format!("{customer} of {kustomer}"))?;
+    }
+    for one in contact["left_out"].as_array().into_iter().flatten() {
+        let (value, why) = (text(&one["value"]), text(&one["why"]));
+        let value = if value.is_empty() {
+            "all of it"
+        } else {
+            &value
+        };
+        line("left out", format!("{value}: {why}"))?;
     }
     line("changed", text(&contact["updated_at"]))
 }

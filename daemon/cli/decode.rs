@@ -142,7 +142,7 @@ pub fn decode_recording(
     let posts = split(dialect, source, recording)?;
     let mut decoded = Decoded::default();
     let mut facts: Vec<LegFacts> = Vec::new();
-    let mut texts: BTreeMap<CallKey, Text> = BTreeMap::new();
+    let mut texts: BTreeMap<CallKey, Vec<Text>> = BTreeMap::new();
     for (index, post) in posts.iter().enumerate() {
         let raw = RawEvent {
             content_type: post.content_type.as_deref(),
@@ -163,7 +163,7 @@ pub fn decode_recording(
                     match event {
                         PhoneEvent::Leg(leg) => facts.push(*leg),
                         PhoneEvent::Text(text) => {
-                            texts.entry(text.key.clone()).or_insert(text);
+                            texts.entry(text.key.clone()).or_default().push(text);
                         }
                     }
                 }
@@ -181,17 +181,13 @@ pub fn decode_recording(
             .calls
             .extend(assemble::close(key, facts, end).map(|call| DecodedCall { call, open }));
     }
-    decoded.texts = texts.into_values().collect();
+    decoded.texts = texts.into_values().filter_map(Text::of).collect();
     decoded.sort();
     Ok(decoded)
 }
 
 /// The events of a recording, as they would have come.
-pub(super) fn split(
-    dialect: Dialect,
-    source: Source,
-    recording: &[u8],
-) -> Result<Vec<Post>, NoDecoder> {
+pub fn split(dialect: Dialect, source: Source, recording: &[u8]) -> Result<Vec<Post>, NoDecoder> {
     let by = match (dialect, source) {
         (_, Source::Http) => return Ok(posts(recording)),
         (Dialect::Asterisk, Source::Ami) => return Ok(streams::manager_events(recording)),

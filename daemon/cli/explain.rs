@@ -138,6 +138,9 @@ fn rules(integration: &Value, out: &mut dyn Write) -> io::Result<()> {
         word(integration, "integration"),
         word(integration, "decided_by")
     )?;
+    if let Some(first) = integration["delivery"]["joins"].as_str() {
+        writeln!(out, "  of an exchange: joins the conversation of {first}")?;
+    }
     let rows: Vec<Vec<String>> = integration["rules"]
         .as_array()
         .into_iter()

@@ -1,6 +1,7 @@
 //! The command line: one subcommand a file. Those that need live state ask the running daemon over its admin socket.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong use of the command, 3 not found, 69 the daemon is not reachable,
+//! Exit codes: 0 done, 1 failed, 2 wrong use of the command, 3 not found (`plan`,
+//! `sync`: there is something to do), 69 the daemon is not reachable,
 //! 78 the configuration is wrong (sysexits.h EX_UNAVAILABLE, EX_CONFIG).
 
 pub mod ask;
@@ -11,6 +12,7 @@ pub mod decode;
 pub mod demo;
 pub mod explain;
 pub mod lookup;
+pub mod plan;
 pub mod recording;
 pub mod replay;
 pub mod run;
@@ -19,6 +21,7 @@ pub mod show;
 pub mod simulate;
 pub mod status;
 mod streams;
+pub mod sync;
 mod table;
 pub mod webhook;
 
@@ -35,6 +38,8 @@ pub const ETC: &str = "/etc/tieline";
 
 pub const EXIT_FAILED: u8 = 1;
 pub const EXIT_NOT_FOUND: u8 = 3;
+/// `plan` has something to write, or a plan waits for approval.
+pub const EXIT_PLANNED: u8 = 3;
 pub const EXIT_UNAVAILABLE: u8 = 69;
 pub const EXIT_CONFIG: u8 = 78;
 
@@ -71,6 +76,10 @@ enum Command {
     Contacts(contacts::ContactsArgs),
     /// Have Kustomer tell of changed customers at once: install, show, remove
     Webhook(webhook::WebhookArgs),
+    /// Show what the contact sync would do now, and what it leaves out; exit code 0 nothing to do, 3 something
+    Plan(plan::PlanArgs),
+    /// Sync contacts now, or approve a plan that was stopped; exit code 3 if one waits
+    Sync(sync::SyncArgs),
     /// Show how a number is read and whose it is
     Lookup(lookup::LookupArgs),
     /// Play calls and texts against a running daemon, as its phone system would
@@ -141,6 +150,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(&args, &mut out),
         Command::Contacts(args) => contacts::run(&args, &mut out),
         Command::Webhook(args) => webhook::run(&args, &mut out),
+        Command::Plan(args) => plan::run(&args, &mut out),
+        Command::Sync(args) => sync::run(&args, &mut out),
         Command::Lookup(args) => lookup::run(&args, &mut out),
         Command::Simulate(args) => simulate::run(&args, &mut out),
         Command::Sandbox(args) => sandbox::run(&args, &mut out),

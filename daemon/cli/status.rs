@@ -133,6 +133,61 @@ fn connections(status: &Value, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// One contact sync; nothing where there is none.
+pub(super) fn contacts(sync: &Value, out: &mut dyn Write) -> io::Result<()> {
+    if sync.is_null() {
+        return Ok(());
+    }
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    writeln!(
+        out,
+        "sync      {}: {} contacts linked, last run {}, written since the start: {} on the phone side, {} in Kustomer",
+        text(&sync["kustomer"]),
+        sync["linked"],
+        sync["last_run"].as_str().unwrap_or("not yet"),
+        sync["written"]["phone"],
+        sync["written"]["kustomer"],
+    )?;
+    let import = &sync["import"];
+    if !import.is_null() {
+        let total = import["total"]
+            .as_u64()
+            .map_or_else(String::new, |all| format!(" of {all}"));
+        let left = import["seconds_left"].as_f64();
+        let left = left.map_or_else(String::new, |left| format!(", {:.0} min left", left / 60.0));
+        let rate = import["per_second"].as_f64().unwrap_or_default();
+        writeln!(
+            out,
+            "          {}{total} customers are imported, {rate:.0} a second{left}",
+            import["done"]
+        )?;
+    }
+    if sync["refused"].as_u64() != Some(0) {
+        writeln!(
+            out,
+            "          {} writes were refused; `tieline plan` lists them",
+            sync["refused"]
+        )?;
+    }
+    if let Some(why) = sync["stopped"]["why"].as_str() {
+        let plan = text(&sync["stopped"]["plan"]);
+        writeln!(out, "          STOPPED: {why}")?;
+        writeln!(
+            out,
+            "          look at `tieline plan`, then `tieline sync now --approve {plan}`"
+        )?;
+    }
+    if let Some(why) = sync["fault"]["why"].as_str() {
+        let waits = if sync["needs_operator"].as_bool().unwrap_or(false) {
+            "STOPPED until somebody acts"
+        } else {
+            "goes on later"
+        };
+        writeln!(out, "          {waits}: {why}")?;
+    }
+    Ok(())
+}
+
 fn integrations(status: &Value, out: &mut dyn Write) -> io::Result<()> {
     for part in status["integrations"].as_array().into_iter().flatten() {
         let name = part["name"].as_str().unwrap_or("-");
@@ -148,6 +203,13 @@ fn integrations(status: &Value, out: &mut dyn Write) -> io::Result<()> {
         )?;
         if let Some(held) = part["held"].as_str() {
             writeln!(out, "          everything waits: {held}")?;
+        }
+        if part["behind"].as_u64().unwrap_or(0) > 0 {
+            let behind = &part["behind"];
+            writeln!(
+                out,
+                "          {behind} texts wait for the conversation of the one before"
+            )?;
         }
         if part["bulk"]["groups"].as_u64().unwrap_or(0) > 0 {
             let groups = &part["bulk"]["groups"];
@@ -167,6 +229,7 @@ fn integrations(status: &Value, out: &mut dyn Write) -> io::Result<()> {
             let why = why.as_str().unwrap_or("-");
             writeln!(out, "          custom attribute left out: {why}")?;
         }
+        contacts(&part["contacts"], out)?;
         if let Some(why) = part["attributes"]["unread"].as_str() {
             writeln!(out, "          custom attributes can't be checked: {why}")?;
         }

@@ -3,11 +3,15 @@
 
 use super::merge::is_stand_in;
 use crate::terms::contact::{Address, Email, EmailKind, Fields, Phone, PhoneKind};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Which side counts where both changed a field, and differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Policy {
+    #[default]
     Newest,
     Kustomer,
     Phone,
@@ -16,7 +20,7 @@ pub enum Policy {
 }
 
 /// The policy of each field that can conflict and is exported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policies {
     pub name: Policy,
     pub website: Policy,

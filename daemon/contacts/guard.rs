@@ -45,35 +45,54 @@ pub enum Stop {
     FirstExport(usize, usize),
 }
 
-/// Whether the plan may be carried out without being asked for.
-pub fn guard(plan: &Plan, sizes: Sizes, max: MaxChanges) -> Result<(), Stop> {
+/// How much of a plan counts, for the whole of it or added up part by part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Customers that would be created.
+    pub created: usize,
+    /// All writes but contacts that are created on the phone side.
+    pub all: usize,
+}
+
+impl Changes {
+    pub fn of(plan: &Plan) -> Self {
+        let mut changes = Self::default();
+        for step in &plan.steps {
+            changes.count(&step.action);
+        }
+        changes
+    }
+
+    /// One step more.
+    pub const fn count(&mut self, action: &Action) {
+        match action {
+            Action::CreateContact { .. } | Action::Agree => {}
+            Action::CreateCustomer { .. } => {
+                self.created = self.created.saturating_add(1);
+                self.all = self.all.saturating_add(1);
+            }
+            Action::UpdateContact { .. }
+            | Action::RemoveContact
+            | Action::UpdateCustomer { .. } => self.all = self.all.saturating_add(1),
+        }
+    }
+}
+
+/// Whether a plan may be carried out without being asked for.
+pub fn guard(changes: Changes, sizes: Sizes, max: MaxChanges) -> Result<(), Stop> {
     if sizes.linked >= LINKS_MIN && sizes.customers == 0 {
         return Err(Stop::NoCustomers(sizes.linked));
     }
     if sizes.linked >= LINKS_MIN && sizes.contacts == 0 {
         return Err(Stop::NoContacts(sizes.linked));
     }
-    let count = |wanted: fn(&Action) -> bool| {
-        plan.steps
-            .iter()
-            .filter(|step| wanted(&step.action))
-            .count()
-    };
-    let created = count(|action| matches!(action, Action::CreateCustomer { .. }));
-    if created > 0 && sizes.customers > 0 && !sizes.exported_before {
-        return Err(Stop::FirstExport(created, sizes.customers));
+    if changes.created > 0 && sizes.customers > 0 && !sizes.exported_before {
+        return Err(Stop::FirstExport(changes.created, sizes.customers));
     }
-    let changes = count(|action| match action {
-        Action::CreateContact { .. } | Action::Agree => false,
-        Action::UpdateContact { .. }
-        | Action::RemoveContact { .. }
-        | Action::CreateCustomer { .. }
-        | Action::UpdateCustomer { .. } => true,
-    });
     let share = sizes.linked.saturating_mul(max.percent) / 100;
-    if changes > max.count && changes > share {
+    if changes.all > max.count && changes.all > share {
         return Err(Stop::TooMany {
-            changes,
+            changes: changes.all,
             linked: sizes.linked,
             count: max.count,
             percent: max.percent,

@@ -74,7 +74,7 @@ pub enum After {
     Forget,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Both sides are the same already; only the link learns of it.
     Agree,

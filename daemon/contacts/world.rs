@@ -8,6 +8,7 @@ use crate::terms::contact::{Contact, ContactId, EmailAddress, Fields};
 use crate::terms::ids::CustomerId;
 use crate::terms::number::E164;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub enum ContactState {
 }
 
 /// A customer as Kustomer has it, before the import rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Customer {
     pub id: CustomerId,
     pub external_id: Option<String>,

@@ -295,6 +295,7 @@ impl Inner {
             204 => Ok(Reply {
                 records: Vec::new(),
                 next: None,
+                total: None,
             }),
             200..=299 => wire::read(&body?).map_err(|what| KustomerFault::Garbled {
                 status,

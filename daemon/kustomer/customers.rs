@@ -53,6 +53,12 @@ impl Client {
     /// The number is asked with its `+`. Kustomer's own sample writes it without, so until a lookup with `+` has found
     /// somebody, a 404 is asked again without (a second request); a rejected `create` starts that anew.
     pub async fn by_phone(&self, number: &E164) -> Result<Vec<Customer>, KustomerFault> {
+        let found = self.records_by_phone(number).await?;
+        Ok(found.iter().map(customer).collect())
+    }
+
+    /// As `by_phone`, with all that Kustomer says of them.
+    pub async fn records_by_phone(&self, number: &E164) -> Result<Vec<Record>, KustomerFault> {
         let found = self.phone_lookup(number, number.as_str()).await?;
         if !found.is_empty() {
             self.plus_understood().store(true, Ordering::Relaxed);
@@ -69,57 +75,79 @@ impl Client {
         &self,
         number: &E164,
         written: &str,
-    ) -> Result<Vec<Customer>, KustomerFault> {
+    ) -> Result<Vec<Record>, KustomerFault> {
         let path = format!("/v1/customers/phone={}", segment(written));
-        let records = listed(self.get("GET /v1/customers/phone=", path).await)?;
-        Ok(records
-            .iter()
-            .map(customer)
-            .filter(|customer| carries(customer, number))
-            .collect())
+        let mut records = listed(self.get("GET /v1/customers/phone=", path).await)?;
+        records.retain(|record| carries(&customer(record), number));
+        Ok(records)
     }
 
     /// Customers with this e-mail, empty if none.
     pub async fn by_email(&self, email: &str) -> Result<Vec<Customer>, KustomerFault> {
+        let found = self.records_by_email(email).await?;
+        Ok(found.iter().map(customer).collect())
+    }
+
+    /// As `by_email`, with all that Kustomer says of them.
+    pub async fn records_by_email(&self, email: &str) -> Result<Vec<Record>, KustomerFault> {
         let path = format!("/v1/customers/email={}", segment(email));
-        let records = listed(self.get("GET /v1/customers/email=", path).await)?;
-        Ok(records.iter().map(customer).collect())
+        listed(self.get("GET /v1/customers/email=", path).await)
     }
 
     pub async fn by_external_id(
         &self,
         external_id: &str,
     ) -> Result<Option<Customer>, KustomerFault> {
+        let found = self.record_by_external_id(external_id).await?;
+        Ok(found.as_ref().map(customer))
+    }
+
+    /// As `by_external_id`, with all that Kustomer says of it.
+    pub async fn record_by_external_id(
+        &self,
+        external_id: &str,
+    ) -> Result<Option<Record>, KustomerFault> {
         let path = format!("/v1/customers/externalId={}", segment(external_id));
-        Ok(
-            found(self.get("GET /v1/customers/externalId=", path).await)?
-                .as_ref()
-                .map(customer),
-        )
+        found(self.get("GET /v1/customers/externalId=", path).await)
     }
 
     /// `None` if there is none (or none any more); a deleted one may also come with `deleted` set.
     pub async fn customer(&self, id: &CustomerId) -> Result<Option<Customer>, KustomerFault> {
+        let found = self.customer_record(id).await?;
+        Ok(found.as_ref().map(customer))
+    }
+
+    /// As `customer`, with all that Kustomer says of it. One that was merged into another may come as that one.
+    pub async fn customer_record(&self, id: &CustomerId) -> Result<Option<Record>, KustomerFault> {
         let path = format!("/v1/customers/{}", segment(&id.0));
-        Ok(found(self.get("GET /v1/customers/{id}", path).await)?
-            .as_ref()
-            .map(customer))
+        found(self.get("GET /v1/customers/{id}", path).await)
     }
 
     /// Creates a customer. Phones, e-mails and externalId are unique in Kustomer, and the status of a refused duplicate
     /// is not documented: after `Rejected` or `Conflict` look each of them up before giving up.
     pub async fn create_customer(&self, new: &NewCustomer) -> Result<Customer, KustomerFault> {
-        let created = self
-            .post(
-                "POST /v1/customers",
-                "/v1/customers".to_owned(),
-                customer_body(new),
-            )
-            .await;
+        let created = self.create_customer_as(customer_body(new)).await?;
+        Ok(customer(&created))
+    }
+
+    /// As `create_customer`, of a body made elsewhere.
+    pub async fn create_customer_as(&self, body: Value) -> Result<Record, KustomerFault> {
+        let path = "/v1/customers".to_owned();
+        let created = self.post("POST /v1/customers", path, body).await;
         if let Err(KustomerFault::Rejected { .. } | KustomerFault::Conflict { .. }) = created {
             self.plus_understood().store(false, Ordering::Relaxed);
         }
-        created.map(|record| customer(&record))
+        created
+    }
+
+    /// Changes the attributes in `body` and no others but the company, which is unlinked if it isn't in there.
+    pub async fn update_customer(
+        &self,
+        id: &CustomerId,
+        body: Value,
+    ) -> Result<Record, KustomerFault> {
+        let path = format!("/v1/customers/{}", segment(&id.0));
+        self.put("PUT /v1/customers/{id}", path, body).await
     }
 
     /// Merges this customer took part in; empty also when Kustomer doesn't know the customer any more.
@@ -149,7 +177,28 @@ impl Client {
     /// exists. Source: Kustomer: Search.
     pub async fn search(&self, query: Value, page: u32, rows: u32) -> Result<Reply, KustomerFault> {
         let path = format!("/v1/customers/search?page={page}&pageSize={rows}");
-        let route = "POST /v1/customers/search";
+        self.search_at("POST /v1/customers/search", path, query)
+            .await
+    }
+
+    /// The same for what wasn't updated within the last two years; whether it has a budget of its own isn't documented.
+    pub async fn search_archive(
+        &self,
+        query: Value,
+        page: u32,
+        rows: u32,
+    ) -> Result<Reply, KustomerFault> {
+        let path = format!("/v1/customers/archive/search?page={page}&pageSize={rows}");
+        self.search_at("POST /v1/customers/archive/search", path, query)
+            .await
+    }
+
+    async fn search_at(
+        &self,
+        route: &'static str,
+        path: String,
+        query: Value,
+    ) -> Result<Reply, KustomerFault> {
         self.send(&Ask {
             route,
             method: Method::POST,

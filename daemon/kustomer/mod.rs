@@ -14,7 +14,7 @@ mod limits;
 pub mod metadata;
 mod pacer;
 pub mod stats;
-mod text;
+pub mod text;
 pub mod users;
 mod verdict;
 pub mod webhooks;

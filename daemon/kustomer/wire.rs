@@ -19,6 +19,8 @@ pub struct Record {
 pub struct Reply {
     pub records: Vec<Record>,
     pub next: Option<String>,
+    /// How many records there are on all pages, where that is told.
+    pub total: Option<u64>,
 }
 
 /// What an error reply said, made fit for logs.
@@ -70,6 +72,22 @@ impl Record {
         list.into_iter().flatten()
     }
 
+    /// The items of a list attribute that has to be understood: nothing if it isn't set (absent, null or `{}`), none if it
+    /// is something else than a list.
+    pub fn list(&self, attribute: &str) -> Option<&[Value]> {
+        match self.attributes.get(attribute) {
+            None | Some(Value::Null) => Some(&[]),
+            Some(Value::Array(items)) => Some(items),
+            Some(Value::Object(fields)) if fields.is_empty() => Some(&[]),
+            Some(_) => None,
+        }
+    }
+
+    /// A whole number that isn't negative.
+    pub fn whole(&self, attribute: &str) -> Option<u64> {
+        self.attributes.get(attribute)?.as_u64()
+    }
+
     /// An object attribute (`properties` of metadata).
     pub fn object(&self, attribute: &str) -> Option<&Map<String, Value>> {
         self.attributes.get(attribute)?.as_object()
@@ -107,9 +125,14 @@ pub fn read(body: &[u8]) -> Result<Reply, &'static str> {
         .and_then(|links| links.get("next"))
         .and_then(Value::as_str)
         .map(str::to_owned);
+    let total = envelope
+        .get("meta")
+        .and_then(|meta| meta.get("total"))
+        .and_then(Value::as_u64);
     Ok(Reply {
         records: records.ok_or("a record without id")?,
         next,
+        total,
     })
 }
 

@@ -20,17 +20,20 @@ pub mod vcard;
 pub mod wire;
 
 use crate::terms::contact::{Contact, ContactId, Fields, Source};
+use carddav::CardDav;
+use directory::ContactBook;
+use serde::{Deserialize, Serialize};
 
 /// Says which version of a contact was read; opaque.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Etag(pub String);
 
 /// A place in a phone book's history; opaque.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token(pub String);
 
 /// A contact as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub etag: Etag,
     pub contact: Contact,
@@ -82,4 +85,62 @@ pub enum PhonebookFault {
     Unreachable { why: String, unclear: bool },
     #[error(transparent)]
     Store(#[from] crate::store::StoreFault),
+}
+
+/// The phone book of one integration.
+pub enum Phonebook {
+    Directory(ContactBook),
+    CardDav(Box<CardDav>),
+}
+
+impl Phonebook {
+    /// # Errors
+    /// As the engine's.
+    pub async fn changes(&self, since: Option<&Token>) -> Result<Changes, PhonebookFault> {
+        match self {
+            Self::Directory(book) => book.changes(since).await,
+            Self::CardDav(book) => book.changes(since).await,
+        }
+    }
+
+    /// # Errors
+    /// As the engine's.
+    pub async fn get(&self, id: &ContactId) -> Result<Option<Entry>, PhonebookFault> {
+        match self {
+            Self::Directory(book) => book.get(id).await,
+            Self::CardDav(book) => book.get(id).await,
+        }
+    }
+
+    /// # Errors
+    /// As the engine's.
+    pub async fn create(&self, id: &ContactId, draft: &Draft) -> Result<Etag, PhonebookFault> {
+        match self {
+            Self::Directory(book) => book.create(id, draft).await,
+            Self::CardDav(book) => book.create(id, draft).await,
+        }
+    }
+
+    /// # Errors
+    /// As the engine's.
+    pub async fn update(
+        &self,
+        id: &ContactId,
+        etag: &Etag,
+        draft: &Draft,
+    ) -> Result<Etag, PhonebookFault> {
+        match self {
+            Self::Directory(book) => book.update(id, etag, draft).await,
+            Self::CardDav(book) => book.update(id, etag, draft).await,
+        }
+    }
+
+    /// # Errors
+    /// As the engine's.
+    pub async fn remove(&self, id: &ContactId, etag: &Etag) -> Result<(), PhonebookFault> {
+        match self {
+            Self::Directory(book) => book.remove(id, etag).await,
+            Self::CardDav(book) => book.remove(id, etag).await,
+        }
+    }
 }

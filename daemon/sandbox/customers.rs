@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::catalog;
 use super::customer_schema::CUSTOMER;
+use super::options::MergedRead;
 use super::paging::{PAGE_SIZE_MAX, Page};
 use super::record::{Kind, Record};
 use super::reply::{Refusal, Reply};
@@ -66,11 +67,28 @@ pub fn find(state: &State, selector: &str) -> Result<Arc<Record>, Refusal> {
         Some(("phone", value)) => ("phone", value),
         Some(("email", value)) => ("email", value),
         Some(("externalId", value)) => ("externalId", value),
-        _ => return state.need(Kind::Customer, selector, "id"),
+        _ => return by_id(state, selector),
     };
     state
         .find(Kind::Customer, index, value)
         .ok_or_else(|| Refusal::not_found(index))
+}
+
+fn by_id(state: &State, id: &str) -> Result<Arc<Record>, Refusal> {
+    let here = state.need(Kind::Customer, id, "id");
+    let merged_into = state
+        .ids_by(Kind::Merge, "customer", id)
+        .into_iter()
+        .filter_map(|merge| state.get(Kind::Merge, &merge))
+        .find(|merge| merge.related_id("source") == Some(id));
+    let target = merged_into.and_then(|merge| merge.related_id("target").map(str::to_owned));
+    match (here, target, state.options.merged_read) {
+        (Err(_), Some(target), MergedRead::Target) => by_id(state, &target),
+        (Err(refusal), Some(_), MergedRead::Deleted) => {
+            state.deleted(Kind::Customer, id).ok_or(refusal)
+        }
+        (read, _, _) => read,
+    }
 }
 
 /// PUT and PATCH: what is sent changes, and a company that is not sent is unlinked. `replace` drops all else.
@@ -91,7 +109,11 @@ pub fn update(
         }
         customer.set("rev", json!(catalog::rev(state, id)));
     }
+    if !state.options.lists_replace {
+        add_held(&customer, &mut body);
+    }
     customer.related.remove("company");
+    customer.attributes.remove("companyName");
     customer.touch(&state.clock.stamp());
     customer.set("modifiedAt", json!(state.clock.stamp()));
     customer
@@ -108,6 +130,8 @@ fn store(
     catalog::check_custom(state, "customer", &body)?;
     body.remove("rev");
     if let Some(Value::String(company)) = body.remove("company") {
+        // The sandbox holds no companies: one's name is its id.
+        customer.set("companyName", json!(company));
         customer.related.insert("company", (Kind::Company, company));
     }
     let tags = body.remove("tags");
@@ -127,6 +151,20 @@ fn store(
     let id = customer.id.clone();
     state.put(customer);
     state.need(Kind::Customer, &id, "id")
+}
+
+/// Lists of contact points are added to what is held.
+fn add_held(customer: &Record, body: &mut Map<String, Value>) {
+    for (list, field) in [("phones", "phone"), ("emails", "email")] {
+        let held = customer.attributes.get(list).and_then(Value::as_array);
+        if let (Some(sent), Some(held)) = (body.get_mut(list).and_then(Value::as_array_mut), held) {
+            for item in held {
+                if sent.iter().all(|one| one.get(field) != item.get(field)) {
+                    sent.push(item.clone());
+                }
+            }
+        }
+    }
 }
 
 /// Adds what the server adds: the primary externalId to the list, `id` and `verified` to every item.

@@ -57,7 +57,7 @@ use tokio::task::JoinHandle;
 
 pub use faults::{FAULTS_MAX, Fault, FaultKind};
 pub use limits::LimitOptions;
-pub use options::{ApiKey, Counts, SANDBOX_KEY, SandboxOptions};
+pub use options::{ApiKey, Counts, MergedRead, SANDBOX_KEY, SandboxOptions};
 pub use requests::{Arrival, Requests};
 pub use webhooks::{Posted, WebhookOptions};
 

@@ -38,6 +38,14 @@ pub struct SandboxOptions {
     /// Whether `GET /v1/customers` obeys `filter[updatedAt]…`; when not, it ignores it.
     pub list_filters: bool,
     pub webhooks: WebhookOptions,
+    /// Whether there is an archive search, for what wasn't updated in the last two years.
+    pub archive: bool,
+    /// What reading a customer gives that was merged into another.
+    pub merged_read: MergedRead,
+    /// Whether a list in an update replaces the one that is held; when not, it is added to it.
+    pub lists_replace: bool,
+    /// Whether search tells how many rows there are.
+    pub search_totals: bool,
     /// Custom attributes: `{"customer": {"planStr": {"type": "string", "enumeration": [...]}}, ...}`.
     pub custom: Value,
     /// Users and customers to begin with, as their create bodies.
@@ -45,6 +53,17 @@ pub struct SandboxOptions {
     pub customers: Vec<Value>,
     /// Seed of ids and of the faults' chances.
     pub seed: u64,
+}
+
+/// How a customer reads that was merged into another: not documented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MergedRead {
+    /// 404, as a deleted one.
+    NotFound,
+    /// The customer it was merged into.
+    Target,
+    /// Itself, with `deleted`.
+    Deleted,
 }
 
 /// The key of a default sandbox.
@@ -68,6 +87,10 @@ impl SandboxOptions {
             check_rev: true,
             list_filters: true,
             webhooks: WebhookOptions::default(),
+            archive: true,
+            merged_read: MergedRead::NotFound,
+            lists_replace: true,
+            search_totals: true,
             custom: json!({}),
             users: Vec::new(),
             customers: Vec::new(),

@@ -120,6 +120,7 @@ const WORDS: &[&str] = &[
     "messages",
     "merges",
     "search",
+    "archive",
     "bulk",
     "batches",
     "metadata",

@@ -16,7 +16,7 @@ use super::requests::Ask;
 use super::roles::{self, Caller, Roles};
 use super::rules;
 use super::schemas::{self, Field};
-use super::search;
+use super::search::{self, Age};
 use super::state::State;
 use super::webhooks;
 
@@ -88,14 +88,9 @@ impl Route<'_> {
                 created(customers::create(self.state, user, body))
             }
             ("POST", ["bulk"]) => self.bulk(roles::CUSTOMER_CREATE, Kind::Customer),
-            ("POST", ["search"]) => {
-                self.may(roles::SEARCH)?;
-                let now_ms = self.state.clock.elapsed_ms();
-                self.state
-                    .limits
-                    .take_search(now_ms)
-                    .map_err(Refusal::too_many)?;
-                search::search(self.state, self.ask)
+            ("POST", ["search"]) => self.search(Age::Live),
+            ("POST", ["archive", "search"]) if self.state.options.archive => {
+                self.search(Age::Archived)
             }
             ("POST", ["merges"]) => {
                 let body = self.body(roles::MERGE_CREATE, &[schemas::MERGE])?;
@@ -298,6 +293,16 @@ impl Route<'_> {
             }
             _ => Err(Refusal::not_found("path")),
         }
+    }
+
+    fn search(self, age: Age) -> Result<Reply, Refusal> {
+        self.may(roles::SEARCH)?;
+        let now_ms = self.state.clock.elapsed_ms();
+        self.state
+            .limits
+            .take_search(now_ms)
+            .map_err(Refusal::too_many)?;
+        search::search(self.state, self.ask, age)
     }
 
     fn may(&self, needed: Roles) -> Result<(), Refusal> {

@@ -1,4 +1,5 @@
-//! `POST /v1/customers/search` (Kustomer: Search): criteria over what the index has seen, sorted and paged.
+//! `POST /v1/customers/search` and `…/archive/search` (Kustomer: Search): criteria over what the index has seen, sorted
+//! and paged.
 //! Called by `routes.rs`; reads the state only.
 
 use std::cmp::Ordering;
@@ -38,9 +39,29 @@ struct Criterion {
     operand: Value,
 }
 
+/// What an archive search of customers knows of them.
+const ARCHIVE_CUSTOMER: &[&str] = &[
+    "customer_id",
+    "customer_created_at",
+    "customer_updated_at",
+    "customer_companyId",
+    "customer_deleted",
+];
+
+/// Which of the two searches: what was updated in the last two years, or what wasn't.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    Live,
+    Archived,
+}
+
 /// Runs one search.
-pub fn search(state: &State, ask: &Ask) -> Result<Reply, Refusal> {
-    let query = read(state, ask.object()?)?;
+pub fn search(state: &State, ask: &Ask, age: Age) -> Result<Reply, Refusal> {
+    let body = ask.object()?;
+    if age == Age::Archived {
+        check_archived(&body)?;
+    }
+    let query = read(state, body)?;
     let page = Page::of(ask, PAGE_SIZE_MAX_LONG)?;
     if page.number > PAGES_MAX {
         return Err(Refusal::bad(
@@ -60,12 +81,12 @@ pub fn search(state: &State, ask: &Ask) -> Result<Reply, Refusal> {
         .filter(|row| {
             row.text("updatedAt")
                 .parse::<Timestamp>()
-                .is_ok_and(|at| at >= oldest)
+                .is_ok_and(|at| (at >= oldest) == (age == Age::Live))
         })
         .filter(|row| query.holds(state, row))
         .collect();
     rows.sort_by(|left, right| query.order(state, left, right));
-    let total = rows.len();
+    let total = state.options.search_totals.then_some(rows.len());
     let (rows, more) = page.cut(rows.into_iter());
     let ids_only = ask.query("idsOnly") == Some("true");
     let data = rows
@@ -78,7 +99,39 @@ pub fn search(state: &State, ask: &Ask) -> Result<Reply, Refusal> {
             }
         })
         .collect();
-    Ok(page.reply(ask, data, more, Some(total)))
+    Ok(page.reply(ask, data, more, total))
+}
+
+/// The archive knows fewer fields, and of customers fewer attributes.
+fn check_archived(body: &Map<String, Value>) -> Result<(), Refusal> {
+    for absent in ["searchHash", "aggs", "fields"] {
+        if body.contains_key(absent) {
+            let detail = "/additionalProperties";
+            return Err(Refusal::bad(
+                absent,
+                "Additional properties not allowed",
+                detail,
+            ));
+        }
+    }
+    for (name, max) in [
+        ("and", CRITERIA_MAX),
+        ("or", CRITERIA_MAX),
+        ("not", CRITERIA_MAX),
+        ("sort", SORTS_MAX),
+    ] {
+        for (attribute, _) in pairs(name, body.get(name).cloned(), max)? {
+            if attribute.starts_with("customer_") && !ARCHIVE_CUSTOMER.contains(&attribute.as_str())
+            {
+                return Err(Refusal::bad(
+                    attribute,
+                    "no such attribute in the archive",
+                    "/search/attribute",
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Query {

@@ -141,7 +141,13 @@ impl State {
             .filter(|record| !record.deleted)
     }
 
-    /// The same, or 404 in the name of `parameter`.
+    /// A record that was there and is deleted.
+    pub fn deleted(&self, kind: Kind, id: &str) -> Option<Arc<Record>> {
+        let slot = self.table(kind)?.get(id)?;
+        Some(Arc::clone(&slot.current)).filter(|record| record.deleted)
+    }
+
+    /// As `get`, or 404 in the name of `parameter`.
     pub fn need(&self, kind: Kind, id: &str, parameter: &str) -> Result<Arc<Record>, Refusal> {
         self.get(kind, id)
             .ok_or_else(|| Refusal::not_found(parameter))

@@ -86,7 +86,7 @@ pub fn check(file: &File, places: &Places, origins: &mut Origins) -> Option<Sett
     agents(&file.agents, &mut fields);
     remark(file, &mut fields);
     Some(Settings {
-        later: contacts::later(file, fields.origins),
+        later: Vec::new(),
         daemon: daemon?,
         pbxs: pbxs.into_iter().flatten().collect(),
         kustomers: kustomers.into_iter().flatten().collect(),

@@ -6,7 +6,7 @@ pub mod auth;
 mod contacts;
 mod per_type;
 
-pub use contacts::{CardDavFile, ClientFile, ContactsFile, WebhookFile};
+pub use contacts::{CardDavFile, ClientFile, ConflictsFile, ContactsFile, WebhookFile};
 pub use per_type::{TypeFile, TypesFile};
 
 use super::types::{AssignTo, Dialect, LateFacts, LogAs, SeveralPolicy, UnknownPolicy};
@@ -376,7 +376,7 @@ pub struct TextsFile {
     pub ignore: NumberList,
     /// The conversation's status, or "off" for no log.
     pub log: TextLogFile,
-    /// Texts with the same person within this time share a conversation; 0s: one each.
+    /// Texts with the same person, each within this time of the one before, share a conversation; 0s: one each.
     pub window: String,
     /// Also post an sms message, so that reports see a text conversation.
     pub text_message: bool,
@@ -407,12 +407,14 @@ impl Default for TextsFile {
     }
 }
 
-/// The status of a conversation per direction of the text.
+/// The status of a conversation per direction of the text, and for those that didn't arrive.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TextLogFile {
     pub received: LogAs,
     pub sent: LogAs,
+    /// What was sent and didn't arrive, as far as the phone system reports it.
+    pub failed: LogAs,
 }
 
 impl Default for TextLogFile {
@@ -420,6 +422,7 @@ impl Default for TextLogFile {
         Self {
             received: LogAs::Open,
             sent: LogAs::Done,
+            failed: LogAs::Open,
         }
     }
 }

@@ -181,7 +181,12 @@ fn assigned(chain: &[AssignTo]) -> String {
 
 fn texts(rules: &TextRules) -> String {
     let mut parts = vec![numbers(&rules.connected_numbers, &rules.ignore)];
-    for (words, log) in [("received", rules.received), ("sent", rules.sent)] {
+    let logs = [
+        ("received", rules.received),
+        ("sent", rules.sent),
+        ("failed", rules.failed),
+    ];
+    for (words, log) in logs {
         if log == LogAs::Off {
             parts.push(format!("not {words}"));
         }
@@ -189,7 +194,7 @@ fn texts(rules: &TextRules) -> String {
     parts.push(policies(rules.unknown, rules.several));
     if rules.window > Duration::ZERO {
         parts.push(format!(
-            "one conversation per {}",
+            "texts within {} of each other share a conversation",
             duration_words(rules.window)
         ));
     }

@@ -2,8 +2,14 @@
 //! `load.rs` reads the layers, `check.rs` builds these or lists every fault. The closed words (`newest`, `done`) are read
 //! straight from the files, so that each is spelled in one place.
 
+mod contacts;
 mod per_type;
 
+pub use crate::contacts::agree::{Policies, Policy};
+pub use contacts::{
+    CardDavSettings, ClientSettings, ContactRules, MergeBy, Right, SkipShared, WebhookSettings,
+    webhook_address,
+};
 pub use per_type::{AssignRules, AssignTo, CustomRules, TypeRules};
 
 use crate::terms::call::CallType;
@@ -392,6 +398,8 @@ pub struct TextRules {
     pub ignore: Vec<NumberPattern>,
     pub received: LogAs,
     pub sent: LogAs,
+    /// What was sent and didn't arrive.
+    pub failed: LogAs,
     /// Zero: one conversation per text.
     pub window: Duration,
     pub text_message: bool,
@@ -400,92 +408,4 @@ pub struct TextRules {
     pub tags: Vec<String>,
     /// Custom attributes of the conversations.
     pub custom: CustomRules,
-}
-
-/// `[kustomer.contacts]`: accepted and checked; the contact sync reads it.
-#[derive(Clone, Debug)]
-pub struct ContactRules {
-    pub import: bool,
-    pub export: bool,
-    pub merge_by: Vec<MergeBy>,
-    pub phonebook: String,
-    pub poll: Duration,
-    pub max_changes_count: u32,
-    pub max_changes_percent: u32,
-}
-
-/// `[kustomer.webhook]`: Kustomer tells of changed customers at once.
-#[derive(Clone, Debug)]
-pub struct WebhookSettings {
-    pub secret_file: PathBuf,
-    /// Where Kustomer reaches this machine; for `tieline webhook install`.
-    pub url: Option<String>,
-}
-
-impl WebhookSettings {
-    /// The address that Kustomer posts to, as `url` gives it.
-    pub fn address(&self, integration: &str) -> Option<String> {
-        self.url
-            .as_deref()
-            .map(|url| webhook_address(url, integration))
-    }
-}
-
-/// The address that Kustomer posts to: `url` itself if it has a path, else our path on it.
-pub fn webhook_address(url: &str, integration: &str) -> String {
-    let bare = url.trim().trim_end_matches('/');
-    let host = bare.split_once("://").map_or(bare, |(_, host)| host);
-    if host.contains('/') {
-        url.trim().to_owned()
-    } else {
-        format!("{bare}/v1/kustomer/{integration}/webhook")
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum MergeBy {
-    Phone,
-    Name,
-}
-
-/// `[[client]]`: who may use the contacts API.
-#[derive(Clone, Debug)]
-pub struct ClientSettings {
-    pub name: String,
-    pub token_file: PathBuf,
-    pub may: Vec<Right>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Right {
-    Lookup,
-    #[serde(rename = "contacts:read")]
-    ContactsRead,
-    #[serde(rename = "contacts:write")]
-    ContactsWrite,
-}
-
-impl Right {
-    /// The name in the settings.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Lookup => "lookup",
-            Self::ContactsRead => "contacts:read",
-            Self::ContactsWrite => "contacts:write",
-        }
-    }
-}
-
-/// `[[carddav]]`: a contact server for the contact sync.
-#[derive(Clone, Debug)]
-pub struct CardDavSettings {
-    pub name: String,
-    pub url: String,
-    pub user: String,
-    pub password_file: PathBuf,
-    /// Who signed the server's certificate; unset: whom this machine trusts.
-    pub ca_file: Option<PathBuf>,
-    pub timeout: Duration,
 }

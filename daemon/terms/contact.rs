@@ -161,7 +161,7 @@ impl Fields {
 }
 
 /// One entry of a phone book.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
     pub id: ContactId,
     pub fields: Fields,

@@ -106,7 +106,7 @@ fn what_says_nothing_is_named() {
         ),
         (
             Dialect::Twilio,
-            "MessageSid=SM1&MessageStatus=delivered",
+            "MessageSid=SM1&MessageStatus=sending",
             Ok(vec![]),
         ),
         (

@@ -2,7 +2,7 @@
 
 use super::sim::{Sim, email, fields, id, number, with_emails};
 use tieline::contacts::agree::Policy;
-use tieline::contacts::guard::{MaxChanges, Sizes, Stop, guard};
+use tieline::contacts::guard::{Changes, MaxChanges, Sizes, Stop, guard};
 use tieline::contacts::import::Why;
 use tieline::contacts::link::{LinkState, Side};
 use tieline::contacts::plan::{Action, Whose};
@@ -514,7 +514,7 @@ fn the_guard_stops_what_is_too_much() {
         .map(|last| sim.create(fields(&format!("Person No{last}"), &[last]), None))
         .collect();
     assert_eq!(
-        guard(&sim.plan(), sizes(20, 0, 0), max),
+        guard(Changes::of(&sim.plan()), sizes(20, 0, 0), max),
         Ok(()),
         "a first import is no change"
     );
@@ -524,12 +524,12 @@ fn the_guard_stops_what_is_too_much() {
     }
     let plan = sim.plan();
     assert!(matches!(
-        guard(&plan, sizes(20, 20, 20), max),
+        guard(Changes::of(&plan), sizes(20, 20, 20), max),
         Err(Stop::TooMany { changes: 20, .. })
     ));
     assert_eq!(
         guard(
-            &plan,
+            Changes::of(&plan),
             sizes(20, 20, 20),
             MaxChanges {
                 count: 20,
@@ -540,7 +540,7 @@ fn the_guard_stops_what_is_too_much() {
     );
     assert_eq!(
         guard(
-            &plan,
+            Changes::of(&plan),
             sizes(20, 20, 20),
             MaxChanges {
                 count: 5,
@@ -550,23 +550,23 @@ fn the_guard_stops_what_is_too_much() {
         Ok(())
     );
     assert_eq!(
-        guard(&plan, sizes(0, 20, 20), max),
+        guard(Changes::of(&plan), sizes(0, 20, 20), max),
         Err(Stop::NoCustomers(20))
     );
     assert_eq!(
-        guard(&plan, sizes(20, 0, 20), max),
+        guard(Changes::of(&plan), sizes(20, 0, 20), max),
         Err(Stop::NoContacts(20))
     );
     let mut sim = Sim::new();
     sim.create(fields("Ada Example", &[1]), None);
     sim.person_adds("p1", fields("Carl Caller", &[2]));
     assert_eq!(
-        guard(&sim.plan(), sizes(1, 1, 0), max),
+        guard(Changes::of(&sim.plan()), sizes(1, 1, 0), max),
         Err(Stop::FirstExport(1, 1))
     );
     let approved = Sizes {
         exported_before: true,
         ..sizes(1, 1, 0)
     };
-    assert_eq!(guard(&sim.plan(), approved, max), Ok(()));
+    assert_eq!(guard(Changes::of(&sim.plan()), approved, max), Ok(()));
 }

@@ -163,8 +163,8 @@ async fn goes_round(contents: Vec<Content>, piece: usize) {
         let (other, _dir) = open();
         let report = import(&other, format, file.as_bytes(), piece).await;
         assert_eq!(
-            (report.created as usize, report.refused),
-            (before.len(), 0),
+            (report.created, report.refused),
+            (before.len() as u64, 0),
             "{report:?}\n{file}"
         );
         let after = other.list(None, 100).unwrap();
@@ -175,7 +175,7 @@ async fn goes_round(contents: Vec<Content>, piece: usize) {
         assert_eq!(before, after, "{file}");
         // Once more is no change.
         let report = import(&other, format, file.as_bytes(), 4096).await;
-        assert_eq!(report.same as usize, before.len(), "{report:?}");
+        assert_eq!(report.same, before.len() as u64, "{report:?}");
     }
 }
 

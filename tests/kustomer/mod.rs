@@ -46,7 +46,7 @@ async fn world_with(options: SandboxOptions, change: impl Fn(&mut KustomerSettin
 }
 
 /// Settings for a peer, with the sandbox's key in a file of `folder`.
-fn settings(url: &str, folder: &Path) -> KustomerSettings {
+pub fn settings(url: &str, folder: &Path) -> KustomerSettings {
     let api_key_file = folder.join("key");
     std::fs::write(&api_key_file, format!("{SANDBOX_KEY}\n")).unwrap();
     KustomerSettings {
@@ -89,6 +89,7 @@ fn settings(url: &str, folder: &Path) -> KustomerSettings {
             ignore: Vec::new(),
             received: LogAs::Open,
             sent: LogAs::Done,
+            failed: LogAs::Open,
             window: Duration::ZERO,
             text_message: false,
             unknown: UnknownPolicy::Create,
@@ -97,11 +98,16 @@ fn settings(url: &str, folder: &Path) -> KustomerSettings {
             custom: BTreeMap::new(),
         },
         contacts: ContactRules {
+            active: false,
+            conflicts: tieline::contacts::agree::Policies::default(),
+            skip_shared: tieline::settings::types::SkipShared::Value,
+            extra_fields: false,
             import: false,
             export: false,
             merge_by: Vec::new(),
             phonebook: "directory".into(),
             poll: Duration::from_secs(60),
+            search_lag: Duration::from_secs(60),
             max_changes_count: 1,
             max_changes_percent: 1,
         },
@@ -161,7 +167,7 @@ impl World {
     }
 }
 
-fn status(status: u16, headers: &[(&str, &str)], body: Option<Value>) -> FaultKind {
+pub fn status(status: u16, headers: &[(&str, &str)], body: Option<Value>) -> FaultKind {
     let headers = headers
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))

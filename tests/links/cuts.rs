@@ -1,7 +1,10 @@
 //! Every recording played live, then the same with cut connections and killed daemons: each call is logged once.
 
 use super::pbx::{Manager, Manner};
-use super::{Scenario, all_settled, fetching, listened_to, logged, scenarios, until_link, world};
+use super::{
+    Scenario, all_settled, fetching, listened_to, logged, scenarios, told_by_records, until_link,
+    world,
+};
 use crate::support::{Daemon, World, logs, seed, within};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -151,7 +154,7 @@ async fn play_disturbed(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_at_random_bytes_with_records_read_back_each_call_is_logged_once() {
-    let scenarios = scenarios();
+    let scenarios = told_by_records();
     let mut chance = fastrand::Rng::with_seed(seed());
     let manner = Manner {
         // Some within the login, some within the list of channels, most within an event.
@@ -190,7 +193,7 @@ async fn cut_at_random_bytes_with_records_read_back_each_call_is_logged_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_while_it_listens_each_call_is_logged_once() {
-    let scenarios = scenarios();
+    let scenarios = told_by_records();
     let mut chance = fastrand::Rng::with_seed(seed());
     let manager = Manager::start(Manner::default()).await;
     let world = world(&fetching(&address(&manager), "gap_csv = \"Master.csv\"")).await;
@@ -235,6 +238,7 @@ async fn finished(daemon: &Daemon, wanted: &[String]) {
             if missing.is_empty() && status["open_calls"] == 0 {
                 return;
             }
+            println!("missing {missing:?}, open {}", status["open_calls"]);
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     })

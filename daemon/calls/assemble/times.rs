@@ -2,6 +2,7 @@
 
 use super::{root, talk};
 use crate::calls::decode::LegFacts;
+use crate::calls::decode::facts::Line;
 use crate::terms::call::Direction;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -102,10 +103,12 @@ impl Times {
     }
 }
 
-/// Whether a leg's end may be the call's: a phone that still rang when the first leg had ended was nobody's any more.
+/// Whether a leg's end may be the call's: a phone that still rang when the first leg had ended was nobody's any more. A line
+/// that leads out may be the other party, handed on to another phone, and its record states no more than its end.
 fn matters(leg: &LegFacts, legs: &BTreeMap<&str, LegFacts>) -> bool {
     let first = root(legs).filter(|root| root.ended.is_some());
-    let only_rang = leg.answered.is_none()
+    let only_rang = leg.line != Some(Line::Trunk)
+        && leg.answered.is_none()
         && leg.bridged.is_empty()
         && leg.stays.is_empty()
         && leg.joins.is_empty();

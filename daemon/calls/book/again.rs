@@ -30,6 +30,7 @@ impl Book {
             }
             record.stage = Stage::Gathering;
             record.takers.clear();
+            record.late = 0;
             for seq in record.events.clone() {
                 self.mark(
                     seq,

@@ -5,6 +5,7 @@
 //! `missed_call_reason` says that nobody came.
 
 use super::facts::{Glimpse, LegFacts, Line, TransferFact};
+use super::report::report;
 use super::values::{
     self, Values, branch, call_key, contact, extension, is_whatsapp, login, object,
 };
@@ -165,7 +166,7 @@ fn agent(post: Values<'_>, path: &str) -> Option<Contact> {
     Some(login(&id, name.as_deref()))
 }
 
-/// A message; none for a report on the delivery of one that carries no text.
+/// A message, or a report on the fate of one; none for a report on one on its way that carries no text.
 fn text(
     post: Values<'_>,
     event: &str,
@@ -192,7 +193,8 @@ fn text(
     let body = post
         .whole("data.body")
         .filter(|body| !body.trim().is_empty());
-    if body.is_none() && media.is_empty() {
+    let report = report(&post.word("data.status"), None);
+    if body.is_none() && media.is_empty() && (report.is_none() || event != "status_updated") {
         return match event {
             "status_updated" => Ok(None),
             _ => Err(NotUnderstood::Missing("data.body")),
@@ -222,5 +224,6 @@ fn text(
             .unwrap_or(raw.received),
         body: body.unwrap_or_default(),
         media,
+        report,
     }))
 }

@@ -271,5 +271,6 @@ fn text(
             .unwrap_or(raw.received),
         body: body.unwrap_or_default(),
         media,
+        report: None,
     })
 }

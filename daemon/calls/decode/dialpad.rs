@@ -8,6 +8,7 @@
 
 use super::body::{self, Payload};
 use super::facts::{LegFacts, Line, Role};
+use super::report::report;
 use super::values::{self, Values, call_key, contact, extension, is_whatsapp, login};
 use super::{Malformed, NotUnderstood, PhoneEvent, RawEvent, Site, vendor_id};
 use crate::terms::call::Direction;
@@ -249,7 +250,7 @@ fn links(leg: &mut LegFacts, post: Values<'_>) {
     leg.transcript = post.text("transcription_text");
 }
 
-/// A message; none for a report on the delivery of one, or from an account that may not read texts.
+/// A message, or a report that one failed; none for other reports, or from an account that may not read texts.
 fn text(post: Values<'_>, raw: &RawEvent<'_>, site: &Site) -> Result<Option<Text>, NotUnderstood> {
     let id = post.text("id").and_then(|id| vendor_id(&id));
     let id = id.ok_or(NotUnderstood::Missing("id"))?;
@@ -264,7 +265,9 @@ fn text(post: Values<'_>, raw: &RawEvent<'_>, site: &Site) -> Result<Option<Text
         .first(&["text", "text_content"])
         .and(post.whole("text").or_else(|| post.whole("text_content")));
     let media = post.texts("mms_url", &["url"]);
-    if body.is_none() && media.is_empty() {
+    let why = post.text("message_delivery_result");
+    let report = report(&post.word("message_status"), why);
+    if body.is_none() && media.is_empty() && report.is_none() {
         return match post.has("message_status") {
             true => Ok(None),
             false => Err(NotUnderstood::Missing("text")),
@@ -281,5 +284,6 @@ fn text(post: Values<'_>, raw: &RawEvent<'_>, site: &Site) -> Result<Option<Text
         at: post.time("created_date", site).unwrap_or(raw.received),
         body: body.unwrap_or_default(),
         media,
+        report,
     }))
 }

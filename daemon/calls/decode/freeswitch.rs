@@ -104,7 +104,7 @@ fn event(body: &[u8]) -> Option<record::Fields> {
         return None;
     }
     let object = serde_json::from_str(text).ok()?;
-    esl::is_event(&object).then(|| esl::from_json(&object))
+    esl::is_event(&object).then(|| esl::from_json(object))
 }
 
 fn queue(record: &Record) -> Option<String> {

@@ -16,6 +16,7 @@ mod kamailio;
 mod kannel;
 mod playsms;
 mod post;
+mod report;
 mod ringcentral;
 mod sms;
 mod threecx;

@@ -6,6 +6,7 @@
 //! unless `extensions` is set and doesn't list it: queues and menus are extensions too.
 
 use super::facts::{Glimpse, LegFacts, Line, Role, TransferFact};
+use super::report::report;
 use super::values::{self, Values, call_key, contact, is_whatsapp, login, object};
 use super::{NotUnderstood, PhoneEvent, RawEvent, Site, vendor_id};
 use crate::terms::call::{Direction, Reason, TransferKind};
@@ -207,7 +208,8 @@ fn text(post: Values<'_>, at: Timestamp, site: &Site) -> Result<Option<Text>, No
     let media: Vec<String> = files.filter_map(|file| file.text("uri")).collect();
     let body = post.whole("body.subject");
     let body = body.filter(|body| !body.trim().is_empty());
-    if body.is_none() && media.is_empty() {
+    let report = report(&post.word("body.messageStatus"), None);
+    if body.is_none() && media.is_empty() && report.is_none() {
         return if post.has("body.messageStatus") {
             Ok(None)
         } else {
@@ -224,5 +226,6 @@ fn text(post: Values<'_>, at: Timestamp, site: &Site) -> Result<Option<Text>, No
         at: post.time("body.creationTime", site).unwrap_or(at),
         body: body.unwrap_or_default(),
         media,
+        report,
     }))
 }

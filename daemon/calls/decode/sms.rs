@@ -59,6 +59,7 @@ pub fn text(sms: Sms<'_>, post: &Post<'_>) -> Result<Text, NotUnderstood> {
         at: sms.at.unwrap_or(post.received),
         body: sms.body,
         media: sms.media,
+        report: None,
     })
 }
 

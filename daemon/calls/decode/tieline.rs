@@ -6,6 +6,7 @@
 
 use super::body::{self, Payload};
 use super::facts::{LegFacts, Role, TransferFact};
+use super::report::report;
 use super::{Malformed, NotUnderstood, PhoneEvent, RawEvent, Site, vendor_id};
 use crate::terms::call::{Direction, Reason, TransferKind};
 use crate::terms::ids::{CallKey, Kind};
@@ -51,7 +52,10 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
         .and_then(|id| vendor_id(&id))
         .ok_or(NotUnderstood::Missing("id"))?;
     match event.as_str() {
-        "text" => Ok(vec![PhoneEvent::Text(text(&post, id)?)]),
+        "text" | "text.status" => {
+            let text = text(&post, &event, id)?;
+            Ok(text.into_iter().map(PhoneEvent::Text).collect())
+        }
         "call.started" | "call.ringing" | "call.answered" | "call.held" | "call.resumed"
         | "call.transferred" | "call.ended" => {
             let legs = call(&post, &event, id)?;
@@ -180,7 +184,8 @@ fn transfer(
     Ok(to.map(|to| TransferFact { at, kind, from, to }))
 }
 
-fn text(post: &Post<'_>, id: String) -> Result<Text, NotUnderstood> {
+/// A text, with what became of it if that is known; a `text.status` has that alone. None for one on its way.
+fn text(post: &Post<'_>, event: &str, id: String) -> Result<Option<Text>, NotUnderstood> {
     let (from, to) = (
         post.text("from")?.unwrap_or_default(),
         post.text("to")?.unwrap_or_default(),
@@ -191,16 +196,26 @@ fn text(post: &Post<'_>, id: String) -> Result<Text, NotUnderstood> {
     }
     let media = post.texts("media")?;
     let body = post.text_as_sent("body")?;
-    if body.is_none() && media.is_empty() {
-        return Err(NotUnderstood::Missing("body"));
+    let status = post.text("status")?.unwrap_or_default();
+    let report = report(&status, post.text("error")?);
+    let reports = event == "text.status";
+    match &report {
+        None if reports && status.is_empty() => return Err(NotUnderstood::Missing("status")),
+        None if reports => return Ok(None),
+        Some(_) if reports => {}
+        Some(_) | None if body.is_none() && media.is_empty() => {
+            return Err(NotUnderstood::Missing("body"));
+        }
+        Some(_) | None => {}
     }
     let from = post.contact(&from, post.text("from_name")?.as_deref());
     let to = post.contact(&to, post.text("to_name")?.as_deref());
     let ours = matches!(from.party, Party::Extension(Extension(_)));
+    let out = ours || reports;
     let direction = post
         .direction()?
-        .unwrap_or(if ours { Direction::Out } else { Direction::In });
-    Ok(Text {
+        .unwrap_or(if out { Direction::Out } else { Direction::In });
+    Ok(Some(Text {
         key: CallKey {
             kind: Kind::Text,
             pbx: post.site.pbx.clone(),
@@ -212,7 +227,8 @@ fn text(post: &Post<'_>, id: String) -> Result<Text, NotUnderstood> {
         at: post.time("at")?.unwrap_or(post.received),
         body: body.unwrap_or_default(),
         media,
-    })
+        report,
+    }))
 }
 
 /// One posted object, read field by field.

@@ -5,6 +5,7 @@
 //! device of ours that calls out is an `inbound` parent whose `From` is `client:` or `sip:`.
 
 use super::facts::{LegFacts, Line, Role};
+use super::report::report;
 use super::values::{Values, branch, call_key, contact, extension, is_whatsapp, login, object};
 use super::{NotUnderstood, PhoneEvent, RawEvent, Site, vendor_id};
 use crate::terms::call::{Direction, Reason};
@@ -188,7 +189,7 @@ fn address(raw: &str, name: Option<&str>, site: &Site) -> Contact {
     }
 }
 
-/// A message; none for a report on the delivery of one, which carries no body.
+/// A message, or a report on the fate of one, which carries no body; none for one on its way.
 fn text(
     post: Values<'_>,
     id: &str,
@@ -210,10 +211,14 @@ fn text(
     let status = post.first(&["MessageStatus", "SmsStatus"]);
     let status = status.map(|status| status.to_ascii_lowercase());
     let reported = status.is_some() && !post.has("Body");
+    let code = post.text("ErrorCode").filter(|code| code != "0");
+    let code = code.map(|code| format!("error {code}"));
+    let report = status.as_deref().and_then(|status| report(status, code));
     let body = match body {
         Some(body) => body,
         None if !media.is_empty() => String::new(),
-        None if reported => return Ok(None),
+        None if reported && report.is_none() => return Ok(None),
+        None if reported => String::new(),
         None => return Err(NotUnderstood::Missing("Body")),
     };
     let received = matches!(status.as_deref(), None | Some("received" | "receiving"));
@@ -229,5 +234,6 @@ fn text(
         at: post.time("Timestamp", site).unwrap_or(raw.received),
         body,
         media,
+        report,
     }))
 }

@@ -1,61 +1,132 @@
-//! What a late event changes in the notes of a decided call, and when a note is written. Part of `judge`.
+//! What a late event changes in the notes of a decided call or text, and when a note is written. Part of `judge`.
 
+use super::super::entry::{EntryFault, LogEntry};
+use super::super::filter::SkipReason;
 use super::super::journal::Journal;
+use super::super::known::Facts;
 use super::super::late;
-use super::super::ledger::{CallRecord, End};
-use super::super::outbox::Amendment;
-use super::{Judge, Subject, later};
+use super::super::ledger::{CallRecord, End, Taker};
+use super::super::outbox::{Amendment, Delivery};
+use super::{Judge, Subject, Talk, later, subject_of};
 use crate::settings::types::{KustomerSettings, LateFacts};
 use crate::store::StoreFault;
 use crate::terms::call::Call;
 use jiff::{SignedDuration, Timestamp};
 
+/// What follows from events that came when a call or text was decided.
+#[derive(Default)]
+pub struct Late {
+    /// What notes say then, and when that is to be written; none: once the dead delivery is taken up again.
+    pub amendments: Vec<(Amendment, Option<Timestamp>)>,
+    /// Who takes a text after all, because it failed.
+    pub owed: Vec<Delivery>,
+    /// Between whom that text was.
+    pub talk: Option<Talk>,
+}
+
 impl Judge {
-    /// What the last `fresh` events of a decided call change in the notes of those who have logged it or are about to, and when
-    /// it is to be written (none: not before the dead delivery is taken up again): after the settle time, for more may come and each write costs two requests. The same rules are asked with those events and without them, so that a changed template alone
-    /// amends nothing.
-    pub fn amendments(
+    /// What the late events of a decided call or text change for those who have logged it, or are about to, and when it is
+    /// to be written (none: not before the dead delivery is taken up again): after the settle time, for more may come and
+    /// each write costs two requests. The same rules are asked with those events and without them, so that changed settings
+    /// alone change nothing.
+    pub fn late(
         &self,
         record: &CallRecord,
-        fresh: usize,
         journal: &Journal,
         now: Timestamp,
-    ) -> Result<Vec<(Amendment, Option<Timestamp>)>, StoreFault> {
-        let mut before = record.clone();
-        before
-            .events
-            .truncate(record.events.len().saturating_sub(fresh));
-        let (Some(Subject::Call(before)), Some(Subject::Call(after))) = (
-            self.subject(&before, journal, now)?,
-            self.subject(record, journal, now)?,
-        ) else {
-            return Ok(Vec::new());
+    ) -> Result<Late, StoreFault> {
+        let told = record.events.len().saturating_sub(record.late);
+        let (told, late) = record.events.split_at_checked(told).unwrap_or_default();
+        let mut stated = self.stated(told, journal)?;
+        let before = Facts::of(&record.key, stated.clone());
+        stated.extend(self.stated(late, journal)?);
+        let after = Facts::of(&record.key, stated);
+        let subject = |facts: &Facts| subject_of(&record.key, facts, now);
+        let (Some(before), Some(after)) = (subject(&before), subject(&after)) else {
+            return Ok(Late::default());
         };
         let settle = self.settle(&record.pbx);
-        let mut amendments = Vec::new();
+        let mut late = Late::default();
         for integration in &self.settings.kustomers {
-            let Some(owed) = self.takes(record, &integration.name)? else {
-                continue;
-            };
-            let (Ok(old), Ok(new)) = (
-                self.entry(&before, integration),
-                self.entry(&after, integration),
-            ) else {
-                continue;
-            };
-            let tagged = new.tags.iter().any(|tag| !old.tags.contains(tag));
-            if old.note != new.note || tagged {
-                let amendment = Amendment {
-                    integration: integration.name.clone(),
-                    key: record.key.clone(),
-                    note: new.note,
-                    tags: new.tags,
-                };
-                let at = write_at(&after, integration, now).max(later(now, settle));
-                amendments.push((amendment, owed.then_some(at)));
+            let (old, new) = (
+                self.entry_of(&before, integration),
+                self.entry_of(&after, integration),
+            );
+            match (old, new) {
+                (Ok(old), Ok(new)) => {
+                    let Some(owed) = self.takes(record, &integration.name)? else {
+                        continue;
+                    };
+                    let tagged = new.tags.iter().any(|tag| !old.tags.contains(tag));
+                    if old.note == new.note && !tagged {
+                        continue;
+                    }
+                    let amendment = Amendment {
+                        integration: integration.name.clone(),
+                        key: record.key.clone(),
+                        note: new.note,
+                        reopens: new.reopens && !old.reopens,
+                        tags: new.tags,
+                    };
+                    let at = match &after {
+                        Subject::Call(call) => write_at(call, integration, now),
+                        Subject::Text(_) => now,
+                    };
+                    let at = at.max(later(now, settle));
+                    late.amendments.push((amendment, owed.then_some(at)));
+                }
+                (Err(_), Ok(entry)) => {
+                    late.owed
+                        .extend(self.wanted(record, &after, integration, entry, now));
+                }
+                (Ok(_) | Err(_), Err(_)) => {}
             }
         }
-        Ok(amendments)
+        if let Subject::Text(text) = &after {
+            late.talk = Self::talk(text, record);
+        }
+        Ok(late)
+    }
+
+    fn entry_of(
+        &self,
+        subject: &Subject,
+        integration: &KustomerSettings,
+    ) -> Result<LogEntry, EntryFault> {
+        match subject {
+            Subject::Call(call) => self.entry(call, integration),
+            Subject::Text(text) => self.text_entry(text, integration),
+        }
+    }
+
+    /// A text that was switched off and is wanted since it failed. A call's type doesn't change so late.
+    fn wanted(
+        &self,
+        record: &CallRecord,
+        after: &Subject,
+        integration: &KustomerSettings,
+        entry: LogEntry,
+        now: Timestamp,
+    ) -> Option<Delivery> {
+        let Subject::Text(text) = after else {
+            return None;
+        };
+        let off = |taker: &Taker| matches!(&taker.end, Some(End::Filtered { rule, .. }) if rule == SkipReason::SwitchedOff.key());
+        let mut takers = record.takers.iter();
+        let taker = takers.find(|taker| taker.integration == integration.name);
+        if !taker.is_some_and(off) || self.skips(after, integration) {
+            return None;
+        }
+        let number = text.other().number().cloned();
+        let key = record.key.clone();
+        Some(Delivery::new(
+            &integration.name,
+            key,
+            entry,
+            number,
+            None,
+            now,
+        ))
     }
 
     /// Whether the integration learns of late facts now (true) or if its dead delivery is taken up again (false); none: it

@@ -1,6 +1,6 @@
 //! What came late, put into what stands in Kustomer: the note's text and the conversation's tags. Part of `log`.
 
-use super::super::entry::TAGS_MAX;
+use super::super::entry::{Status, TAGS_MAX};
 use super::super::late;
 use super::super::outbox::{Create, Delivery, Late};
 use super::super::requests;
@@ -28,7 +28,11 @@ impl Courier {
         if let Some(note) = late.note {
             delivery.entry.note = note;
         }
+        delivery.entry.reopens |= late.reopens;
         if create == Create::Conversation {
+            if late.reopens {
+                delivery.entry.status = Status::Open;
+            }
             let room = TAGS_MAX.saturating_sub(delivery.entry.tags.len());
             let tags = late.tags.into_iter().take(room);
             delivery.entry.tags.extend(tags);
@@ -36,8 +40,9 @@ impl Courier {
         Ok(())
     }
 
-    /// Puts later facts into the note and adds later tags. Doing the same twice does no harm, so that an unclear outcome is
-    /// only tried again. What can't be changed stays as it is; the call is logged all the same.
+    /// Puts later facts into the note, adds later tags and opens the conversation of a text that failed. Doing the same
+    /// twice does no harm, so that an unclear outcome is only tried again. What can't be changed stays as it is; the call
+    /// is logged all the same.
     pub(super) async fn amend(&self, delivery: &mut Delivery, new: Late) -> Result<(), Halt> {
         let mut next = delivery.clone();
         let mut faults = Vec::new();
@@ -57,6 +62,10 @@ impl Courier {
             };
             faults.extend(fault.map(|why| format!("later tags are not added: {why}")));
             next.added_tags.extend(new.tags);
+        }
+        if new.reopens {
+            let fault = endured(self.open_again(delivery).await?)?;
+            faults.extend(fault.map(|why| format!("the conversation was not opened again: {why}")));
         }
         if !faults.is_empty() {
             next.note_fault(&faults.join("; "));
@@ -86,7 +95,9 @@ impl Courier {
 }
 
 /// A refusal that another try won't change, in words; other faults are tried again.
-fn endured(done: Result<(), KustomerFault>) -> Result<Option<String>, KustomerFault> {
+pub(in crate::calls) fn endured(
+    done: Result<(), KustomerFault>,
+) -> Result<Option<String>, KustomerFault> {
     match done {
         Ok(()) => Ok(None),
         Err(fault) if fault.next() == Next::Never || fault.is_forbidden() => {

@@ -49,7 +49,7 @@ pub fn settle(scene: &Scene<'_>, plan: &mut Plan) -> Links {
 /// Customers that are gone leave their links; those that were merged in Kustomer go where the other one is.
 fn follow_merges(scene: &Scene<'_>) -> Links {
     let mut links = scene.world.links.clone();
-    let held: BTreeMap<CustomerId, ContactId> = links
+    let mut held: BTreeMap<CustomerId, ContactId> = links
         .values()
         .flat_map(|link| {
             link.parts
@@ -68,7 +68,11 @@ fn follow_merges(scene: &Scene<'_>) -> Links {
                     let alias = renamed(part, target.clone());
                     match held.get(&target) {
                         Some(home) => moved.push((home.clone(), alias)),
-                        None => kept.push(alias),
+                        // Another link's customer may have been merged into that one too: it comes here.
+                        None => {
+                            held.insert(target, link.contact.clone());
+                            kept.push(alias);
+                        }
                     }
                 }
             }

@@ -272,25 +272,8 @@ fn edits(
     if !scene.rules.export {
         return Vec::new();
     }
-    let (now, wanted) = (&both.kustomer, &both.wanted.kustomer);
-    let (numbers, emails) = (now.numbers(), now.addresses());
-    let changed = |a: &String, b: &String| (a != b).then(|| b.clone());
-    let mut new = Edit {
-        name: changed(&now.name, &wanted.name),
-        website: changed(&now.website, &wanted.website),
-        address: (now.address != wanted.address).then(|| wanted.address.clone()),
-        ..Edit::default()
-    };
-    let phones = wanted
-        .phones
-        .iter()
-        .filter(|one| !numbers.contains(&one.number));
-    new.add_phones = phones.cloned().collect();
-    let added = wanted
-        .emails
-        .iter()
-        .filter(|one| !emails.contains(&one.email));
-    new.add_emails = added.cloned().collect();
+    let wanted = &both.wanted.kustomer;
+    let mut new = additions(both);
     let mut edits = Vec::new();
     for part in &link.parts {
         let Some(offer) = scene.offers.get(&part.customer) else {
@@ -301,26 +284,7 @@ fn edits(
         } else {
             Edit::default()
         };
-        // A value that was emptied goes from whoever has it, or the next one's would come in its place.
-        if wanted.website.is_empty() && now.website != wanted.website {
-            edit.website = (!offer.fields.website.is_empty()).then(String::new);
-        }
-        if wanted.address.is_empty() && now.address != wanted.address {
-            edit.address = (!offer.fields.address.is_empty()).then(Address::default);
-        }
-        let (kept, kept_emails) = (wanted.numbers(), wanted.addresses());
-        let gone = offer
-            .fields
-            .phones
-            .iter()
-            .filter(|one| !kept.contains(&one.number));
-        edit.remove_phones = gone.map(|one| one.number.clone()).collect();
-        let gone = offer
-            .fields
-            .emails
-            .iter()
-            .filter(|one| !kept_emails.contains(&one.email));
-        edit.remove_emails = gone.map(|one| one.email.clone()).collect();
+        take_away(&mut edit, &offer.fields, both);
         if edit.is_empty() {
             continue;
         }
@@ -343,6 +307,53 @@ fn edits(
         edits.push((rank, part.customer.clone(), edit));
     }
     edits
+}
+
+/// What is new or another value: it goes to the customer that changed last.
+fn additions(both: &Both) -> Edit {
+    let (now, wanted) = (&both.kustomer, &both.wanted.kustomer);
+    let (numbers, emails) = (now.numbers(), now.addresses());
+    let changed = |a: &String, b: &String| (a != b).then(|| b.clone());
+    let mut new = Edit {
+        name: changed(&now.name, &wanted.name),
+        website: changed(&now.website, &wanted.website),
+        address: (now.address != wanted.address).then(|| wanted.address.clone()),
+        ..Edit::default()
+    };
+    let phones = wanted
+        .phones
+        .iter()
+        .filter(|one| !numbers.contains(&one.number));
+    new.add_phones = phones.cloned().collect();
+    let added = wanted
+        .emails
+        .iter()
+        .filter(|one| !emails.contains(&one.email));
+    new.add_emails = added.cloned().collect();
+    new
+}
+
+/// What is gone, from whoever has it.
+fn take_away(edit: &mut Edit, fields: &Fields, both: &Both) {
+    let (now, wanted) = (&both.kustomer, &both.wanted.kustomer);
+    // A value that was emptied goes from whoever has it, or the next one's would come in its place.
+    if wanted.website.is_empty() && now.website != wanted.website {
+        edit.website = (!fields.website.is_empty()).then(String::new);
+    }
+    if wanted.address.is_empty() && now.address != wanted.address {
+        edit.address = (!fields.address.is_empty()).then(Address::default);
+    }
+    let (kept, kept_emails) = (wanted.numbers(), wanted.addresses());
+    let gone = fields
+        .phones
+        .iter()
+        .filter(|one| !kept.contains(&one.number));
+    edit.remove_phones = gone.map(|one| one.number.clone()).collect();
+    let gone = fields
+        .emails
+        .iter()
+        .filter(|one| !kept_emails.contains(&one.email));
+    edit.remove_emails = gone.map(|one| one.email.clone()).collect();
 }
 
 /// Whether two are the same to a person: kinds and order are labels.

@@ -109,9 +109,7 @@ pub fn condition(headers: &HeaderMap) -> Condition {
 fn versions(headers: &HeaderMap, name: &HeaderName, weak: bool) -> Option<Versions> {
     let shown = headers.get_all(name);
     let texts: Vec<&str> = shown.iter().filter_map(text).collect();
-    if shown.iter().next().is_none() {
-        return None;
-    }
+    shown.iter().next()?;
     let tags = texts.iter().flat_map(|text| text.split(',')).map(str::trim);
     if tags.clone().any(|tag| tag == "*") {
         return Some(Versions::Any);

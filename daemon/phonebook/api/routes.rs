@@ -299,7 +299,6 @@ fn json_answer(status: StatusCode, json: &Value) -> Response {
     response
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "used in map_err")]
 fn invalid(fault: wire::WireFault) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "contact", fault.0)
 }

@@ -178,8 +178,7 @@ impl Line {
             let key = param.split('=').next().unwrap_or_default().trim();
             let encoding = ["ENCODING", "CHARSET", "QUOTED-PRINTABLE", "BASE64", "8BIT"];
             let dropped = |one: &&str| key.eq_ignore_ascii_case(one);
-            if !encoding.iter().any(|one| dropped(&one)) && !without.iter().any(|one| dropped(&one))
-            {
+            if !encoding.iter().any(dropped) && !without.iter().any(dropped) {
                 let _ = write!(head, ";{param}");
             }
         }

@@ -150,7 +150,7 @@ impl Header {
 
 /// The header row of an export.
 pub fn header() -> String {
-    row(COLUMNS.map(|(name, _)| name.to_owned()))
+    row(&COLUMNS.map(|(name, _)| name.to_owned()))
 }
 
 /// The row of a contact.
@@ -158,7 +158,7 @@ pub fn write(entry: &Entry) -> String {
     let contact = &entry.contact;
     let fields = &contact.fields;
     let address = &fields.address;
-    row(COLUMNS.map(|(_, column)| match column {
+    row(&COLUMNS.map(|(_, column)| match column {
         Column::Id => contact.id.0.clone(),
         Column::Name => fields.name.clone(),
         Column::Company => fields.company.clone(),
@@ -181,10 +181,10 @@ pub fn write(entry: &Entry) -> String {
     }))
 }
 
-fn row(cells: [String; COLUMNS.len()]) -> String {
+fn row(cells: &[String; COLUMNS.len()]) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     // Writing into memory can't fail.
-    let written = writer.write_record(&cells).ok();
+    let written = writer.write_record(cells).ok();
     let bytes = written.and_then(|()| writer.into_inner().ok());
     String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
 }

@@ -1,15 +1,19 @@
 //! The contact side: the sync's rules, who may use the contacts API, contact servers; and what of it waits for a later
 //! version.
 
-use super::super::file::{CardDavFile, ClientFile, ContactsFile, File, WebhookFile};
-use super::super::origin::Origins;
+use super::super::file::{CardDavFile, ClientFile, ConflictsFile, ContactsFile, File, WebhookFile};
 use super::super::read;
-use super::super::types::{CardDavSettings, ClientSettings, ContactRules, WebhookSettings};
+use super::super::types::{
+    CardDavSettings, ClientSettings, ContactRules, Policies, WebhookSettings,
+};
 use super::fields::Fields;
 use std::time::Duration;
 
 /// Kustomer's index lags a minute behind; more than a day is no sync.
 const POLL: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(24 * 3600)];
+
+/// None against a sandbox that shows changes at once; a day behind is no search.
+const LAG: [Duration; 2] = [Duration::ZERO, Duration::from_secs(24 * 3600)];
 
 /// A contact server answers a batch of cards, with their pictures, within seconds; one that takes minutes is broken.
 const TIMEOUT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5 * 60)];
@@ -19,6 +23,16 @@ const DIRECTORY: &str = "directory";
 
 /// `[kustomer.contacts]`
 pub fn rules(path: &str, file: &ContactsFile, all: &File, fields: &mut Fields<'_>) -> ContactRules {
+    let active = fields.origins.is_set(path);
+    if active && shared_with(path, &file.phonebook, all, fields) {
+        let what = "another [[kustomer]] syncs with this phone book already";
+        fields.wrong(
+            &format!("{path}.phonebook"),
+            &file.phonebook,
+            what,
+            "a phone book for each",
+        );
+    }
     let phonebook = format!("{path}.phonebook");
     let known = file.phonebook == DIRECTORY || all.carddav.contains_key(&file.phonebook);
     if !known && !fields.origins.is_partial() {
@@ -31,12 +45,25 @@ pub fn rules(path: &str, file: &ContactsFile, all: &File, fields: &mut Fields<'_
         let allowed = [&[DIRECTORY], names.as_slice()].concat().join(", ");
         fields.wrong(&phonebook, &file.phonebook, "is no phone book", &allowed);
     }
+    let (name, website, address) = match file.conflicts {
+        ConflictsFile::All(policy) => (policy, policy, policy),
+        ConflictsFile::Each(each) => (each.name, each.website, each.address),
+    };
     ContactRules {
+        active,
+        conflicts: Policies {
+            name,
+            website,
+            address,
+        },
+        skip_shared: file.skip_shared,
+        extra_fields: file.extra_fields,
         import: file.import,
         export: file.export,
         merge_by: file.merge_by.clone(),
         phonebook: file.phonebook.clone(),
         poll: fields.duration(&format!("{path}.poll"), &file.poll, POLL),
+        search_lag: fields.duration(&format!("{path}.search_lag"), &file.search_lag, LAG),
         max_changes_count: file.max_changes.count,
         max_changes_percent: file.max_changes.percent,
     }
@@ -61,6 +88,17 @@ pub fn webhook(path: &str, file: &WebhookFile, fields: &mut Fields<'_>) -> Optio
         secret_file,
         url: file.url.clone(),
     })
+}
+
+/// Whether an earlier integration has this phone book: what one of them removes the other one would bring back.
+fn shared_with(path: &str, phonebook: &str, all: &File, fields: &Fields<'_>) -> bool {
+    let place = |name: &String| format!("kustomer.{name}.contacts");
+    let earlier = all
+        .kustomer
+        .iter()
+        .take_while(|(name, _)| place(name) != path);
+    let mut earlier = earlier.filter(|(name, _)| fields.origins.is_set(&place(name)));
+    earlier.any(|(_, other)| other.contacts.phonebook == phonebook)
 }
 
 /// `[[client]]`
@@ -111,42 +149,4 @@ pub fn carddav(name: &str, file: &CardDavFile, fields: &mut Fields<'_>) -> Optio
         ca_file,
         timeout,
     })
-}
-
-/// What is set and checked, but acted on by a later version only.
-pub fn later(file: &File, origins: &Origins) -> Vec<String> {
-    let mut later = Vec::new();
-    for name in file
-        .kustomer
-        .keys()
-        .filter(|name| origins.is_set(&format!("kustomer.{name}.contacts")))
-    {
-        later.push(format!(
-            "[kustomer.contacts] of {name}: this version does not sync contacts yet"
-        ));
-    }
-    for (name, kustomer) in &file.kustomer {
-        let window = kustomer.texts.window.trim_start_matches('0');
-        if window.starts_with(|first: char| first.is_ascii_digit()) {
-            later.push(format!(
-                "texts.window of {name}: this version logs one conversation per text"
-            ));
-        }
-        for (key, what) in [
-            ("contact_tag", "tags contacts"),
-            ("searches_per_minute", "searches"),
-        ] {
-            if origins.is_set(&format!("kustomer.{name}.{key}")) {
-                later.push(format!(
-                    "{key} of {name}: nothing {what} before contacts are synced"
-                ));
-            }
-        }
-    }
-    for name in file.carddav.keys() {
-        later.push(format!(
-            "[[carddav]] {name}: this version does not use contact servers yet"
-        ));
-    }
-    later
 }

@@ -222,6 +222,7 @@ fn texts(path: &str, file: &TextsFile, plan: &NumberPlan, fields: &mut Fields<'_
         ignore: lists::numbers(&at("ignore"), &file.ignore, plan, fields),
         received: file.log.received,
         sent: file.log.sent,
+        failed: file.log.failed,
         window: fields.duration(
             &at("window"),
             &file.window,

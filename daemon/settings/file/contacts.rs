@@ -1,7 +1,7 @@
 //! The keys of the contact side: the sync of an integration, who may use the contacts API, and contact servers. A part
 //! of [`super::File`].
 
-use super::super::types::{MergeBy, Right};
+use super::super::types::{MergeBy, Policy, Right, SkipShared};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,40 @@ pub struct ContactsFile {
     pub phonebook: String,
     /// How often Kustomer is asked for changes.
     pub poll: String,
+    /// How long a change stays invisible to Kustomer's searches.
+    pub search_lag: String,
     /// A sync that would change more stops and asks.
     pub max_changes: MaxChangesFile,
+    /// Which side counts where both changed a name, a website or an address: the later change, one side, or nobody until
+    /// somebody decides; for all of them, or for each.
+    pub conflicts: ConflictsFile,
+    /// What is left out where a number or e-mail is shared, or a number a WhatsApp one: the value, or the whole customer.
+    pub skip_shared: SkipShared,
+    /// Website and address go to Kustomer too.
+    pub extra_fields: bool,
+}
+
+/// One policy for all fields, or one for each.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ConflictsFile {
+    All(Policy),
+    Each(EachConflictFile),
+}
+
+impl Default for ConflictsFile {
+    fn default() -> Self {
+        Self::All(Policy::Newest)
+    }
+}
+
+/// Which side counts, field by field.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EachConflictFile {
+    pub name: Policy,
+    pub website: Policy,
+    pub address: Policy,
 }
 
 impl Default for ContactsFile {
@@ -31,7 +63,11 @@ impl Default for ContactsFile {
             merge_by: vec![MergeBy::Phone, MergeBy::Name],
             phonebook: "directory".to_owned(),
             poll: "1min".to_owned(),
+            search_lag: "1min".to_owned(),
             max_changes: MaxChangesFile::default(),
+            conflicts: ConflictsFile::default(),
+            skip_shared: SkipShared::Value,
+            extra_fields: false,
         }
     }
 }

@@ -211,6 +211,10 @@ fn outcome(call: &Call) -> Vec<(&'static str, String)> {
     if last.answered() || tale.mailbox {
         variables.push(("sip_hangup_disposition", "recv_bye".to_owned()));
     }
+    if tale.mailbox {
+        let message = "/var/lib/freeswitch/storage/voicemail/default/pbx/msg_1.wav";
+        variables.push(("voicemail_file_path", message.to_owned()));
+    }
     if tale.way == Way::Out {
         variables.push(("effective_caller_id_number", call.parties.ours.clone()));
     }

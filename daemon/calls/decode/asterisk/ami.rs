@@ -56,12 +56,13 @@ pub fn read(text: &str) -> Result<Vec<Fields>, NotUnderstood> {
 
 /// An event's keys, in lower case.
 fn keys(text: &str) -> Fields {
-    let pair = |line: &str| {
-        let (key, value) = line.split_once(':')?;
-        let value = value.strip_prefix(' ').unwrap_or(value);
-        Some((key.to_owned(), value.to_owned()))
-    };
     text.lines().take(LINES_MAX).filter_map(pair).collect()
+}
+
+fn pair(line: &str) -> Option<(&str, String)> {
+    let (key, value) = line.split_once(':')?;
+    let value = value.strip_prefix(' ').unwrap_or(value);
+    Some((key, value.to_owned()))
 }
 
 /// Whether an event may state anything of a call: a listener leaves the others out, which are most.
@@ -366,7 +367,10 @@ struct Names {
 
 impl Names {
     fn of(fields: &Fields, prefix: &str) -> Self {
-        let text = |key: &str| fields.text(&format!("{prefix}{key}")).to_owned();
+        let text = |key: &str| match prefix {
+            "" => fields.text(key).to_owned(),
+            _ => fields.text(&format!("{prefix}{key}")).to_owned(),
+        };
         Self {
             id: text("uniqueid"),
             linked: text("linkedid"),

@@ -9,6 +9,8 @@ use super::channel::{self, Channel, extension, said};
 use super::status;
 use crate::calls::decode::facts::{Glimpse, LegFacts, Line, Outcome, Role};
 use crate::calls::decode::fields::Fields;
+use crate::calls::decode::report::report;
+use crate::calls::decode::values::is_whatsapp;
 use crate::calls::decode::{NotUnderstood, RawEvent, Site, hashed, vendor_id};
 use crate::terms::call::Direction;
 use crate::terms::ids::{CallKey, Kind};
@@ -183,11 +185,17 @@ pub fn text(post: &Fields, raw: &RawEvent<'_>, site: &Site) -> Result<Text, NotU
     let to = post
         .first(&["exten", "to"])
         .ok_or(NotUnderstood::Missing("to"))?;
+    if is_whatsapp(from) || is_whatsapp(to) {
+        return Err(NotUnderstood::WhatsApp);
+    }
     let at = post.get("epoch").and_then(channel::epoch);
     let id = post.first(&["callid", "call_id", "id"]).and_then(vendor_id);
     // Without an id, what was said by whom and when is one.
     let made = || hashed(&format!("{from}\n{to}\n{}\n{body}", post.text("epoch")));
-    Ok(message(
+    // MessageSend() leaves in it whether its text could be handed on.
+    let status = post.text("message_send_status");
+    let why = Some(status.to_ascii_lowercase().replace('_', " "));
+    let sent = message(
         Message {
             id: id.unwrap_or_else(made),
             from,
@@ -196,7 +204,11 @@ pub fn text(post: &Fields, raw: &RawEvent<'_>, site: &Site) -> Result<Text, NotU
             body,
         },
         site,
-    ))
+    );
+    Ok(Text {
+        report: report(status, why),
+        ..sent
+    })
 }
 
 /// A SIP MESSAGE, as hooks and ARI tell of one.
@@ -230,5 +242,6 @@ pub fn message(message: Message<'_>, site: &Site) -> Text {
         at: message.at,
         body: message.body,
         media: Vec::new(),
+        report: None,
     }
 }

@@ -67,18 +67,19 @@ pub fn from_plain(text: &str) -> Fields {
 }
 
 /// The headers of an event in JSON.
-pub fn from_json(object: &Value) -> Fields {
-    let headers = object.as_object().into_iter().flatten();
-    headers
-        .take(HEADERS_MAX)
-        .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
-        .collect()
+pub fn from_json(object: Value) -> Fields {
+    let Value::Object(headers) = object else {
+        return Fields::new();
+    };
+    let header = |(name, value)| Some((name, text(value)?));
+    let headers = headers.into_iter().take(HEADERS_MAX);
+    headers.filter_map(header).collect()
 }
 
 /// A header's value; several of one variable are a list in JSON, and `ARRAY::a|:b` everywhere else.
-fn text(value: &Value) -> Option<String> {
+fn text(value: Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.clone()),
+        Value::String(text) => Some(text),
         Value::Array(values) => {
             let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
             Some(format!("ARRAY::{}", values.join("|:")))
