@@ -14,6 +14,7 @@
 mod asterisk;
 mod backlog;
 mod calls;
+mod carddav;
 mod cloud;
 mod crash;
 mod customers;

@@ -91,7 +91,7 @@ fn text() -> impl Strategy<Value = String> {
         .prop_map(|text| text.trim().to_owned())
 }
 
-fn draft() -> impl Strategy<Value = Draft> {
+fn phones() -> impl Strategy<Value = Vec<Phone>> {
     let numbers = vec![
         "+491711234567",
         "+4921155500100",
@@ -99,76 +99,74 @@ fn draft() -> impl Strategy<Value = Draft> {
         "+49228123456",
         "+441212345678",
     ];
-    let emails = vec!["max@muster.example", "neu@example.org", "erika@example.org"];
-    let kinds = [
+    let kinds = vec![
         PhoneKind::Mobile,
         PhoneKind::Home,
         PhoneKind::Work,
         PhoneKind::Fax,
         PhoneKind::Other,
     ];
-    let phones =
-        (subsequence(numbers, 0..=5), select(kinds.to_vec())).prop_map(|(numbers, kind)| {
-            let phone = |number: &str| Phone {
-                number: number.parse().unwrap(),
-                kind,
-            };
-            numbers.into_iter().map(phone).collect::<Vec<_>>()
-        });
-    let emails = subsequence(emails, 0..=3).prop_map(|emails| {
+    (subsequence(numbers, 0..=5), select(kinds)).prop_map(|(numbers, kind)| {
+        let phone = |number: &str| Phone {
+            number: number.parse().unwrap(),
+            kind,
+        };
+        numbers.into_iter().map(phone).collect()
+    })
+}
+
+fn emails() -> impl Strategy<Value = Vec<Email>> {
+    let emails = vec!["max@muster.example", "neu@example.org", "erika@example.org"];
+    subsequence(emails, 0..=3).prop_map(|emails| {
         let email = |text: &str| Email {
             email: EmailAddress::parse(text).unwrap(),
             kind: EmailKind::Work,
         };
-        emails.into_iter().map(email).collect::<Vec<_>>()
-    });
-    let maybe = || prop_oneof![Just(String::new()), text()];
+        emails.into_iter().map(email).collect()
+    })
+}
+
+fn maybe() -> impl Strategy<Value = String> {
+    prop_oneof![Just(String::new()), text()]
+}
+
+fn fields() -> impl Strategy<Value = Fields> {
+    let urls = vec![
+        "",
+        "https://neu.example/a,b;c?d=e",
+        "https://muster.example",
+    ];
     let address = (maybe(), maybe(), maybe()).prop_map(|(street, city, country)| Address {
         street,
         city,
         country,
         ..Address::default()
     });
-    let url = select(vec![
-        "",
-        "https://neu.example/a,b;c?d=e",
-        "https://muster.example",
-    ]);
-    let link = select(vec![
-        None,
-        Some("https://acme.kustomerapp.example/app/customers/9"),
-    ]);
-    (
-        text(),
+    let parts = (text(), phones(), emails(), maybe(), select(urls), address);
+    parts.prop_map(|(name, phones, emails, company, website, address)| Fields {
+        name,
         phones,
         emails,
-        maybe(),
-        url,
+        company,
+        website: website.to_owned(),
         address,
-        link,
-        any::<bool>(),
-    )
-        .prop_map(
-            |(name, phones, emails, company, website, address, link, linked)| Draft {
-                fields: Fields {
-                    name,
-                    phones,
-                    emails,
-                    company,
-                    website: website.to_owned(),
-                    address,
-                },
-                link: link.map(str::to_owned),
-                tag: linked.then(|| "VIP <1>".to_owned()),
-                sources: linked
-                    .then(|| Source {
-                        kustomer: "support".to_owned(),
-                        customer: "5f/3;a".to_owned(),
-                    })
-                    .into_iter()
-                    .collect(),
-            },
-        )
+    })
+}
+
+fn draft() -> impl Strategy<Value = Draft> {
+    (fields(), any::<bool>(), any::<bool>()).prop_map(|(fields, linked, sourced)| {
+        let source = Source {
+            kustomer: "support".to_owned(),
+            customer: "5f/3;a".to_owned(),
+        };
+        let link = "https://acme.kustomerapp.example/app/customers/9";
+        Draft {
+            fields,
+            link: linked.then(|| link.to_owned()),
+            tag: sourced.then(|| "VIP <1>".to_owned()),
+            sources: sourced.then_some(source).into_iter().collect(),
+        }
+    })
 }
 
 #[test]
