@@ -191,7 +191,7 @@ async fn who_comes_second_is_told() {
     for engine in [&engine, &server.engine()] {
         match engine.create(&id("x"), &two).await {
             Err(PhonebookFault::Exists(entry)) => {
-                assert_eq!((&entry.etag, &entry.contact.fields), (&first, &one.fields))
+                assert_eq!((&entry.etag, &entry.contact.fields), (&first, &one.fields));
             }
             other => panic!("{other:?}"),
         }

@@ -211,7 +211,7 @@ impl Look<'_> {
                     (Some(404 | 410), _, _) => drop(memory.cards.remove(&path)),
                     (Some(200..=299) | None, Some(text), Some(etag)) => {
                         let now = clock::now();
-                        let reading = card::read(&text, &self.plan, part.modified, now);
+                        let reading = card::read(&text, self.plan, part.modified, now);
                         let (is, contact) = match reading {
                             Reading::Contact(contact) => (Ok(contact.id.clone()), Some(contact)),
                             Reading::Other(other) => (Err(other), None),
