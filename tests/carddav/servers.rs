@@ -261,7 +261,7 @@ async fn answers_that_are_not_whole_count_for_nothing() {
                 entry(2)
             ))
         }
-        _ => cards(&Request::clone(request), "").replacen("/b/2.vcf", "/b/other.vcf", 1),
+        _ => cards(&Request::clone(request), "").replacen("/b/2.vcf", "/b/3.vcf", 1),
     })
     .await;
     let (engine, _folder) = engine(address, "/b/");
