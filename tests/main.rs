@@ -16,6 +16,7 @@ mod asterisk;
 mod attributes;
 mod backlog;
 mod calls;
+mod carddav;
 mod cloud;
 mod contacts;
 mod crash;

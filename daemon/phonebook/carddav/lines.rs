@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 /// Octets of a physical line, without its line break (RFC 6350, section 3.2).
 pub const FOLD_BYTES: usize = 75;
 
+/// Parameters that say how a value is encoded: a new value is plain.
+const ENCODINGS: [&str; 5] = ["ENCODING", "CHARSET", "QUOTED-PRINTABLE", "BASE64", "8BIT"];
+
 /// One content line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -176,9 +179,8 @@ impl Line {
         let mut head = params.next().unwrap_or_default().to_owned();
         for param in params {
             let key = param.split('=').next().unwrap_or_default().trim();
-            let encoding = ["ENCODING", "CHARSET", "QUOTED-PRINTABLE", "BASE64", "8BIT"];
-            let dropped = |one: &&str| key.eq_ignore_ascii_case(one);
-            if !encoding.iter().any(dropped) && !without.iter().any(dropped) {
+            let dropped = ENCODINGS.iter().chain(without);
+            if !dropped.into_iter().any(|one| key.eq_ignore_ascii_case(one)) {
                 let _ = write!(head, ";{param}");
             }
         }

@@ -15,8 +15,8 @@ const POLL: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(24 * 3
 /// None against a sandbox that shows changes at once; a day behind is no search.
 const LAG: [Duration; 2] = [Duration::ZERO, Duration::from_secs(24 * 3600)];
 
-/// A contact server answers a batch of cards, with their pictures, within seconds; one that takes minutes is broken.
-const TIMEOUT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5 * 60)];
+/// At the first look some servers read every card, which takes them minutes where there are many.
+const TIMEOUT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10 * 60)];
 
 /// The phone book that is always there.
 const DIRECTORY: &str = "directory";

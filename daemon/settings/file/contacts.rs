@@ -148,7 +148,7 @@ impl Default for CardDavFile {
             user: None,
             password_file: None,
             ca_file: None,
-            timeout: "30s".to_owned(),
+            timeout: "1min".to_owned(),
         }
     }
 }

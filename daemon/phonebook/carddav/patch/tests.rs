@@ -131,45 +131,41 @@ fn maybe() -> impl Strategy<Value = String> {
 }
 
 fn fields() -> impl Strategy<Value = Fields> {
+    let urls = vec![
+        "",
+        "https://neu.example/a,b;c?d=e",
+        "https://muster.example",
+    ];
     let address = (maybe(), maybe(), maybe()).prop_map(|(street, city, country)| Address {
         street,
         city,
         country,
         ..Address::default()
     });
-    let url = select(vec![
-        "",
-        "https://neu.example/a,b;c?d=e",
-        "https://muster.example",
-    ]);
-    (text(), phones(), emails(), maybe(), url, address).prop_map(
-        |(name, phones, emails, company, website, address)| Fields {
-            name,
-            phones,
-            emails,
-            company,
-            website: website.to_owned(),
-            address,
-        },
-    )
+    let parts = (text(), phones(), emails(), maybe(), select(urls), address);
+    parts.prop_map(|(name, phones, emails, company, website, address)| Fields {
+        name,
+        phones,
+        emails,
+        company,
+        website: website.to_owned(),
+        address,
+    })
 }
 
 fn draft() -> impl Strategy<Value = Draft> {
-    let link = select(vec![
-        None,
-        Some("https://acme.kustomerapp.example/app/customers/9"),
-    ]);
-    (fields(), link, any::<bool>()).prop_map(|(fields, link, linked)| Draft {
-        fields,
-        link: link.map(str::to_owned),
-        tag: linked.then(|| "VIP <1>".to_owned()),
-        sources: linked
-            .then(|| Source {
-                kustomer: "support".to_owned(),
-                customer: "5f/3;a".to_owned(),
-            })
-            .into_iter()
-            .collect(),
+    (fields(), any::<bool>(), any::<bool>()).prop_map(|(fields, linked, sourced)| {
+        let source = Source {
+            kustomer: "support".to_owned(),
+            customer: "5f/3;a".to_owned(),
+        };
+        let link = "https://acme.kustomerapp.example/app/customers/9";
+        Draft {
+            fields,
+            link: linked.then(|| link.to_owned()),
+            tag: sourced.then(|| "VIP <1>".to_owned()),
+            sources: sourced.then_some(source).into_iter().collect(),
+        }
     })
 }
 
