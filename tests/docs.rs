@@ -236,8 +236,11 @@ fn the_reference_has_every_key_and_no_other() {
 
 #[test]
 fn every_metric_is_explained_and_exists() {
-    let code = read("daemon/admin/metrics.rs");
-    let exported: BTreeSet<&str> = between(&code, "\"tieline_", "\"").into_iter().collect();
+    let code = ["metrics", "hooks"].map(|file| read(&format!("daemon/admin/{file}.rs")));
+    let names = code
+        .iter()
+        .flat_map(|code| between(code, "\"tieline_", "\""));
+    let exported: BTreeSet<&str> = names.collect();
     assert!(exported.len() > 10, "{exported:?}");
     let text = read("docs/operating.md");
     let explained: BTreeSet<&str> = quoted(&text)

@@ -321,11 +321,11 @@ const FAULTS: &[(&str, &str)] = &[
     // Keys.
     (
         "actve = false",
-        "tieline.toml:12: kustomer.support.actve: there is no such key; did you mean active?; allowed: active, api_key_file, budget_window, bulk_land_time, calls, contact_tag, contacts, land_time, name, org, parallel, pbx, requests_per_minute, retry, retry_for, searches_per_minute, texts, timeout, url",
+        "tieline.toml:12: kustomer.support.actve: there is no such key; did you mean active?; allowed: active, api_key_file, budget_window, bulk_land_time, calls, contact_tag, contacts, land_time, name, org, parallel, pbx, requests_per_minute, retry, retry_for, searches_per_minute, texts, timeout, url, webhook",
     ),
     (
         "[kustomer.txts]",
-        "tieline.toml:12: kustomer.support.txts: there is no such key; did you mean texts?; allowed: active, api_key_file, budget_window, bulk_land_time, calls, contact_tag, contacts, land_time, name, org, parallel, pbx, requests_per_minute, retry, retry_for, searches_per_minute, texts, timeout, url",
+        "tieline.toml:12: kustomer.support.txts: there is no such key; did you mean texts?; allowed: active, api_key_file, budget_window, bulk_land_time, calls, contact_tag, contacts, land_time, name, org, parallel, pbx, requests_per_minute, retry, retry_for, searches_per_minute, texts, timeout, url, webhook",
     ),
     (
         "[pbxs]",
