@@ -18,7 +18,7 @@ const PORTS_TRIED: usize = 5;
 
 /// May read and write what is hers.
 pub const USER: &str = "alice";
-const PASSWORD: &str = "geheim: ä";
+pub const PASSWORD: &str = "geheim: ä";
 
 pub struct Radicale {
     pub address: SocketAddr,

@@ -9,8 +9,8 @@ use super::super::types::{
 use super::fields::Fields;
 use std::time::Duration;
 
-/// Kustomer's index lags a minute behind; more than a day is no sync.
-const POLL: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(24 * 3600)];
+/// Each look takes one of the searches a minute; more than a day between two is no sync.
+const POLL: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(24 * 3600)];
 
 /// None against a sandbox that shows changes at once; a day behind is no search.
 const LAG: [Duration; 2] = [Duration::ZERO, Duration::from_secs(24 * 3600)];
