@@ -3,6 +3,7 @@
 
 mod cases;
 mod closures;
+mod examples;
 mod exhaustive;
 mod fetch;
 mod fetch_writes;

@@ -12,6 +12,7 @@ mod read;
 mod walk;
 mod write;
 
+use super::link::Single;
 use super::plan::{Edit, NewCustomer};
 use super::world::Customer;
 use crate::kustomer::client::Client;
@@ -57,6 +58,14 @@ pub enum Row {
         /// The customer that has what it had.
         into: Option<CustomerId>,
     },
+}
+
+/// What came of an edit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edited {
+    Done(Row),
+    /// Somebody has changed a value that the edit changes too, since it was planned: nothing was written.
+    Overtaken(Row),
 }
 
 /// Which state of a customer it is. Of two the greater one counts: search lags, and writes come back.
@@ -234,28 +243,46 @@ impl Kustomer {
     }
 
     /// Puts an edit on the customer as it is by then; two requests, or one if there is nothing to change. What doesn't fit
-    /// (Kustomer holds ten values of a kind) isn't added: the row says what the customer has.
+    /// (Kustomer holds ten values of a kind) isn't added: the row says what the customer has. `seen`: the single values that
+    /// the edit was planned on.
     ///
     /// # Errors
     /// `NotFound` also for a customer that is deleted or merged; `Conflict` if a value is another customer's, or somebody
     /// changed the customer twice meanwhile.
-    pub async fn edit(&self, id: &CustomerId, edit: &Edit) -> Result<Row, KustomerFault> {
-        match self.edit_once(id, edit).await {
-            Err(KustomerFault::Conflict { .. }) => self.edit_once(id, edit).await,
+    pub async fn edit(
+        &self,
+        id: &CustomerId,
+        edit: &Edit,
+        seen: Option<&Single>,
+    ) -> Result<Edited, KustomerFault> {
+        match self.edit_once(id, edit, seen).await {
+            Err(KustomerFault::Conflict { .. }) => self.edit_once(id, edit, seen).await,
             done => done,
         }
     }
 
-    async fn edit_once(&self, id: &CustomerId, edit: &Edit) -> Result<Row, KustomerFault> {
+    async fn edit_once(
+        &self,
+        id: &CustomerId,
+        edit: &Edit,
+        seen: Option<&Single>,
+    ) -> Result<Edited, KustomerFault> {
         let record = self.client.customer_record(id).await?;
         let is_it = |record: &Record| record.id == id.0 && !record.flag("deleted");
         let record = record.filter(is_it).ok_or(KustomerFault::NotFound)?;
         // A masked value must never be written back.
         let row = self.row(&record)?;
-        match write::edit(&record, edit, &self.plan)? {
-            None => Ok(row),
-            Some(body) => self.row(&self.client.update_customer(id, body).await?),
+        if let (Row::Here { customer, .. }, Some(seen)) = (&row, seen)
+            && write::is_overtaken(edit, seen, &Single::of(&customer.fields))
+        {
+            return Ok(Edited::Overtaken(row));
         }
+        Ok(Edited::Done(
+            match write::edit(&record, edit, &self.plan)? {
+                None => row,
+                Some(body) => self.row(&self.client.update_customer(id, body).await?)?,
+            },
+        ))
     }
 
     fn row(&self, record: &Record) -> Result<Row, KustomerFault> {

@@ -2,7 +2,8 @@
 
 use crate::contacts::fetch::{Desk, plan};
 use serde_json::{Value, json};
-use tieline::contacts::fetch::Row;
+use tieline::contacts::fetch::{Edited, Row};
+use tieline::contacts::link::Single;
 use tieline::contacts::plan::{Edit, NewCustomer};
 use tieline::contacts::world::Customer;
 use tieline::kustomer::fault::KustomerFault;
@@ -51,6 +52,13 @@ fn full() -> Value {
 }
 
 impl Desk {
+    async fn edited(&self, id: &CustomerId, edit: &Edit) -> Customer {
+        match self.kustomer.edit(id, edit, None).await.unwrap() {
+            Edited::Done(row) => here(row),
+            Edited::Overtaken(row) => panic!("overtaken by {row:?}"),
+        }
+    }
+
     async fn full(&self) -> CustomerId {
         CustomerId(self.api.id("/v1/customers", full()).await)
     }
@@ -122,7 +130,7 @@ async fn an_edit_changes_what_it_names_and_keeps_the_rest() {
         add_emails: vec![email("work@example.org")],
         ..Edit::default()
     };
-    let customer = here(desk.kustomer.edit(&id, &edit).await.unwrap());
+    let customer = desk.edited(&id, &edit).await;
     assert_eq!(customer.fields.address, edit.address.clone().unwrap());
     let held = desk.attributes();
     let strip = |list: &str| {
@@ -161,7 +169,7 @@ async fn an_edit_changes_what_it_names_and_keeps_the_rest() {
     assert_eq!(desk.api.sandbox.requests().total, 2);
     // It is done: again there is nothing to write.
     desk.api.sandbox.reset_requests();
-    desk.kustomer.edit(&id, &edit).await.unwrap();
+    desk.edited(&id, &edit).await;
     assert_eq!(desk.api.sandbox.requests().total, 1);
 }
 
@@ -175,7 +183,7 @@ async fn a_customer_holds_ten_numbers() {
             .collect(),
         ..Edit::default()
     };
-    let customer = here(desk.kustomer.edit(&id, &edit).await.unwrap());
+    let customer = desk.edited(&id, &edit).await;
     assert_eq!(customer.fields.phones.len(), 10);
     assert_eq!(customer.fields.phones[0].kind, PhoneKind::Mobile);
 }
@@ -202,8 +210,7 @@ async fn what_a_person_changes_at_the_same_time_stays() {
             "phones": [{"phone": "+491711234567"}, {"phone": "+493055555555"}]});
         assert_eq!(desk.api.ask("PATCH", &path, Some(body)).await.0, 200);
     };
-    let (done, ()) = tokio::join!(desk.kustomer.edit(&id, &edit), person);
-    let customer = here(done.unwrap());
+    let (customer, ()) = tokio::join!(desk.edited(&id, &edit), person);
     let numbers: Vec<_> = customer
         .fields
         .phones
@@ -220,6 +227,33 @@ async fn what_a_person_changes_at_the_same_time_stays() {
 }
 
 #[tokio::test]
+async fn what_a_person_changed_first_is_not_written_over() {
+    let desk = Desk::open(SandboxOptions::empty()).await;
+    let id = desk.full().await;
+    let seen = |name: &str| Single {
+        name: name.to_owned(),
+        ..Single::default()
+    };
+    let edit = Edit {
+        name: Some("Max Neu".into()),
+        ..Edit::default()
+    };
+    let edited = desk.kustomer.edit(&id, &edit, Some(&seen("Max Alt"))).await;
+    let Edited::Overtaken(row) = edited.unwrap() else {
+        panic!("it was written over");
+    };
+    assert_eq!(here(row).fields.name, "Max Muster");
+    assert_eq!(desk.attributes()["name"], "Max Muster");
+    // Other values may be as they like.
+    let edited = desk
+        .kustomer
+        .edit(&id, &edit, Some(&seen("Max Muster")))
+        .await;
+    assert!(matches!(edited, Ok(Edited::Done(_))));
+    assert_eq!(desk.attributes()["name"], "Max Neu");
+}
+
+#[tokio::test]
 async fn an_edit_that_kustomer_does_not_take_is_told() {
     let desk = Desk::open(SandboxOptions {
         lists_replace: false,
@@ -231,19 +265,22 @@ async fn an_edit_that_kustomer_does_not_take_is_told() {
         remove_phones: vec![phone("+493012345678").number],
         ..Edit::default()
     };
-    let customer = here(desk.kustomer.edit(&id, &edit).await.unwrap());
+    let customer = desk.edited(&id, &edit).await;
     assert_eq!(customer.fields.phones.len(), 2);
     let other = desk.api.customer("+493077777777").await;
     let taken = Edit {
         add_phones: vec![phone("+491711234567")],
         ..Edit::default()
     };
-    let fault = desk.kustomer.edit(&CustomerId(other.clone()), &taken).await;
+    let fault = desk
+        .kustomer
+        .edit(&CustomerId(other.clone()), &taken, None)
+        .await;
     assert!(matches!(fault, Err(KustomerFault::Conflict { .. })));
     desk.api
         .ask("DELETE", &format!("/v1/customers/{other}"), None)
         .await;
-    let fault = desk.kustomer.edit(&CustomerId(other), &taken).await;
+    let fault = desk.kustomer.edit(&CustomerId(other), &taken, None).await;
     assert!(matches!(fault, Err(KustomerFault::NotFound)));
 }
 

@@ -1,8 +1,8 @@
 //! Steps that write Kustomer. A create whose reply was lost is looked for before anything else is done; a value that
 //! another customer has brings that customer in, and the next plan knows.
 
-use super::super::fetch::Row;
-use super::super::link::{Link, LinkState};
+use super::super::fetch::{Edited, Row};
+use super::super::link::{Link, LinkState, Single};
 use super::super::memory::Batch;
 use super::super::plan::{Edit, NewCustomer, Step, wish};
 use super::{Halt, Hands, Node, Outcome, after};
@@ -85,8 +85,17 @@ impl Hands {
         id: &CustomerId,
         edit: &Edit,
     ) -> Result<Outcome, Halt> {
-        let fault = match self.kustomer.edit(id, edit).await {
-            Ok(row) => {
+        let known = self.memory.customer(id)?.and_then(|row| row.customer);
+        let seen = known.map(|customer| Single::of(&customer.fields));
+        let fault = match self.kustomer.edit(id, edit, seen.as_ref()).await {
+            Ok(Edited::Overtaken(row)) => {
+                let mut batch = Batch::open(&self.memory)?;
+                batch.note_row(row)?;
+                batch.mark(Node::Customer(id.clone()));
+                batch.commit().await?;
+                return Ok(Outcome::Anew);
+            }
+            Ok(Edited::Done(row)) => {
                 let mut batch = Batch::open(&self.memory)?;
                 batch.note_row(row)?;
                 after(&mut batch, step, None);

@@ -4,6 +4,7 @@
 //! takes. Source: Kustomer: Customers (writable attributes, update semantics).
 
 use super::read::{WORK, is_work, postal};
+use crate::contacts::link::Single;
 use crate::contacts::plan::{CUSTOMER_VALUES_MAX, Edit, NewCustomer};
 use crate::kustomer::fault::KustomerFault;
 use crate::kustomer::text;
@@ -110,6 +111,19 @@ pub fn edit(
         body.insert("rev".to_owned(), json!(rev));
     }
     Ok(Some(Value::Object(body)))
+}
+
+/// Whether a single value that the edit changes is neither what it was planned on nor what it is to be.
+pub fn is_overtaken(edit: &Edit, seen: &Single, now: &Single) -> bool {
+    let text = |wanted: &Option<String>, seen: &String, now: &String| {
+        wanted
+            .as_ref()
+            .is_some_and(|wanted| now != seen && now != wanted)
+    };
+    let address = edit.address.as_ref();
+    text(&edit.name, &seen.name, &now.name)
+        || text(&edit.website, &seen.website, &now.website)
+        || address.is_some_and(|wanted| now.address != seen.address && now.address != *wanted)
 }
 
 fn put_phones(items: &mut Vec<Value>, edit: &Edit, plan: &NumberPlan) {
