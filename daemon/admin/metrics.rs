@@ -1,7 +1,7 @@
 //! Figures for Prometheus, in OpenMetrics text, read from the parts at each scrape. Labels are names from the
 //! configuration and fixed words, never anything a phone system sent.
 
-use super::{Admin, hooks};
+use super::{Admin, hooks, sync};
 use crate::calls::links::LinkState;
 use crate::store::StoreFault;
 use prometheus_client::collector::Collector;
@@ -52,6 +52,7 @@ pub fn text(admin: &Admin) -> Result<String, StoreFault> {
     families.extend(store(admin)?);
     families.extend(integrations(admin));
     families.extend(hooks::families(admin));
+    families.extend(sync::families(admin));
     families.extend(links(admin));
     families.extend(contacts(admin)?);
     let mut registry = Registry::default();

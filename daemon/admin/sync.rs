@@ -1,5 +1,7 @@
 //! The contact syncs over the admin interface: the plan, links, conflicts, what is wished of them, and what `status` shows.
 
+mod status;
+
 use super::Admin;
 use super::answer::{Answer, broken, not_found};
 use crate::calls::intake::problem::Problem;
@@ -10,7 +12,7 @@ use crate::contacts::link::{Link, LinkState};
 use crate::contacts::memory::{Memory, Node};
 use crate::contacts::plan::{Action, Conflict, Edit, LeftOut, Plan, Rules, Step, Whose, Wish};
 use crate::contacts::rounds::{PlanId, Scope, survey};
-use crate::contacts::schedule::{Nudge, SyncStatus, sizes};
+use crate::contacts::schedule::{Nudge, SyncStatus, Task, sizes};
 use crate::store::StoreFault;
 use crate::terms::contact::{ContactId, Fields};
 use axum::Json;
@@ -22,6 +24,8 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+
+pub(super) use status::{families, status_json};
 
 /// Rows of each kind in an answer: more than a person reads.
 const ROWS_MAX: usize = 1000;
@@ -61,15 +65,18 @@ impl SyncDesk {
                 "the daemon is about to stop, or the run ended with a fault",
             )),
             Err(_) => {
-                let import = self.status().import.map(|import| {
-                    let total = import
+                let work = self.status().work.map_or_else(String::new, |work| {
+                    let total = work
                         .total
                         .map_or_else(String::new, |all| format!(" of {all}"));
-                    format!(": {}{total} customers are imported", import.done)
+                    let what = match work.task {
+                        Task::Import => "customers are imported",
+                        Task::Write => "writes are done",
+                    };
+                    format!(": {}{total} {what}", work.done)
                 });
-                let import = import.unwrap_or_default();
                 Err(busy(&format!(
-                    "the sync is at work{import}; it goes on, ask again later"
+                    "the sync is at work{work}; it goes on, ask again later"
                 )))
             }
         }
@@ -380,30 +387,4 @@ fn link_json(link: &Link) -> Value {
         LinkState::Removed { .. } => "removed",
     };
     json!({"contact": link.contact, "name": link.agreed.name, "customers": customers, "state": state})
-}
-
-/// For `status` and after a run.
-pub(super) fn status_json(desk: &SyncDesk) -> Value {
-    let (status, now) = (desk.status(), clock::now());
-    let meta = desk.memory.meta().unwrap_or_default();
-    let import = status.import.map(|import| {
-        json!({"done": import.done, "total": import.total, "per_second": import.rate(now),
-            "seconds_left": import.seconds_left(now)})
-    });
-    let stopped = status.stopped.as_ref().map(|stopped| {
-        json!({"why": stopped.why, "plan": stopped.plan.to_string(), "counts": stopped.counts})
-    });
-    json!({
-        "kustomer": desk.rules.kustomer,
-        "customers": meta.customers,
-        "contacts": meta.contacts,
-        "linked": meta.linked,
-        "refused": desk.memory.refusals(ROWS_MAX).map_or(0, |all| all.len()),
-        "import": import,
-        "last_run": status.last_run.map(|at| at.to_string()),
-        "written": {"phone": status.written.phone, "kustomer": status.written.kustomer, "refused": status.written.refused},
-        "stopped": stopped,
-        "fault": status.fault.map(|(at, why)| json!({"at": at.to_string(), "why": why})),
-        "needs_operator": status.needs_operator,
-    })
 }

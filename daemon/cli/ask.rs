@@ -1,5 +1,6 @@
 //! Asks the running daemon over its admin socket (sled has one owner, so live state is asked for, never opened).
 
+use super::progress::Progress;
 use super::{EXIT_UNAVAILABLE, Exit};
 use crate::settings::types::AdminAddress;
 use anyhow::{Context as _, bail};
@@ -37,13 +38,18 @@ pub fn get(admin: &AdminAddress, path: &str) -> anyhow::Result<Answer> {
     super::small_runtime()?.block_on(ask(admin, Method::GET, path, None))
 }
 
-/// `POST`s a file to the admin interface, a piece at a time.
+/// `POST`s a file to the admin interface, a piece at a time, and shows how much of it is sent.
 pub fn upload(admin: &AdminAddress, path: &str, file: File) -> anyhow::Result<Answer> {
     let request = Request::builder()
         .method(Method::POST)
         .uri(path)
         .header("host", "tieline")
-        .body(Pieces(file))?;
+        .body(Pieces {
+            total: file.metadata()?.len(),
+            file,
+            sent: 0,
+            progress: Progress::new(),
+        })?;
     super::small_runtime()?.block_on(async {
         let response = exchange(admin, request).await?;
         answer(response).await
@@ -70,7 +76,12 @@ pub fn download(admin: &AdminAddress, path: &str, out: &mut dyn Write) -> anyhow
 }
 
 /// A file as a body. Reading blocks: the commands do nothing else meanwhile.
-struct Pieces(File);
+struct Pieces {
+    file: File,
+    sent: u64,
+    total: u64,
+    progress: Progress,
+}
 
 impl Body for Pieces {
     type Data = Bytes;
@@ -81,9 +92,18 @@ impl Body for Pieces {
         _: &mut Context<'_>,
     ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
         let mut piece = vec![0; PIECE_BYTES];
-        Poll::Ready(match self.0.read(&mut piece) {
+        Poll::Ready(match self.file.read(&mut piece) {
             Ok(0) => None,
             Ok(read) => {
+                let Self {
+                    sent,
+                    total,
+                    progress,
+                    ..
+                } = &mut *self;
+                *sent = sent.saturating_add(read.try_into().unwrap_or(u64::MAX));
+                let told = format!("{sent} of {total} bytes are sent");
+                progress.show(*sent, Some(*total), &told);
                 piece.truncate(read);
                 Some(Ok(Frame::data(Bytes::from(piece))))
             }

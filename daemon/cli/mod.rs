@@ -13,6 +13,7 @@ pub mod demo;
 pub mod explain;
 pub mod lookup;
 pub mod plan;
+mod progress;
 pub mod recording;
 pub mod replay;
 pub mod run;

@@ -4,6 +4,7 @@
     reason = "a serde_json::Value that is read answers null for what isn't there"
 )]
 
+use super::progress::Work;
 use super::{ConfigArgs, ask};
 use clap::Args;
 use serde_json::Value;
@@ -148,19 +149,8 @@ pub(super) fn contacts(sync: &Value, out: &mut dyn Write) -> io::Result<()> {
         sync["written"]["phone"],
         sync["written"]["kustomer"],
     )?;
-    let import = &sync["import"];
-    if !import.is_null() {
-        let total = import["total"]
-            .as_u64()
-            .map_or_else(String::new, |all| format!(" of {all}"));
-        let left = import["seconds_left"].as_f64();
-        let left = left.map_or_else(String::new, |left| format!(", {:.0} min left", left / 60.0));
-        let rate = import["per_second"].as_f64().unwrap_or_default();
-        writeln!(
-            out,
-            "          {}{total} customers are imported, {rate:.0} a second{left}",
-            import["done"]
-        )?;
+    if !sync["work"].is_null() {
+        writeln!(out, "          {}", Work::of(sync))?;
     }
     if sync["refused"].as_u64() != Some(0) {
         writeln!(

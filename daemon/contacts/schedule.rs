@@ -4,7 +4,7 @@
 mod reading;
 mod status;
 
-pub use status::{Import, Stopped, SyncStatus};
+pub use status::{Stopped, SyncStatus, Task, Work};
 
 use super::apply::{Halt, Hands, Written};
 use super::closure::Closure;
@@ -185,6 +185,7 @@ impl Sync {
         }
         self.lift_old_refusals().await?;
         let stopped = self.rounds(approve).await;
+        self.show(|status| status.work = None);
         let written = self.hands.written;
         self.show(|status| status.written = written);
         let stopped = stopped?;
@@ -228,7 +229,7 @@ impl Sync {
                 batch.meta().exported_before = true;
                 batch.commit().await?;
             }
-            self.carry_out().await?;
+            self.carry_out(counted.counts.writes()).await?;
             if self.hands.memory.dirty(None, 1)?.is_empty() {
                 break;
             }
@@ -237,7 +238,8 @@ impl Sync {
     }
 
     /// Every closed world that has somebody who is to be looked at, once.
-    async fn carry_out(&mut self) -> Result<(), Halt> {
+    async fn carry_out(&mut self, writes: u64) -> Result<(), Halt> {
+        let before = self.hands.written;
         let by_name = self.hands.rules.merge_by_name;
         let mut last: Option<Node> = None;
         while let Some(node) = self.hands.memory.dirty(last.as_ref(), 1)?.pop() {
@@ -247,7 +249,12 @@ impl Sync {
             let closure = Closure::around(&self.hands.memory, &node, by_name)?;
             self.hands.carry_out(&closure, &node).await?;
             let written = self.hands.written;
-            self.show(|status| status.written = written);
+            let done = written.all().saturating_sub(before.all());
+            self.show(|status| {
+                status.written = written;
+                let work = Work::at(status.work, Task::Write, done, Some(writes), clock::now());
+                status.work = Some(work);
+            });
             last = Some(node);
         }
         Ok(())

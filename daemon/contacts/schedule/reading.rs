@@ -4,7 +4,7 @@
 use super::super::apply::{Halt, halt_of};
 use super::super::fetch::Row;
 use super::super::memory::{Batch, Memory};
-use super::{Import, Reach, Sync};
+use super::{Reach, Sync, Task, Work};
 use crate::clock;
 use crate::kustomer::fault::KustomerFault;
 use crate::phonebook::Changes;
@@ -48,18 +48,14 @@ impl Sync {
             batch.commit().await?;
             let progress = page.progress;
             self.show(|status| {
-                status.import = progress.importing.then(|| Import {
-                    done: progress.done,
-                    total: progress.total,
-                    since: status.import.map_or_else(clock::now, |import| import.since),
-                    done_then: status
-                        .import
-                        .map_or(progress.done, |import| import.done_then),
+                status.work = progress.importing.then(|| {
+                    let (done, total) = (progress.done, progress.total);
+                    Work::at(status.work, Task::Import, done, total, clock::now())
                 });
                 status.fault = None;
             });
             if !page.more {
-                self.show(|status| status.import = None);
+                self.show(|status| status.work = None);
                 return Ok(());
             }
         }

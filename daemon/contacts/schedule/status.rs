@@ -7,8 +7,8 @@ use jiff::Timestamp;
 /// One sync, as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncStatus {
-    /// The import of Kustomer's customers, while it goes on.
-    pub import: Option<Import>,
+    /// What takes longer, while it goes on.
+    pub work: Option<Work>,
     /// When both sides were last brought together.
     pub last_run: Option<Timestamp>,
     /// Since the start.
@@ -21,9 +21,29 @@ pub struct SyncStatus {
     pub needs_operator: bool,
 }
 
-/// How far an import is.
+/// What takes longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Import {
+pub enum Task {
+    /// Kustomer's customers are read for the first time.
+    Import,
+    /// A plan is carried out.
+    Write,
+}
+
+impl Task {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Import => "import",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    pub task: Task,
+    /// Customers, or writes.
     pub done: u64,
     pub total: Option<u64>,
     /// When this process went on with it, and how far it was then.
@@ -31,8 +51,26 @@ pub struct Import {
     pub done_then: u64,
 }
 
-impl Import {
-    /// Customers a second.
+impl Work {
+    /// Of a task that may have been under way before: what is measured begins now.
+    pub fn at(
+        before: Option<Self>,
+        task: Task,
+        done: u64,
+        total: Option<u64>,
+        now: Timestamp,
+    ) -> Self {
+        let before = before.filter(|work| work.task == task);
+        Self {
+            task,
+            done,
+            total,
+            since: before.map_or(now, |work| work.since),
+            done_then: before.map_or(done, |work| work.done_then),
+        }
+    }
+
+    /// Customers or writes a second.
     pub fn rate(&self, now: Timestamp) -> f64 {
         let seconds = now.duration_since(self.since).as_secs_f64();
         let done = self.done.saturating_sub(self.done_then);
