@@ -9,7 +9,7 @@ use crate::terms::text::Text;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Most facts held for all calls together, of some 0.8 kB each: those of five thousand calls with four legs. Calls beyond it
+/// Most facts held for all calls together, of less than 1 kB each as a rule: those of five thousand calls with four legs. Calls beyond it
 /// are read from the journal when they are looked at.
 pub const FACTS_HELD_MAX: usize = 20_000;
 
