@@ -19,27 +19,15 @@ pub fn number(text: &str) -> E164 {
 }
 
 pub fn outside(text: &str, name: Option<&str>) -> Contact {
-    Contact {
-        party: Party::Number(number(text)),
-        raw: text.to_owned(),
-        name: name.map(str::to_owned),
-    }
+    Contact::new(Party::Number(number(text)), text, name)
 }
 
 pub fn extension(text: &str) -> Contact {
-    Contact {
-        party: Party::Extension(Extension(text.to_owned())),
-        raw: text.to_owned(),
-        name: None,
-    }
+    Contact::new(Party::Extension(Extension(text.to_owned())), text, None)
 }
 
 pub fn special(party: Party, raw: &str) -> Contact {
-    Contact {
-        party,
-        raw: raw.to_owned(),
-        name: None,
-    }
+    Contact::new(party, raw, None)
 }
 
 /// One line of a number list, told apart by its form as settings do.

@@ -160,11 +160,7 @@ fn explain_number(admin: &Admin, number: E164) -> Value {
         call_type: CallType::IncomingAnswered,
         reason: None,
         direction: Direction::In,
-        other: Contact {
-            party: Party::Number(number),
-            raw: raw.clone(),
-            name: None,
-        },
+        other: Contact::new(Party::Number(number), &raw, None),
         connected: None,
         connected_raw: None,
         first_agent: None,

@@ -146,7 +146,7 @@ fn state(legs: &BTreeMap<&str, LegFacts>) -> State {
         OpenWhy::LegLive
     } else if legs
         .values()
-        .flat_map(|leg| &leg.awaits)
+        .flat_map(|leg| &leg.rare.awaits)
         .any(|id| legs.get(id.as_str()).is_none_or(|leg| leg.ended.is_none()))
     {
         OpenWhy::LegMissing
@@ -184,7 +184,7 @@ fn build(
         shown,
         direction,
     } = Parties::of(legs);
-    if legs.values().any(|leg| leg.lost.is_some()) {
+    if legs.values().any(|leg| leg.rare.lost.is_some()) {
         doubts.push("ended while the connection to the phone system was down".to_owned());
     }
     let times = Times::of(legs, direction, until, &mut doubts)?;
@@ -200,7 +200,7 @@ fn build(
     let voicemail = legs.values().any(|leg| leg.voicemail) && !legs.values().any(no_message);
     let call_type = call_type(direction, answered.is_some(), voicemail);
     let mut tags: BTreeSet<&String> = BTreeSet::new();
-    tags.extend(legs.values().flat_map(|leg| &leg.tags));
+    tags.extend(legs.values().flat_map(|leg| &leg.rare.tags));
     Some(Call {
         key: key.clone(),
         weak_key: legs.values().any(|leg| leg.weak_key),
@@ -218,7 +218,7 @@ fn build(
             .filter(|raw| !raw.is_empty()),
         first_agent: talkers.first().map(|(_, talker)| (*talker).clone()),
         agent: agent(legs, &talkers, placed, answered.is_some()),
-        queue: of_call(legs, |leg| leg.queue.clone()),
+        queue: of_call(legs, |leg| leg.rare.queue.clone()),
         started: times.started,
         answered,
         ended: times.ended,
@@ -229,14 +229,14 @@ fn build(
         transfers: transfers(legs, &talkers, answered),
         voicemail,
         recording_announced: legs.values().any(|leg| leg.recording_announced),
-        recording: of_call(legs, |leg| leg.recording.clone()),
-        voicemail_link: of_call(legs, |leg| leg.voicemail_link.clone()),
-        mailbox: of_call(legs, |leg| leg.mailbox.clone()),
+        recording: of_call(legs, |leg| leg.rare.recording.clone()),
+        voicemail_link: of_call(legs, |leg| leg.rare.voicemail_link.clone()),
+        mailbox: of_call(legs, |leg| leg.rare.mailbox.clone()),
         rang: parties::rang(legs, direction),
         tags: tags.into_iter().cloned().collect(),
-        agent_note: of_call(legs, |leg| leg.note.clone()),
-        transcript: of_call(legs, |leg| leg.transcript.clone()),
-        summary: of_call(legs, |leg| leg.summary.clone()),
+        agent_note: of_call(legs, |leg| leg.rare.note.clone()),
+        transcript: of_call(legs, |leg| leg.rare.transcript.clone()),
+        summary: of_call(legs, |leg| leg.rare.summary.clone()),
         legs: timeline(legs, &mut doubts),
         doubts,
     })
@@ -323,7 +323,8 @@ fn transfers(
     let Some(answered) = answered else {
         return Vec::new();
     };
-    let mut stated: Vec<&TransferFact> = legs.values().flat_map(|leg| &leg.transfers).collect();
+    let mut stated: Vec<&TransferFact> =
+        legs.values().flat_map(|leg| &leg.rare.transfers).collect();
     stated.retain(|transfer| transfer.at >= answered);
     stated.sort_by_key(|fact| (fact.at, fact.to.is_empty(), *fact));
     // Two legs of one call, or two sources, may tell of the same hand-over, one of them in whole seconds.
@@ -368,7 +369,7 @@ fn from_records(
     legs: &BTreeMap<&str, LegFacts>,
     talkers: &[(Timestamp, &Extension)],
 ) -> Vec<Transfer> {
-    let only_records = legs.values().any(|leg| !leg.joins.is_empty())
+    let only_records = legs.values().any(|leg| !leg.rare.joins.is_empty())
         && legs.values().all(|leg| leg.stays.is_empty());
     if !only_records {
         return Vec::new();
@@ -387,7 +388,7 @@ fn timeline(legs: &BTreeMap<&str, LegFacts>, doubts: &mut Vec<String>) -> Vec<Le
     // What only says that another call is part of this one, or names a phone that other sources saw, is no leg.
     let exact = legs
         .values()
-        .any(|leg| !(leg.stays.is_empty() && leg.joins.is_empty()));
+        .any(|leg| !(leg.stays.is_empty() && leg.rare.joins.is_empty()));
     let seen = |leg: &&LegFacts| {
         let ended = leg.ended.or(leg.until);
         let timed = began(leg).or(leg.answered).or(ended).is_some() || leg.cause.is_some();

@@ -5,6 +5,7 @@ use super::decode::{LegFacts, PhoneEvent};
 use super::ledger::CallRecord;
 use crate::terms::ids::CallKey;
 use jiff::Timestamp;
+use std::sync::Arc;
 
 /// What an event says of one call or text, as far as finding its record goes.
 pub struct Seen {
@@ -27,8 +28,8 @@ impl Seen {
             let mut report = false;
             let (key, start, leg, ended) = match fact {
                 PhoneEvent::Leg(leg) => {
-                    let ended = leg.ended.or(leg.lost).map(|_| leg.leg.clone());
-                    (&leg.key, leg.started, Some(leg.leg.clone()), ended)
+                    let ended = leg.ended.or(leg.rare.lost).map(|_| leg.leg.clone());
+                    (&*leg.key, leg.started, Some(leg.leg.clone()), ended)
                 }
                 // However late: a report is of the text that has its id.
                 PhoneEvent::Text(text) if text.is_report() => {
@@ -59,7 +60,7 @@ impl Seen {
     /// What of an event's facts is of this call or text.
     pub fn own<'a>(&'a self, stated: &'a [PhoneEvent]) -> impl Iterator<Item = PhoneEvent> + 'a {
         let own = stated.iter().filter(|fact| match fact {
-            PhoneEvent::Leg(leg) => leg.key == self.key,
+            PhoneEvent::Leg(leg) => *leg.key == self.key,
             PhoneEvent::Text(text) => text.key == self.key,
         });
         own.cloned()
@@ -104,9 +105,9 @@ pub fn own_legs(legs: Vec<LegFacts>, record: &str) -> Vec<LegFacts> {
         }
         own.extend(more);
     }
-    if let Some(key) = CallKey::parse(record) {
+    if let Some(key) = CallKey::parse(record).map(Arc::new) {
         for leg in &mut own {
-            leg.key = key.clone();
+            leg.key = Arc::clone(&key);
         }
     }
     own

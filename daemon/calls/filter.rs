@@ -276,11 +276,7 @@ fn connected(call: &Call) -> Contact {
         None if raw.is_empty() => Party::Anonymous,
         None => Party::Extension(Extension(raw.clone())),
     };
-    Contact {
-        party,
-        raw,
-        name: None,
-    }
+    Contact::new(party, &raw, None)
 }
 
 /// `ours` against a list of connected numbers. Unknown isn't listed: a list says what to log, so in doubt nothing is.
@@ -364,11 +360,7 @@ fn long_enough(call: &Call, to: &KustomerSettings) -> Result<String, String> {
 
 fn ignored_call(call: &Call, to: &KustomerSettings) -> Result<String, String> {
     let agents = [call.first_agent.as_ref(), call.agent.as_ref()].map(|agent| {
-        agent.map(|extension| Contact {
-            party: Party::Extension(extension.clone()),
-            raw: extension.0.clone(),
-            name: None,
-        })
+        agent.map(|extension| Contact::new(Party::Extension(extension.clone()), &extension.0, None))
     });
     let parties: Vec<&Contact> = std::iter::once(&call.other)
         .chain(agents.iter().flatten())

@@ -7,8 +7,9 @@ use super::family::{belongs, own_legs};
 use crate::terms::ids::CallKey;
 use crate::terms::text::Text;
 use std::collections::HashMap;
+use std::sync::Arc;
 
-/// Most facts held for all calls together, of some 1.9 kB each: those of five thousand calls with four legs. Calls beyond it
+/// Most facts held for all calls together, of less than 1 kB each as a rule: those of five thousand calls with four legs. Calls beyond it
 /// are read from the journal when they are looked at.
 pub const FACTS_HELD_MAX: usize = 20_000;
 
@@ -42,7 +43,9 @@ impl Facts {
         for fact in own {
             match fact {
                 PhoneEvent::Leg(mut leg) => {
-                    if let Some(key) = CallKey::parse(record) {
+                    // One key for all legs of a call.
+                    let known = self.legs.first().map(|first| Arc::clone(&first.key));
+                    if let Some(key) = known.or_else(|| CallKey::parse(record).map(Arc::new)) {
                         leg.key = key;
                     }
                     self.add_leg(*leg);
@@ -52,11 +55,16 @@ impl Facts {
         }
     }
 
-    fn add_leg(&mut self, leg: LegFacts) {
+    fn add_leg(&mut self, mut leg: LegFacts) {
+        leg.rare.trim();
         let same = |known: &&mut LegFacts| known.leg == leg.leg && known.channel == leg.channel;
         match self.legs.iter_mut().find(same) {
             Some(known) => known.merge(&leg),
-            None => self.legs.push(leg),
+            None => {
+                // Most calls have two legs, and room for a third would be half of theirs.
+                self.legs.reserve_exact(1);
+                self.legs.push(leg);
+            }
         }
     }
 

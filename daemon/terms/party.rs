@@ -2,6 +2,8 @@
 
 use super::number::{E164, NumberPlan};
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// One of our own phones, as the phone system names it (`101`, `sales-desk`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,16 +30,48 @@ pub enum Party {
     Invalid,
 }
 
-/// A party with what was sent for it.
+/// A party with what was sent for it. One pointer: the facts of a leg have six places for one and share what they hold.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Contact(Arc<Sent>);
+
+/// What a [`Contact`] says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Contact {
+pub struct Sent {
     pub party: Party,
     /// As sent, for people; empty if nothing was.
     pub raw: String,
     pub name: Option<String>,
 }
 
+impl Deref for Contact {
+    type Target = Sent;
+
+    fn deref(&self) -> &Sent {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Contact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl Contact {
+    /// A party, and the number and name that were sent for it.
+    pub fn new(party: Party, raw: &str, name: Option<&str>) -> Self {
+        Self(Arc::new(Sent {
+            party,
+            raw: raw.to_owned(),
+            name: name.map(str::to_owned),
+        }))
+    }
+
+    /// The same words for another party.
+    pub fn with(&self, party: Party) -> Self {
+        Self::new(party, &self.raw, self.name.as_deref())
+    }
+
     /// The number, if the party has one.
     pub fn number(&self) -> Option<&E164> {
         match &self.party {
@@ -70,7 +104,7 @@ const SHORT_NUMBERS: &[&str] = &[
 /// Emergency on every network (3GPP TS 22.101, 10.1.1): a phone of ours only if it is listed by itself, not by a range around it.
 const EMERGENCY: [&str; 2] = ["112", "911"];
 
-/// What phone systems write for a hidden caller; compared in lower case.
+/// What phone systems write for a hidden caller; compared without case.
 const ANONYMOUS: &[&str] = &[
     "",
     "anonymous",
@@ -126,13 +160,8 @@ pub fn read(raw: &str, name: Option<&str>, plan: &NumberPlan, extensions: &Exten
     let party = classify(raw, plan, extensions);
     let name = name
         .map(str::trim)
-        .filter(|name| !name.is_empty() && *name != raw)
-        .map(str::to_owned);
-    Contact {
-        party,
-        raw: raw.to_owned(),
-        name,
-    }
+        .filter(|name| !name.is_empty() && *name != raw);
+    Contact::new(party, raw, name)
 }
 
 fn classify(raw: &str, plan: &NumberPlan, extensions: &Extensions) -> Party {
@@ -141,8 +170,11 @@ fn classify(raw: &str, plan: &NumberPlan, extensions: &Extensions) -> Party {
         .or_else(|| raw.strip_prefix("sip:"))
         .unwrap_or(raw);
     let bare = bare.split(['@', ';']).next().unwrap_or(bare);
-    let lower = bare.to_ascii_lowercase();
-    if ANONYMOUS.contains(&lower.as_str()) || lower.starts_with("asserted") {
+    let hidden = ANONYMOUS.iter().any(|word| bare.eq_ignore_ascii_case(word));
+    let asserted = bare
+        .get(..8)
+        .is_some_and(|head| head.eq_ignore_ascii_case("asserted"));
+    if hidden || asserted {
         return Party::Anonymous;
     }
     if extensions.contains(bare) {

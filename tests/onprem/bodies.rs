@@ -430,7 +430,7 @@ fn what_a_gateway_tells_was_received() {
             "id=1&from=101&to=%2B4921155500100&text=x&message=x",
         );
         assert_eq!(
-            (text.direction, text.from.party),
+            (text.direction, text.from.party.clone()),
             (Direction::In, Party::Short("101".to_owned()))
         );
     }
@@ -440,7 +440,7 @@ fn what_a_gateway_tells_was_received() {
 fn variables_that_an_older_3cx_left_as_they_are() {
     let body = r#"{"type":"Inbound","number":"+491711234567","name":"[Name]","start":"2026-11-20T12:24:29Z","recording":"[RecordingUrl]","summary":"[Summary]","transcription":"[Transcription]"}"#;
     let found = call(Dialect::ThreeCx, body);
-    assert_eq!((found.recording, found.other.name), (None, None));
+    assert_eq!((found.recording, found.other.name.clone()), (None, None));
     assert_eq!((found.summary, found.transcript), (None, None));
     assert!(!found.recording_announced);
     let body = body

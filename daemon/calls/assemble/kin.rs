@@ -18,7 +18,7 @@ type Stretch<'a> = (Timestamp, Timestamp, &'a CallKey);
 pub fn gather(facts: Vec<LegFacts>) -> BTreeMap<CallKey, Vec<LegFacts>> {
     let mut calls = Calls::new();
     for fact in facts {
-        calls.entry(fact.key.clone()).or_default().push(fact);
+        calls.entry((*fact.key).clone()).or_default().push(fact);
     }
     for orphan in calls.keys().cloned().collect::<Vec<_>>() {
         if let Some(home) = family(&orphan, &calls) {
@@ -65,7 +65,7 @@ fn family(orphan: &CallKey, calls: &Calls) -> Option<CallKey> {
 fn handed_on(calls: &Calls) -> Vec<(CallKey, CallKey)> {
     let mut joined: BTreeMap<(&str, &str), Vec<Stretch<'_>>> = BTreeMap::new();
     for (key, facts) in calls {
-        for join in facts.iter().flat_map(|fact| &fact.joins) {
+        for join in facts.iter().flat_map(|fact| &fact.rare.joins) {
             let channel = (key.pbx.as_str(), join.with.as_str());
             let stretch = (join.from, join.until, key);
             joined.entry(channel).or_default().push(stretch);

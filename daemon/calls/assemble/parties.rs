@@ -147,7 +147,7 @@ fn direction(
 
 /// Whether the call was joined with others and none of its lines leads outside: a conference room, a page.
 fn joined_inside(legs: &BTreeMap<&str, LegFacts>) -> bool {
-    let joined = |leg: &LegFacts| !(leg.stays.is_empty() && leg.joins.is_empty());
+    let joined = |leg: &LegFacts| !(leg.stays.is_empty() && leg.rare.joins.is_empty());
     legs.values().any(joined) && legs.values().all(|leg| leg.line != Some(Line::Trunk))
 }
 
@@ -158,17 +158,19 @@ fn from_trunk(legs: &BTreeMap<&str, LegFacts>) -> bool {
 
 /// Who is on the other side. What came in by a trunk is no phone of ours, be its digits those of one.
 pub fn other(contact: Option<&Contact>, legs: &BTreeMap<&str, LegFacts>) -> Contact {
-    let mut contact = contact.cloned().unwrap_or(Contact {
-        party: Party::Anonymous,
-        raw: String::new(),
-        name: None,
-    });
-    if let Party::Extension(Extension(digits)) = &contact.party
-        && from_trunk(legs)
-    {
-        contact.party = Party::Short(digits.clone());
+    let Some(contact) = contact else {
+        return Contact::new(Party::Anonymous, "", None);
+    };
+    match &contact.party {
+        Party::Extension(Extension(digits)) if from_trunk(legs) => {
+            contact.with(Party::Short(digits.clone()))
+        }
+        Party::Number(_)
+        | Party::Extension(_)
+        | Party::Short(_)
+        | Party::Anonymous
+        | Party::Invalid => contact.clone(),
     }
-    contact
 }
 
 /// The extension, if it is one of our phones.

@@ -90,7 +90,7 @@ fn of_queue(
     }
     let root = root(legs)?;
     let early = |at: Timestamp| {
-        let limit = root.queue_until;
+        let limit = root.rare.queue_until;
         limit.is_some_and(|until| until.duration_since(at) > SAME_MOMENT)
     };
     if let Some(left) = when(Outcome::LeftQueue) {
@@ -106,12 +106,12 @@ fn of_queue(
             Reason::QueueTimeout
         });
     }
-    root.queue.as_ref()?;
+    root.rare.queue.as_ref()?;
     if hung_up.is_some() {
         return Some(Reason::CallerGaveUp);
     }
     // The dial plan ended it: after the limit, if there is one.
-    let limited = root.queue_until.is_some() && !root.ended.is_some_and(early);
+    let limited = root.rare.queue_until.is_some() && !root.ended.is_some_and(early);
     (root.cleared && limited).then_some(Reason::QueueTimeout)
 }
 

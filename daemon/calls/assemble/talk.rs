@@ -35,7 +35,7 @@ pub fn stretches(
 ) -> Option<Vec<Stretch>> {
     let mut presences = if legs.values().any(|leg| !leg.stays.is_empty()) {
         of_stays(legs, end)
-    } else if legs.values().any(|leg| !leg.joins.is_empty()) {
+    } else if legs.values().any(|leg| !leg.rare.joins.is_empty()) {
         of_joins(legs)
     } else {
         return None;
@@ -109,7 +109,7 @@ fn presence<'a>(leg: &'a str, room: &str, from: Timestamp, until: Timestamp) -> 
 fn of_joins<'a>(legs: &'a BTreeMap<&str, LegFacts>) -> Vec<Presence<'a>> {
     let mut pairs: Vec<(&str, &str, Timestamp, Timestamp)> = Vec::new();
     for (id, leg) in legs {
-        for join in &leg.joins {
+        for join in &leg.rare.joins {
             let with = legs
                 .get_key_value(join.with.as_str())
                 .map(|(with, _)| *with)

@@ -30,7 +30,7 @@ impl Times {
             [
                 began(leg),
                 leg.answered,
-                leg.bridged.keys().next().copied(),
+                leg.bridged.first().map(|(start, _)| *start),
                 leg.ended,
             ]
             .into_iter()
@@ -111,7 +111,7 @@ fn matters(leg: &LegFacts, legs: &BTreeMap<&str, LegFacts>) -> bool {
         && leg.answered.is_none()
         && leg.bridged.is_empty()
         && leg.stays.is_empty()
-        && leg.joins.is_empty();
+        && leg.rare.joins.is_empty();
     first.is_none_or(|first| first.leg == leg.leg) || !only_rang
 }
 
@@ -128,16 +128,19 @@ pub fn began(leg: &LegFacts) -> Option<Timestamp> {
 /// Gives a leg whose end was missed the latest time that is known of it. What was seen to end, and what a record written
 /// afterwards tells of, isn't `lost`.
 pub fn end_missed(leg: &mut LegFacts) {
-    let Some(alive) = leg.lost.take_if(|_| leg.ended.is_none()) else {
-        leg.lost = None;
+    let Some(alive) = leg.rare.lost else {
         return;
     };
+    leg.rare.lost = None;
+    if leg.ended.is_some() {
+        return;
+    }
     let seen = [leg.started, leg.answered, leg.hung_up, leg.until];
     let stays = leg.stays.iter().map(|stay| stay.at);
     let last = seen.into_iter().flatten().chain(stays).max();
     leg.ended = last.max(Some(alive));
     if leg.until.is_none_or(|until| until < alive) {
-        leg.lost = Some(alive);
+        leg.rare.lost = Some(alive);
     }
 }
 
@@ -145,16 +148,21 @@ pub fn end_missed(leg: &mut LegFacts) {
 fn stated(legs: &BTreeMap<&str, LegFacts>, ended: Timestamp) -> Vec<talk::Stretch> {
     let handed_over: Vec<Timestamp> = legs
         .values()
-        .flat_map(|leg| &leg.transfers)
+        .flat_map(|leg| &leg.rare.transfers)
         .map(|transfer| transfer.at)
         .collect();
     let mut stretches = Vec::new();
     for leg in legs.values() {
         let exact = |second: &Timestamp| {
-            let mut starts = leg.bridged.keys();
+            let mut starts = leg.bridged.iter().map(|(start, _)| start);
             starts.any(|start| start.as_second() == second.as_second() && start != second)
         };
-        for (start, end) in &leg.bridged {
+        for (index, (start, end)) in leg.bridged.iter().enumerate() {
+            // Told again with its end, or a later one.
+            let again = leg.bridged.get(index + 1);
+            if again.is_some_and(|(next, _)| next == start) {
+                continue;
+            }
             // The same moment, cut to its second by another record.
             if start.subsec_nanosecond() == 0 && exact(start) {
                 continue;

@@ -109,13 +109,13 @@ fn parties(root: &mut LegFacts, post: Values<'_>, at: Timestamp, site: &Site) {
 
 fn links(root: &mut LegFacts, post: Values<'_>) {
     // The short ones ask for a login and last; the others expire within the hour.
-    root.recording = post.first(&["data.recording_short_url", "data.recording"]);
-    root.recording_announced = root.recording.is_some();
-    root.voicemail_link = post.first(&["data.voicemail_short_url", "data.voicemail"]);
-    root.voicemail = root.voicemail_link.is_some();
-    root.tags = post.texts("data.tags", &["name"]).into_iter().collect();
+    root.rare.recording = post.first(&["data.recording_short_url", "data.recording"]);
+    root.recording_announced = root.rare.recording.is_some();
+    root.rare.voicemail_link = post.first(&["data.voicemail_short_url", "data.voicemail"]);
+    root.voicemail = root.rare.voicemail_link.is_some();
+    root.rare.tags = post.texts("data.tags", &["name"]).into_iter().collect();
     let notes = post.texts("data.comments", &["content", "body"]);
-    root.note = Some(notes.join("\n")).filter(|note| !note.is_empty());
+    root.rare.note = Some(notes.join("\n")).filter(|note| !note.is_empty());
 }
 
 /// Who talked. `user` is whoever has the call then: in `answered` the first, at the end the last, and the first may be in
@@ -129,32 +129,32 @@ fn talk(
     let answered = answered?;
     if root.direction == Some(Direction::Out) {
         let mut line = branch(root, Line::Trunk, root.dialled.clone()?);
-        line.bridged.insert(answered, root.ended);
+        line.bridged.insert((answered, root.ended));
         return Some(line);
     }
     let user = agent(post, "data.user");
     if root.over {
-        root.bridged.insert(answered, root.ended);
+        root.bridged.insert((answered, root.ended));
         root.agent = user.as_ref().and_then(extension).cloned();
     }
     let first = user.filter(|_| event == "answered");
     let first = first.or_else(|| agent(post, "data.transferred_by"))?;
     let mut phone = branch(root, Line::Phone, first);
-    phone.bridged.insert(answered, None);
+    phone.bridged.insert((answered, None));
     Some(phone)
 }
 
 fn transfer(root: &mut LegFacts, post: Values<'_>, at: Timestamp) -> Option<LegFacts> {
     let to = agent(post, "data.transferred_to")?;
     let from = agent(post, "data.transferred_by");
-    root.transfers.insert(TransferFact {
+    root.rare.transfers.insert(TransferFact {
         at,
         kind: TransferKind::Unknown,
-        from: from.map(|from| from.raw),
+        from: from.map(|from| from.raw.clone()),
         to: to.raw.clone(),
     });
     let mut phone = branch(root, Line::Phone, to);
-    phone.bridged.insert(at, None);
+    phone.bridged.insert((at, None));
     Some(phone)
 }
 

@@ -105,16 +105,16 @@ fn call(
         let to = root.dialled.clone();
         let mut line = to.map(|to| branch(root, Line::Trunk, to));
         if let Some(line) = &mut line {
-            line.bridged.insert(from, root.ended);
+            line.bridged.insert((from, root.ended));
         }
         return Ok(line);
     }
     let Some(agent) = agent else {
-        root.bridged.insert(from, root.ended);
+        root.bridged.insert((from, root.ended));
         return Ok(None);
     };
     let mut phone = branch(root, Line::Phone, agent);
-    phone.bridged.insert(from, root.ended);
+    phone.bridged.insert((from, root.ended));
     Ok(Some(phone))
 }
 
@@ -213,16 +213,20 @@ fn agent(post: Values<'_>) -> Option<Contact> {
 }
 
 fn links(root: &mut LegFacts, post: Values<'_>) {
-    root.recording = post.first(&["recordingurl", "recordinglink", "recording"]);
-    root.recording = root.recording.take().filter(|link| link.contains("://"));
-    root.recording_announced = root.recording.is_some() || post.flag("recorded");
+    root.rare.recording = post.first(&["recordingurl", "recordinglink", "recording"]);
+    root.rare.recording = root
+        .rare
+        .recording
+        .take()
+        .filter(|link| link.contains("://"));
+    root.recording_announced = root.rare.recording.is_some() || post.flag("recorded");
     root.voicemail = post.flag("isvoicemail") || post.flag("voicemail");
-    root.tags = post.texts("tags", &["name"]).into_iter().collect();
+    root.rare.tags = post.texts("tags", &["name"]).into_iter().collect();
     let notes = post.texts("notes", &["name", "note"]);
-    root.note = Some(notes.join("\n")).filter(|note| !note.is_empty());
-    root.transcript = post.first(&["transcription", "transcript", "transcriptiontext"]);
-    root.summary = post.first(&["summary", "callsummary"]);
-    root.queue = post.first(&["group", "groupname", "queue"]);
+    root.rare.note = Some(notes.join("\n")).filter(|note| !note.is_empty());
+    root.rare.transcript = post.first(&["transcription", "transcript", "transcriptiontext"]);
+    root.rare.summary = post.first(&["summary", "callsummary"]);
+    root.rare.queue = post.first(&["group", "groupname", "queue"]);
 }
 
 fn text(

@@ -123,7 +123,7 @@ fn first_leg(root: &mut LegFacts, post: Values<'_>, raw: &RawEvent<'_>, site: &S
     let stretch = states(root, post, raw, site);
     let person = talker(post).is_some() || root.direction == Some(Direction::Out);
     if let Some(from) = stretch.filter(|_| person) {
-        root.bridged.insert(from, root.ended);
+        root.bridged.insert((from, root.ended));
     }
     // The line's own person: assembly knows agents by the legs to their phones.
     if root.direction == Some(Direction::In) {
@@ -151,7 +151,7 @@ fn further_leg(
     });
     let stretch = states(&mut leg, post, raw, site);
     if let Some(from) = stretch.filter(|_| leg.party.is_some()) {
-        leg.bridged.insert(from, leg.ended);
+        leg.bridged.insert((from, leg.ended));
     }
     leg
 }
@@ -188,7 +188,7 @@ fn parties(leg: &mut LegFacts, post: Values<'_>, site: &Site) {
         .then(|| post.text(&format!("{path}.name")))
         .flatten()
     };
-    leg.queue = group("entry_point_target").or_else(|| group("target"));
+    leg.rare.queue = group("entry_point_target").or_else(|| group("target"));
 }
 
 /// What a target is: `Call Center`, `call_center` and `callcenter` are one.
@@ -242,12 +242,13 @@ fn states(
 fn links(leg: &mut LegFacts, post: Values<'_>) {
     let mut recordings = post.texts("recording_details", &["url"]);
     recordings.extend(post.texts("recording_url", &["url"]));
-    leg.recording = recordings.into_iter().next();
-    leg.recording_announced = leg.recording.is_some() || post.flag("was_recorded");
-    leg.voicemail_link = post.text("voicemail_link");
-    leg.voicemail = leg.voicemail_link.is_some() || post.word("state").starts_with("voicemail");
-    leg.tags = post.texts("labels", &["name"]).into_iter().collect();
-    leg.transcript = post.text("transcription_text");
+    leg.rare.recording = recordings.into_iter().next();
+    leg.recording_announced = leg.rare.recording.is_some() || post.flag("was_recorded");
+    leg.rare.voicemail_link = post.text("voicemail_link");
+    leg.voicemail =
+        leg.rare.voicemail_link.is_some() || post.word("state").starts_with("voicemail");
+    leg.rare.tags = post.texts("labels", &["name"]).into_iter().collect();
+    leg.rare.transcript = post.text("transcription_text");
 }
 
 /// A message, or a report that one failed; none for other reports, or from an account that may not read texts.

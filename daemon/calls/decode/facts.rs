@@ -3,11 +3,13 @@
 //! Adding up is commutative and idempotent, so records may come twice, late, from several modules of one phone system
 //! and in any order, and the same call results (docs/architecture.md, invariant 3).
 
+use super::few::Few;
 use crate::terms::call::{Direction, Reason, TransferKind};
 use crate::terms::ids::CallKey;
 use crate::terms::party::{Contact, Extension, Party};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 /// Where a leg stands in its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,11 +82,73 @@ pub struct Glimpse {
     pub contact: Contact,
 }
 
+/// What few legs have. Everything may be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rare {
+    /// Where no leg has stays, these decide; where no leg has either, `bridged` does.
+    pub joins: Few<Join>,
+    /// Its end was missed: it went on until then at least, and was gone when somebody looked again.
+    pub lost: Option<Timestamp>,
+    pub queue: Option<String>,
+    /// When the queue's time limit runs out, if it has one.
+    pub queue_until: Option<Timestamp>,
+    pub transfers: Few<TransferFact>,
+    pub voicemail_link: Option<String>,
+    /// Our phone whose mailbox it was.
+    pub mailbox: Option<Extension>,
+    pub recording: Option<String>,
+    pub tags: Few<String>,
+    /// What the agent wrote into the phone.
+    pub note: Option<String>,
+    /// What was said, written down by the phone system.
+    pub transcript: Option<String>,
+    /// What the call came to, in the phone system's words.
+    pub summary: Option<String>,
+    /// Legs that live on and whose end has to be known before the call is complete.
+    pub awaits: Few<String>,
+}
+
+/// A leg's [`Rare`], which takes memory only where it has something: ten thousand open calls have forty thousand legs.
+#[derive(Clone, Debug, Default)]
+pub struct Rarely(Option<Box<Rare>>);
+
+static NOTHING: Rare = Rare::nothing();
+
+impl Deref for Rarely {
+    type Target = Rare;
+
+    fn deref(&self) -> &Rare {
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for Rarely {
+    fn deref_mut(&mut self) -> &mut Rare {
+        self.0.get_or_insert_with(|| Box::new(Rare::nothing()))
+    }
+}
+
+/// Nothing is the same with memory for it and without.
+impl PartialEq for Rarely {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Rarely {}
+
+impl Rarely {
+    /// Gives the memory back if nothing was put there.
+    pub fn trim(&mut self) {
+        self.0.take_if(|rare| **rare == NOTHING);
+    }
+}
+
 /// What is known of one leg. Everything but the ids may be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegFacts {
     /// The call's; its kind is `Call`.
-    pub key: CallKey,
+    pub key: Arc<CallKey>,
     /// The phone system's id of the leg; of the root leg, usually the call's own.
     pub leg: String,
     pub role: Option<Role>,
@@ -113,15 +177,11 @@ pub struct LegFacts {
     pub born: Option<Timestamp>,
     /// When the line was picked up, be it by a queue or a mailbox.
     pub answered: Option<Timestamp>,
-    /// When this leg was joined with a person's: start, and end if stated.
-    pub bridged: BTreeMap<Timestamp, Option<Timestamp>>,
+    /// When this leg was joined with a person's: start, and end if stated. Of one start the last is right.
+    pub bridged: Few<(Timestamp, Option<Timestamp>)>,
     /// Comings and goings in bridges. Where any leg has them, they decide who talked when.
-    pub stays: BTreeSet<Stay>,
-    /// Where no leg has stays, these decide; where no leg has either, `bridged` does.
-    pub joins: BTreeSet<Join>,
+    pub stays: Few<Stay>,
     pub ended: Option<Timestamp>,
-    /// Its end was missed: it went on until then at least, and was gone when somebody looked again.
-    pub lost: Option<Timestamp>,
     /// The latest time that records written afterwards state of the leg; it may have gone on.
     pub until: Option<Timestamp>,
     /// The source tells of the leg as it goes: without `ended` it goes on.
@@ -135,45 +195,29 @@ pub struct LegFacts {
     /// The phone system ended the leg, not its party.
     pub cleared: bool,
     /// How the attempts made for this leg, or this leg as an attempt, ended.
-    pub outcomes: BTreeSet<(Timestamp, Outcome)>,
+    pub outcomes: Few<(Timestamp, Outcome)>,
     /// Why nobody talked, if nobody did.
     pub reason: Option<Reason>,
-    pub queue: Option<String>,
-    /// When the queue's time limit runs out, if it has one.
-    pub queue_until: Option<Timestamp>,
-    pub transfers: BTreeSet<TransferFact>,
     pub voicemail: bool,
     /// A mailbox took the call, but no message was left.
     pub no_message: bool,
     /// A mailbox took the call, and its sounds are known: whether it got as far as the beep.
     pub beeped: Option<bool>,
-    pub voicemail_link: Option<String>,
-    /// Our phone whose mailbox it was.
-    pub mailbox: Option<Extension>,
     pub recording_announced: bool,
-    pub recording: Option<String>,
-    pub tags: BTreeSet<String>,
-    /// What the agent wrote into the phone.
-    pub note: Option<String>,
-    /// What was said, written down by the phone system.
-    pub transcript: Option<String>,
-    /// What the call came to, in the phone system's words.
-    pub summary: Option<String>,
-    /// Legs that live on and whose end has to be known before the call is complete.
-    pub awaits: BTreeSet<String>,
     /// The call is over, whatever its legs say; what happened in it may still come.
     pub over: bool,
     /// The system says that nothing more comes for this call.
     pub last: bool,
+    pub rare: Rarely,
     /// The key was made up of start, extension, other party and direction.
     pub weak_key: bool,
 }
 
 impl LegFacts {
     /// Facts that state nothing yet.
-    pub fn new(key: CallKey, leg: String) -> Self {
+    pub fn new(key: impl Into<Arc<CallKey>>, leg: String) -> Self {
         Self {
-            key,
+            key: key.into(),
             leg,
             role: None,
             direction: None,
@@ -189,36 +233,24 @@ impl LegFacts {
             started: None,
             born: None,
             answered: None,
-            bridged: BTreeMap::new(),
-            stays: BTreeSet::new(),
-            joins: BTreeSet::new(),
+            bridged: Few::new(),
+            stays: Few::new(),
             ended: None,
-            lost: None,
             until: None,
             live: false,
             cause: None,
             cause_code: None,
             hung_up: None,
             cleared: false,
-            outcomes: BTreeSet::new(),
+            outcomes: Few::new(),
             reason: None,
-            queue: None,
-            queue_until: None,
-            transfers: BTreeSet::new(),
             voicemail: false,
             no_message: false,
             beeped: None,
-            voicemail_link: None,
-            mailbox: None,
             recording_announced: false,
-            recording: None,
-            tags: BTreeSet::new(),
-            note: None,
-            transcript: None,
-            summary: None,
-            awaits: BTreeSet::new(),
             over: false,
             last: false,
+            rare: Rarely::default(),
             weak_key: false,
         }
     }
@@ -241,39 +273,62 @@ impl LegFacts {
         earlier(&mut self.born, other.born);
         earlier(&mut self.answered, other.answered);
         self.ended = self.ended.max(other.ended);
-        self.lost = self.lost.max(other.lost);
         self.until = self.until.max(other.until);
         self.live |= other.live;
-        for (start, end) in &other.bridged {
-            let known = self.bridged.entry(*start).or_default();
-            *known = (*known).max(*end);
-        }
+        self.bridged.extend(other.bridged.iter().copied());
         self.stays.extend(other.stays.iter().cloned());
-        self.joins.extend(other.joins.iter().cloned());
         greater(&mut self.cause, other.cause.as_ref());
         self.cause_code = self.cause_code.max(other.cause_code);
         earlier(&mut self.hung_up, other.hung_up);
         self.cleared |= other.cleared;
-        self.outcomes.extend(&other.outcomes);
+        self.outcomes.extend(other.outcomes.iter().copied());
         self.reason = self.reason.max(other.reason);
-        greater(&mut self.queue, other.queue.as_ref());
-        self.queue_until = self.queue_until.max(other.queue_until);
-        self.transfers.extend(other.transfers.iter().cloned());
         self.voicemail |= other.voicemail;
         self.no_message |= other.no_message;
         self.beeped = self.beeped.max(other.beeped);
+        self.recording_announced |= other.recording_announced;
+        self.over |= other.over;
+        self.last |= other.last;
+        if other.rare.0.is_some() {
+            self.rare.merge(&other.rare);
+        }
+        self.weak_key |= other.weak_key;
+    }
+}
+
+impl Rare {
+    const fn nothing() -> Self {
+        Self {
+            joins: Few::new(),
+            lost: None,
+            queue: None,
+            queue_until: None,
+            transfers: Few::new(),
+            voicemail_link: None,
+            mailbox: None,
+            recording: None,
+            tags: Few::new(),
+            note: None,
+            transcript: None,
+            summary: None,
+            awaits: Few::new(),
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.joins.extend(other.joins.iter().cloned());
+        self.lost = self.lost.max(other.lost);
+        greater(&mut self.queue, other.queue.as_ref());
+        self.queue_until = self.queue_until.max(other.queue_until);
+        self.transfers.extend(other.transfers.iter().cloned());
         greater(&mut self.voicemail_link, other.voicemail_link.as_ref());
         greater(&mut self.mailbox, other.mailbox.as_ref());
-        self.recording_announced |= other.recording_announced;
         greater(&mut self.recording, other.recording.as_ref());
         self.tags.extend(other.tags.iter().cloned());
         greater(&mut self.note, other.note.as_ref());
         longer(&mut self.transcript, other.transcript.as_ref());
         longer(&mut self.summary, other.summary.as_ref());
         self.awaits.extend(other.awaits.iter().cloned());
-        self.over |= other.over;
-        self.last |= other.last;
-        self.weak_key |= other.weak_key;
     }
 }
 
@@ -323,4 +378,24 @@ pub fn weight(contact: &Contact) -> (u8, &str, Option<&str>) {
         Party::Invalid => 0,
     };
     (rank, contact.raw.as_str(), contact.name.as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_few_legs_have_takes_memory_only_where_it_is() {
+        let (mut rare, none) = (Rarely::default(), Rarely::default());
+        rare.note = None;
+        assert!(rare.0.is_some());
+        assert_eq!(rare, none);
+        rare.trim();
+        assert!(rare.0.is_none());
+        rare.note = Some("called back".to_owned());
+        rare.trim();
+        assert_eq!(rare.note.as_deref(), Some("called back"));
+        assert_ne!(rare, none);
+        assert_eq!(none.note, None);
+    }
 }

@@ -4,14 +4,27 @@ use crate::calls::decode::body::{self, Payload};
 use crate::calls::decode::{Malformed, NotUnderstood};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// Most records taken from one body. A record file is posted in parts, so that what is wrong with one stays small.
 pub const RECORDS_MAX: usize = 1_000;
 
-/// Values by name; names are in lower case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields(BTreeMap<String, String>);
+/// Values by name; names are in lower case. Of a name that comes twice the last value holds.
+///
+/// A record has some thirty, of which a few are asked for: what it has is one text, looked through from its end.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    /// Name, value, name, value.
+    text: String,
+    places: Vec<Place>,
+}
+
+/// Where a name begins in the text, where its value does, and where that ends.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    name: usize,
+    value: usize,
+    end: usize,
+}
 
 impl Fields {
     /// The first of `names` that says anything.
@@ -21,10 +34,13 @@ impl Fields {
 
     /// A value that says something.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .get(name)
-            .map(|value| value.trim())
-            .filter(|value| !value.is_empty())
+        self.get_joined("", name)
+    }
+
+    /// As [`Fields::get`], by a name of two parts.
+    pub fn get_joined(&self, head: &str, tail: &str) -> Option<&str> {
+        let value = self.value(head, tail)?.trim();
+        (!value.is_empty()).then_some(value)
     }
 
     /// As [`Fields::get`], empty if there is none.
@@ -34,7 +50,7 @@ impl Fields {
 
     /// As sent, blanks and line ends included.
     pub fn whole(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.value("", name)
     }
 
     /// A whole number that isn't negative.
@@ -45,19 +61,42 @@ impl Fields {
 
     /// Whether the name is there, be it empty.
     pub fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.whole(name).is_some()
     }
 
-    pub fn insert(&mut self, name: &str, value: String) {
-        self.0.insert(name.trim().to_ascii_lowercase(), value);
+    pub fn insert(&mut self, name: &str, value: &str) {
+        let start = self.text.len();
+        self.text.push_str(name.trim());
+        if let Some(name) = self.text.get_mut(start..) {
+            name.make_ascii_lowercase();
+        }
+        let middle = self.text.len();
+        self.text.push_str(value);
+        self.places.push(Place {
+            name: start,
+            value: middle,
+            end: self.text.len(),
+        });
+    }
+
+    fn value(&self, head: &str, tail: &str) -> Option<&str> {
+        let length = head.len() + tail.len();
+        let is_it = |place: &&Place| {
+            let name = self.text.get(place.name..place.value);
+            // Most differ in length, which is told without looking at the text.
+            place.value - place.name == length
+                && name.and_then(|name| name.strip_prefix(head)) == Some(tail)
+        };
+        let place = self.places.iter().rev().find(is_it)?;
+        self.text.get(place.value..place.end)
     }
 }
 
-impl<N: AsRef<str>> FromIterator<(N, String)> for Fields {
-    fn from_iter<I: IntoIterator<Item = (N, String)>>(pairs: I) -> Self {
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
         let mut fields = Self::default();
         for (name, value) in pairs {
-            fields.insert(name.as_ref(), value);
+            fields.insert(name.as_ref(), value.as_ref());
         }
         fields
     }

@@ -68,11 +68,11 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
     let mut facts = LegFacts::new(key, leg);
     timing(&mut facts, &record, raw.received)?;
     facts.cause = record.variable("hangup_cause").map(str::to_owned);
-    facts.queue = queue(&record);
+    facts.rare.queue = queue(&record);
     recordings(&mut facts, &record);
     if record.variable("transfer_disposition") == Some("recv_replace") {
         // This leg gave its partner away, who talks on and ends later.
-        facts.awaits = record
+        facts.rare.awaits = record
             .variable("last_bridge_to")
             .and_then(vendor_id)
             .into_iter()
@@ -83,7 +83,7 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
         Some(_) => branch(&mut facts, &record, site),
     }
     over(&mut facts, &record);
-    facts.transfers = handover::transfers(&facts, &record);
+    facts.rare.transfers = handover::transfers(&facts, &record);
     let mut events = named_legs(&facts, &record, site);
     events.extend(bridges::of_record(&mut facts, &record, site));
     events.extend(handover::second_call(&facts, &record));
@@ -215,8 +215,8 @@ fn over(facts: &mut LegFacts, record: &Record) {
         facts.direction = Some(Direction::Internal);
     }
     // The mailbox says which message it kept.
-    facts.voicemail_link = record.variable("voicemail_file_path").map(str::to_owned);
-    facts.no_message = facts.voicemail && facts.voicemail_link.is_none();
+    facts.rare.voicemail_link = record.variable("voicemail_file_path").map(str::to_owned);
+    facts.no_message = facts.voicemail && facts.rare.voicemail_link.is_none();
 }
 
 /// Who called in. A phone of ours may show an outside number; what it logged on with tells.
@@ -331,20 +331,20 @@ fn recordings(facts: &mut LegFacts, record: &Record) {
     facts.voicemail = mailbox.is_some();
     // `default DOMAIN 101`
     let owner = mailbox.and_then(|(_, data)| data.split_whitespace().nth(2));
-    facts.mailbox = owner.map(|owner| Extension(owner.to_owned()));
+    facts.rare.mailbox = owner.map(|owner| Extension(owner.to_owned()));
     // A mailbox records too.
     facts.recording_announced = ran("record_session")
         || ran("record")
         || (record.variable("record_ms").is_some() && !ran("voicemail"));
     // Not in FreeSWITCH itself: FusionPBX's dial plan sets these.
-    facts.recording = match (
+    facts.rare.recording = match (
         record.variable("record_path"),
         record.variable("record_name"),
     ) {
         (Some(path), Some(name)) => Some(format!("{}/{name}", path.trim_end_matches('/'))),
         (Some(_), None) | (None, _) => None,
     };
-    facts.recording_announced |= facts.recording.is_some();
+    facts.recording_announced |= facts.rare.recording.is_some();
 }
 
 fn read(raw: &str, name: Option<&str>, site: &Site) -> Contact {

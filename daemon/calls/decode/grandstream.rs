@@ -187,13 +187,13 @@ fn row(post: &Post<'_>) -> Result<[LegFacts; 2], NotUnderstood> {
     root.caller_seen = post.contact(&["src"], &["caller_name"]).map(seen);
     let dialled = post.get(&["dst"]).filter(|dst| *dst != "s");
     root.dialled_seen = dialled.map(|dst| seen(post.read(dst, None)));
-    root.queue = queue(post.fields.text("action_type"));
+    root.rare.queue = queue(post.fields.text("action_type"));
     let files = post.fields.text("recordfiles");
-    root.recording = files
+    root.rare.recording = files
         .split('@')
         .find(|file| !file.is_empty())
         .map(str::to_owned);
-    root.recording_announced = root.recording.is_some();
+    root.recording_announced = root.rare.recording.is_some();
     root.voicemail = machine(post) && post.fields.text("lastapp") == "VoiceMail"
         || post.fields.text("action_type") == "VM";
     let branch = branch(post, &root, start, end)?;
@@ -226,7 +226,7 @@ fn branch(
             };
             let answer = answer.unwrap_or(start).clamp(start, end);
             leg.answered = Some(answer);
-            leg.bridged.insert(answer, Some(end));
+            leg.bridged.insert((answer, Some(end)));
             return Ok(leg);
         }
         // A machine took the call; why nobody did isn't told.

@@ -146,7 +146,7 @@ fn class(code: Option<&str>) -> Option<u16> {
 
 fn answered(root: &mut LegFacts, at: Timestamp) {
     root.answered = Some(at);
-    root.bridged.insert(at, None);
+    root.bridged.insert((at, None));
 }
 
 /// Whoever hangs up is `From` of the BYE: its parties may be the wrong way round, and only fill a gap.

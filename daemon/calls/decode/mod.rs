@@ -7,6 +7,7 @@ mod body;
 mod cloudtalk;
 mod dialpad;
 pub mod facts;
+mod few;
 mod fields;
 pub mod freeswitch;
 mod gammu;

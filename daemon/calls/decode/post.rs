@@ -101,8 +101,8 @@ impl<'a> Post<'a> {
 
     /// One of our phones, if the first of `names` that says anything is one.
     pub fn extension(&self, names: &[&str]) -> Option<Extension> {
-        match self.read(self.get(names)?, None).party {
-            Party::Extension(extension) => Some(extension),
+        match &self.read(self.get(names)?, None).party {
+            Party::Extension(extension) => Some(extension.clone()),
             Party::Number(_) | Party::Short(_) | Party::Anonymous | Party::Invalid => None,
         }
     }

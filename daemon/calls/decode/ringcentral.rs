@@ -114,7 +114,7 @@ impl<'a> Party<'a> {
         let names = ["contentUri", "uri", "id"];
         let recordings = self.values.texts("recordings", &names);
         root.recording_announced |= !recordings.is_empty();
-        root.recording = recordings.into_iter().next().or(root.recording.take());
+        root.rare.recording = recordings.into_iter().next().or(root.rare.recording.take());
     }
 
     /// One end by its number.
@@ -145,7 +145,7 @@ impl<'a> Party<'a> {
             "answered" => {
                 leg.answered = Some(at);
                 if leg.line == Some(Line::Phone) {
-                    leg.bridged.insert(at, None);
+                    leg.bridged.insert((at, None));
                 }
             }
             "voicemail" | "voicemailscreening" => leg.voicemail = true,
@@ -175,7 +175,7 @@ impl<'a> Party<'a> {
             "attendedtransfer" => TransferKind::Attended,
             _ => return,
         };
-        leg.transfers.extend(own.map(|own| TransferFact {
+        leg.rare.transfers.extend(own.map(|own| TransferFact {
             at,
             kind,
             from: Some(own.raw.clone()),

@@ -48,8 +48,8 @@ pub fn text(sms: Sms<'_>, post: &Post<'_>) -> Result<Text, NotUnderstood> {
     let id = sms.id.and_then(super::vendor_id).unwrap_or_else(weak);
     let (mut from, to) = (post.read(sms.from, None), post.read(sms.to, None));
     // Gateways tell what they received: a few digits are a service's, not one of our phones.
-    if let Party::Extension(Extension(digits)) = from.party {
-        from.party = Party::Short(digits);
+    if let Party::Extension(Extension(digits)) = &from.party {
+        from = from.with(Party::Short(digits.clone()));
     }
     Ok(Text {
         key: post.key(Kind::Text, id),

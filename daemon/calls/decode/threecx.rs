@@ -61,16 +61,16 @@ fn journaled(post: &Post<'_>) -> Result<LegFacts, NotUnderstood> {
         let before_end = || duration.and_then(|length| ended.checked_sub(length).ok());
         let at = established.or_else(before_end).unwrap_or(started);
         root.answered = Some(at.max(started));
-        root.bridged.insert(at.max(started), None);
+        root.bridged.insert((at.max(started), None));
         root.agent = agent;
     } else {
         // Whether it rang out, was busy or was given up isn't told.
         root.outcomes.insert((ended, Outcome::Unknown));
     }
-    root.recording = said(post, "recording").map(str::to_owned);
-    root.recording_announced = root.recording.is_some();
-    root.summary = said(post, "summary").map(str::to_owned);
-    root.transcript = said(post, "transcription").map(str::to_owned);
+    root.rare.recording = said(post, "recording").map(str::to_owned);
+    root.recording_announced = root.rare.recording.is_some();
+    root.rare.summary = said(post, "summary").map(str::to_owned);
+    root.rare.transcript = said(post, "transcription").map(str::to_owned);
     Ok(root)
 }
 

@@ -98,13 +98,16 @@ fn call(post: &Post<'_>, event: &str, id: String) -> Result<Vec<LegFacts>, NotUn
             root.answered = Some(answered);
             if let Some(mut leg) = extension.as_ref().map(phone) {
                 leg.answered = Some(answered);
-                leg.bridged.insert(answered, None);
+                leg.bridged.insert((answered, None));
                 legs.push(leg);
             } else {
-                root.bridged.insert(answered, None);
+                root.bridged.insert((answered, None));
             }
         }
-        "call.transferred" => root.transfers.extend(transfer(post, &post.object, at)?),
+        "call.transferred" => root
+            .rare
+            .transfers
+            .extend(transfer(post, &post.object, at)?),
         "call.ended" => {
             root.over = true;
             // One that doesn't say when the call began leans on live events, which may come after it.
@@ -141,20 +144,20 @@ fn whole_call(root: &mut LegFacts, post: &Post<'_>) -> Result<(), NotUnderstood>
     root.party = root.caller.clone();
     root.started = post.time("started")?;
     root.reason = post.reason()?;
-    root.queue = post.text("queue")?;
+    root.rare.queue = post.text("queue")?;
     for transfer_of in post.objects("transfers")? {
         let at = post
             .time_of(transfer_of.get("at"), "transfers.at", root.started)?
             .unwrap_or(post.received);
-        root.transfers.extend(transfer(post, transfer_of, at)?);
+        root.rare.transfers.extend(transfer(post, transfer_of, at)?);
     }
-    (root.recording_announced, root.recording) = post.link("recording")?;
-    (root.voicemail, root.voicemail_link) = post.link("voicemail")?;
-    root.tags = post.texts("tags")?.into_iter().collect();
-    root.note = post.text("note")?;
-    root.mailbox = post.text("mailbox")?.map(Extension);
-    root.transcript = post.text_as_sent("transcript")?;
-    root.summary = post.text_as_sent("summary")?;
+    (root.recording_announced, root.rare.recording) = post.link("recording")?;
+    (root.voicemail, root.rare.voicemail_link) = post.link("voicemail")?;
+    root.rare.tags = post.texts("tags")?.into_iter().collect();
+    root.rare.note = post.text("note")?;
+    root.rare.mailbox = post.text("mailbox")?.map(Extension);
+    root.rare.transcript = post.text_as_sent("transcript")?;
+    root.rare.summary = post.text_as_sent("summary")?;
     Ok(())
 }
 

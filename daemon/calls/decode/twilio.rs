@@ -45,11 +45,11 @@ pub fn decode(raw: &RawEvent<'_>, site: &Site) -> Result<Vec<PhoneEvent>, NotUnd
     let mut leg = LegFacts::new(key, id);
     if let Some(link) = post.text("RecordingUrl") {
         leg.recording_announced = true;
-        leg.recording = Some(link);
+        leg.rare.recording = Some(link);
     }
     let status = post.word("CallStatus");
     // A recording's own callback names the call and nothing of its state.
-    if status.is_empty() && leg.recording.is_some() {
+    if status.is_empty() && leg.rare.recording.is_some() {
         return Ok(vec![PhoneEvent::Leg(Box::new(leg))]);
     }
     let at = post.time("Timestamp", site).unwrap_or(raw.received);
@@ -173,10 +173,7 @@ fn address(raw: &str, name: Option<&str>, site: &Site) -> Contact {
         .iter()
         .find(|scheme| lower.starts_with(**scheme));
     if HIDDEN.contains(&raw) {
-        return Contact {
-            party: Party::Anonymous,
-            ..contact(raw, name, site)
-        };
+        return contact(raw, name, site).with(Party::Anonymous);
     }
     let Some(user) = device.and_then(|scheme| raw.get(scheme.len()..)) else {
         return contact(raw, name, site);

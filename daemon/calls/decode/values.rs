@@ -202,11 +202,7 @@ pub fn contact(raw: &str, name: Option<&str>, site: &Site) -> Contact {
 /// One of ours, by login, e-mail or id: what the system calls its people needs no list.
 pub fn login(raw: &str, name: Option<&str>) -> Contact {
     let name = name.map(str::trim).filter(|name| !name.is_empty());
-    Contact {
-        party: Party::Extension(Extension(raw.to_owned())),
-        raw: raw.to_owned(),
-        name: name.map(str::to_owned),
-    }
+    Contact::new(Party::Extension(Extension(raw.to_owned())), raw, name)
 }
 
 pub fn extension(contact: &Contact) -> Option<&Extension> {

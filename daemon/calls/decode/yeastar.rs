@@ -76,9 +76,9 @@ fn record(
     let end = start.checked_add(length).unwrap_or(start);
     root.born = Some(start);
     root.until = Some(end);
-    root.recording = row.text("recording");
-    root.recording_announced = root.recording.is_some();
-    root.note = row.text("call_note");
+    root.rare.recording = row.text("recording");
+    root.recording_announced = root.rare.recording.is_some();
+    root.rare.note = row.text("call_note");
     let from = party(row, &["call_from", "callfrom"], site);
     let to = party(row, &["call_to", "callto"], site);
     let status = row.word("status");
@@ -120,7 +120,7 @@ fn record(
         if status.starts_with("answer") {
             let from = end.checked_sub(talk).unwrap_or(start).max(start);
             let (with, until) = (leg.leg.clone(), end);
-            root.joins.insert(Join { with, from, until });
+            root.rare.joins.insert(Join { with, from, until });
         }
         legs.push(leg);
     }
@@ -287,7 +287,7 @@ fn state(leg: &mut LegFacts, status: &str, at: Timestamp) {
     match status {
         "answer" => {
             leg.live = true;
-            leg.bridged.insert(at, None);
+            leg.bridged.insert((at, None));
         }
         "answered" | "hold" => leg.live = true,
         "bye" => leg.ended = Some(at),

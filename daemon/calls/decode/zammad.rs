@@ -40,7 +40,7 @@ fn event(post: &Post<'_>) -> Result<LegFacts, NotUnderstood> {
             .clone()
             .filter(|caller| caller.number().is_some());
     }
-    root.queue = post.get(&["queue"]).map(str::to_owned);
+    root.rare.queue = post.get(&["queue"]).map(str::to_owned);
     let who = ["answeringnumber", "user", "user[]"];
     let mailbox = who.iter().any(|name| {
         let value = post.fields.text(name).to_ascii_lowercase();
@@ -57,7 +57,7 @@ fn event(post: &Post<'_>) -> Result<LegFacts, NotUnderstood> {
                 .extension(&["answeringnumber"])
                 .or_else(|| post.extension(&["user", "user[]"]));
             root.answered = Some(post.received);
-            root.bridged.insert(post.received, None);
+            root.bridged.insert((post.received, None));
         }
         "hangup" => {
             root.ended = Some(post.received);

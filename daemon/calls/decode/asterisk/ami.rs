@@ -11,6 +11,7 @@ use crate::calls::decode::fields::{Fields, RECORDS_MAX};
 use crate::calls::decode::{NotUnderstood, Site, vendor_id};
 use crate::terms::call::{Direction, TransferKind};
 use jiff::Timestamp;
+use std::borrow::Cow;
 
 /// Variables of a channel that say something of its call.
 const VARIABLES: &[&str] = &[
@@ -36,33 +37,37 @@ pub fn is_event(text: &str) -> bool {
 /// The events of a body: usually one; a listener may put those of one moment together.
 pub fn read(text: &str) -> Result<Vec<Fields>, NotUnderstood> {
     let mut events = Vec::new();
-    let mut event = String::new();
-    for line in text.lines().chain([""]) {
-        if !line.trim().is_empty() {
-            event.push_str(line);
-            event.push('\n');
+    let mut lines = text.lines().peekable();
+    while let Some(first) = lines.next() {
+        if !is_event(first) {
+            // The rest of what isn't one goes with its first line.
+            if !is_blank(first) {
+                while lines.next_if(|line| !is_blank(line)).is_some() {}
+            }
             continue;
         }
-        if is_event(&event) {
-            events.push(keys(&event));
-        }
+        let rest = std::iter::from_fn(|| lines.next_if(|line| !is_blank(line)));
+        events.push(keys(std::iter::once(first).chain(rest)));
         if events.len() > RECORDS_MAX {
             return Err(NotUnderstood::TooManyRecords);
         }
-        event.clear();
     }
     Ok(events)
 }
 
-/// An event's keys, in lower case.
-fn keys(text: &str) -> Fields {
-    text.lines().take(LINES_MAX).filter_map(pair).collect()
+fn is_blank(line: &str) -> bool {
+    line.trim().is_empty()
 }
 
-fn pair(line: &str) -> Option<(&str, String)> {
+/// An event's keys, in lower case; all its lines are taken, but not all are kept.
+fn keys<'a>(lines: impl Iterator<Item = &'a str>) -> Fields {
+    let kept = |(index, line)| (index < LINES_MAX).then(|| pair(line)).flatten();
+    lines.enumerate().filter_map(kept).collect()
+}
+
+fn pair(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.split_once(':')?;
-    let value = value.strip_prefix(' ').unwrap_or(value);
-    Some((key, value.to_owned()))
+    Some((key, value.strip_prefix(' ').unwrap_or(value)))
 }
 
 /// Whether an event may state anything of a call: a listener leaves the others out, which are most.
@@ -153,8 +158,8 @@ pub fn decode(
         "OriginateResponse" => event.originated(),
         "CoreShowChannel" => event.about(|leg, event| event.there(leg)),
         GONE => event.about(|leg, event| {
-            leg.lost = event.fields.get("tielinesince").and_then(channel::epoch);
-            leg.lost.is_some()
+            leg.rare.lost = event.fields.get("tielinesince").and_then(channel::epoch);
+            leg.rare.lost.is_some()
         }),
         _ => Vec::new(),
     };
@@ -167,9 +172,9 @@ struct Event<'a> {
     site: &'a Site,
 }
 
-impl Event<'_> {
+impl<'a> Event<'a> {
     /// The channel whose keys begin with `prefix`, and its leg. None without ids, and for messages.
-    fn leg(&self, prefix: &str) -> Option<(Names, LegFacts)> {
+    fn leg(&self, prefix: &str) -> Option<(Names<'a>, LegFacts)> {
         let names = Names::of(self.fields, prefix);
         let leg = names.channel().leg(self.site)?;
         Some((names, leg))
@@ -213,7 +218,7 @@ impl Event<'_> {
     }
 
     fn queue(&self, leg: &mut LegFacts) -> bool {
-        leg.queue = self.fields.get("queue").map(str::to_owned);
+        leg.rare.queue = self.fields.get("queue").map(str::to_owned);
         true
     }
 
@@ -291,7 +296,7 @@ impl Event<'_> {
         let Some((names, mut leg)) = self.leg("transferer").filter(|_| self.succeeded()) else {
             return Vec::new();
         };
-        leg.transfers.insert(TransferFact {
+        leg.rare.transfers.insert(TransferFact {
             at: self.at,
             kind: TransferKind::Blind,
             from: names.extension(self.site),
@@ -308,7 +313,7 @@ impl Event<'_> {
             "transfertargetcalleridnum",
             "secondtransfererconnectedlinenum",
         ]);
-        leg.transfers.insert(TransferFact {
+        leg.rare.transfers.insert(TransferFact {
             at: self.at,
             kind: TransferKind::Attended,
             from: names.extension(self.site),
@@ -345,7 +350,7 @@ impl Event<'_> {
     /// A program had a phone called, and says what it wanted dialled then. Has no linked id: the channel began the call.
     fn originated(&self) -> Vec<LegFacts> {
         let mut names = Names::of(self.fields, "");
-        names.linked.clone_from(&names.id);
+        names.linked = names.id;
         let leg = names.channel().leg(self.site).map(|mut leg| {
             names.channel().glimpsed(&mut leg, self.at, self.site);
             leg
@@ -355,28 +360,25 @@ impl Event<'_> {
 }
 
 /// A channel's keys, unescaped.
-struct Names {
-    id: String,
-    linked: String,
-    name: String,
-    number: String,
-    caller_name: String,
-    context: String,
-    exten: String,
+struct Names<'a> {
+    id: &'a str,
+    linked: &'a str,
+    name: &'a str,
+    number: Cow<'a, str>,
+    caller_name: Cow<'a, str>,
+    context: &'a str,
+    exten: &'a str,
 }
 
-impl Names {
-    fn of(fields: &Fields, prefix: &str) -> Self {
-        let text = |key: &str| match prefix {
-            "" => fields.text(key).to_owned(),
-            _ => fields.text(&format!("{prefix}{key}")).to_owned(),
-        };
+impl<'a> Names<'a> {
+    fn of(fields: &'a Fields, prefix: &str) -> Self {
+        let text = |key: &str| fields.get_joined(prefix, key).unwrap_or_default();
         Self {
             id: text("uniqueid"),
             linked: text("linkedid"),
             name: text("channel"),
-            number: unescaped(&text("calleridnum")),
-            caller_name: unescaped(&text("calleridname")),
+            number: unescaped(text("calleridnum")),
+            caller_name: unescaped(text("calleridname")),
             context: text("context"),
             exten: text("exten"),
         }
@@ -384,20 +386,20 @@ impl Names {
 
     fn channel(&self) -> Channel<'_> {
         Channel {
-            id: &self.id,
-            linked: &self.linked,
-            name: &self.name,
+            id: self.id,
+            linked: self.linked,
+            name: self.name,
             number: &self.number,
             caller_name: &self.caller_name,
-            context: &self.context,
-            exten: &self.exten,
+            context: self.context,
+            exten: self.exten,
             live: true,
         }
     }
 
     /// Who is on it: the phone's extension, else the number.
     fn extension(&self, site: &Site) -> Option<String> {
-        let phone = channel::phone(&self.name, site);
+        let phone = channel::phone(self.name, site);
         let ours = channel::extension(&phone).map(|extension| extension.0.clone());
         ours.or_else(|| said(&self.number).map(str::to_owned))
     }

@@ -154,7 +154,7 @@ impl Shown {
         match link {
             Some((link, true)) => vec![LegFacts::new(leg.key.clone(), link), leg],
             Some((link, false)) => {
-                leg.key = channel::key(&link, site);
+                leg.key = channel::key(&link, site).into();
                 leg.role = Some(Role::Branch);
                 vec![leg]
             }
@@ -295,7 +295,9 @@ impl Event<'_> {
         };
         let from = leg.party.as_ref().map(|party| party.raw.clone());
         let at = self.at;
-        leg.transfers.insert(TransferFact { at, kind, from, to });
+        leg.rare
+            .transfers
+            .insert(TransferFact { at, kind, from, to });
         let second = self.shown("transferer_second_leg");
         let second = second.and_then(|second| vendor_id(&second.id));
         let second = second.filter(|id| *id != leg.leg);

@@ -164,7 +164,7 @@ pub fn of_ami(event: &Fields) -> Fields {
     let mut record = event.clone();
     for (ami, name) in AMI {
         if let Some(value) = event.whole(ami) {
-            record.insert(name, value.to_owned());
+            record.insert(name, value);
         }
     }
     record
@@ -223,7 +223,7 @@ pub fn decode(row: &Fields, site: &Site) -> Result<Vec<LegFacts>, NotUnderstood>
     if answered {
         let talk = SignedDuration::from_secs(row.number("billsec").unwrap_or(0).min(DURATION_MAX));
         let from = span.until.checked_sub(talk).unwrap_or(span.start);
-        leg.joins.insert(Join {
+        leg.rare.joins.insert(Join {
             with: name.clone(),
             from,
             until: span.until,

@@ -217,5 +217,7 @@ fn joined(leg: &LegFacts, more: &dyn Fn(&str) -> Option<String>) -> Vec<LegFacts
 fn transfer(leg: &mut LegFacts, at: Timestamp, kind: TransferKind, to: String) {
     let from = leg.party.as_ref().and_then(|party| said(&party.raw));
     let from = from.map(str::to_owned);
-    leg.transfers.insert(TransferFact { at, kind, from, to });
+    leg.rare
+        .transfers
+        .insert(TransferFact { at, kind, from, to });
 }

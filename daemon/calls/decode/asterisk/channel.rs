@@ -6,6 +6,7 @@ use crate::calls::decode::{Site, vendor_id};
 use crate::terms::ids::{CallKey, Kind};
 use crate::terms::party::{self, Contact, Extension, ExtensionRange, Party};
 use jiff::{SignedDuration, Timestamp};
+use std::borrow::Cow;
 
 /// Technologies of channels that lead nowhere outside: links and tools of Asterisk itself.
 const MACHINES: &[&str] = &[
@@ -281,11 +282,7 @@ pub fn dialled(exten: &str, site: &Site) -> Option<Contact> {
     // 112 lies within 100-199, but nobody who dials it wants a phone of ours, unless it is listed by itself.
     let listed = |range: &ExtensionRange| range.first == exten && range.last == exten;
     if party::is_emergency(exten) && !site.extensions.0.iter().any(listed) {
-        return Some(Contact {
-            party: Party::Short(exten.to_owned()),
-            raw: exten.to_owned(),
-            name: None,
-        });
+        return Some(Contact::new(Party::Short(exten.to_owned()), exten, None));
     }
     (shaped || site.extensions.contains(exten)).then(|| contact(exten, "", site))
 }
@@ -329,12 +326,15 @@ pub fn caller_id(text: &str) -> (String, String) {
     let quoted = name
         .strip_prefix('"')
         .and_then(|name| name.strip_suffix('"'));
-    let name = quoted.map_or_else(|| name.to_owned(), unescaped);
+    let name = quoted.map_or(Cow::Borrowed(name), unescaped).into_owned();
     (number.to_owned(), name)
 }
 
 /// Undoes backslashes as C has them; AMI escapes names and values so.
-pub fn unescaped(text: &str) -> String {
+pub fn unescaped(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len());
     let mut characters = text.chars();
     while let Some(c) = characters.next() {
@@ -350,5 +350,5 @@ pub fn unescaped(text: &str) -> String {
             None => out.push('\\'),
         }
     }
-    out
+    Cow::Owned(out)
 }

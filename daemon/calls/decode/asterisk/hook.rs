@@ -73,7 +73,7 @@ pub fn decode(
     if left_queue(post) {
         leg.outcomes.insert((until, Outcome::Cancelled));
     }
-    leg.queue = post.first(&["queue", "queuename"]).map(str::to_owned);
+    leg.rare.queue = post.first(&["queue", "queuename"]).map(str::to_owned);
     let file = post.first(&["recording", "recordingfile", "mixmonitor_filename"]);
     status::recorded(&mut leg, file.unwrap_or_default());
     let phone = talk(&mut leg, post, until, site);
@@ -166,14 +166,14 @@ fn talk(leg: &mut LegFacts, post: &Fields, until: Timestamp, site: &Site) -> Opt
         .map(|peer| channel::contact(peer, "", site));
     let phone = peer.as_ref().and_then(extension).cloned();
     let Some(extension) = phone else {
-        leg.bridged.insert(from, Some(until));
+        leg.bridged.insert((from, Some(until)));
         return None;
     };
     let id = vendor_id(&format!("{}/{}", leg.leg, extension.0))?;
     let mut phone = LegFacts::new(leg.key.clone(), id);
     phone.role = Some(Role::Branch);
     phone.party = peer;
-    phone.bridged.insert(from, Some(until));
+    phone.bridged.insert((from, Some(until)));
     Some(phone)
 }
 

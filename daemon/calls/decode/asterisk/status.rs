@@ -56,7 +56,7 @@ pub fn mailbox(leg: &mut LegFacts, status: &str) {
 pub fn recorded(leg: &mut LegFacts, file: &str) {
     if let Some(file) = said(file) {
         leg.recording_announced = true;
-        leg.recording = Some(file.to_owned());
+        leg.rare.recording = Some(file.to_owned());
     }
 }
 
@@ -65,9 +65,9 @@ pub fn application(leg: &mut LegFacts, name: &str, data: &str) {
     match name {
         "VoiceMail" => {
             leg.voicemail = true;
-            leg.mailbox = mailbox_of(data);
+            leg.rare.mailbox = mailbox_of(data);
         }
-        "Queue" => leg.queue = queue(data),
+        "Queue" => leg.rare.queue = queue(data),
         "MixMonitor" | "Monitor" => leg.recording_announced = true,
         _ => {}
     }
@@ -91,7 +91,7 @@ pub fn queue_limit(leg: &mut LegFacts, name: &str, data: &str, at: Timestamp) {
         .nth(4)
         .and_then(|limit| limit.trim().parse().ok());
     let limit = seconds.filter(|seconds| name == "Queue" && *seconds > 0);
-    leg.queue_until = limit.and_then(|seconds: i64| {
+    leg.rare.queue_until = limit.and_then(|seconds: i64| {
         let limit = SignedDuration::from_secs(seconds);
         at.checked_add(limit).ok()
     });

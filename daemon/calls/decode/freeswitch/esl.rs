@@ -203,7 +203,7 @@ fn channel(event: &Event<'_>, site: &Site) -> Result<Vec<LegFacts>, NotUnderstoo
     };
     let mut facts = LegFacts::new(key, leg);
     facts.live = true;
-    facts.queue = super::queue(&record);
+    facts.rare.queue = super::queue(&record);
     timing(&mut facts, event, &record);
     match family {
         None => root(&mut facts, &record, site),
@@ -217,7 +217,7 @@ fn channel(event: &Event<'_>, site: &Site) -> Result<Vec<LegFacts>, NotUnderstoo
             Some(Role::Branch) | None => facts.cause.as_deref().and_then(of_cause),
         };
     }
-    facts.transfers = handover::transfers(&facts, &record);
+    facts.rare.transfers = handover::transfers(&facts, &record);
     recording(&mut facts, event, &record);
     if event.complete() {
         super::over(&mut facts, &record);
@@ -305,10 +305,14 @@ fn recording(facts: &mut LegFacts, event: &Event<'_>, record: &Record) {
         return;
     };
     if facts.voicemail {
-        facts.voicemail_link = Some(file.to_owned());
+        facts.rare.voicemail_link = Some(file.to_owned());
     } else {
         facts.recording_announced = true;
-        facts.recording = facts.recording.take().or_else(|| Some(file.to_owned()));
+        facts.rare.recording = facts
+            .rare
+            .recording
+            .take()
+            .or_else(|| Some(file.to_owned()));
     }
 }
 
@@ -323,7 +327,7 @@ fn queue(event: &Event<'_>, site: &Site) -> Vec<LegFacts> {
         id: session.clone(),
     };
     let mut facts = LegFacts::new(key, session);
-    facts.queue = event.header("CC-Queue").map(super::without_domain);
+    facts.rare.queue = event.header("CC-Queue").map(super::without_domain);
     facts.reason = match (event.header("CC-Action"), event.header("CC-Cancel-Reason")) {
         (Some("member-queue-end"), Some("TIMEOUT" | "NO_AGENT_TIMEOUT")) => {
             Some(Reason::QueueTimeout)

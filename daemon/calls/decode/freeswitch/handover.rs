@@ -2,10 +2,10 @@
 
 use super::record::{self, Record};
 use crate::calls::decode::facts::{LegFacts, TransferFact};
+use crate::calls::decode::few::Few;
 use crate::calls::decode::vendor_id;
 use crate::terms::call::TransferKind;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
 
 /// Applications that take a call which rings or waits elsewhere.
 const PICKING: [&str; 2] = ["intercept", "valet_park"];
@@ -65,7 +65,7 @@ fn parts(entry: &str) -> Option<(Timestamp, &str, &str)> {
 }
 
 /// The hand-overs that a leg's variables tell of. A queue's own bridging (`uuid_br`) is none.
-pub fn transfers(facts: &LegFacts, record: &Record) -> BTreeSet<TransferFact> {
+pub fn transfers(facts: &LegFacts, record: &Record) -> Few<TransferFact> {
     let own = facts.party.as_ref().map(|party| party.raw.as_str());
     let ours = facts.party.as_ref().is_some_and(super::is_extension);
     let stated = |entry: &str| {

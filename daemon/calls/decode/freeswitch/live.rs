@@ -40,7 +40,7 @@ pub fn read(body: &[u8], site: &Site) -> Option<LegFacts> {
     };
     let mut leg = LegFacts::new(key, text("Unique-ID").and_then(vendor_id)?);
     let since = text("Tieline-Since")?.parse().ok()?;
-    leg.lost = Some(Timestamp::from_microsecond(since).ok()?);
+    leg.rare.lost = Some(Timestamp::from_microsecond(since).ok()?);
     Some(leg)
 }
 
