@@ -6,7 +6,7 @@ mod script;
 use super::super::directory::desk::request as api;
 use super::super::support::{Config, Daemon, World, attribute, request};
 use hyper::Method;
-use script::{Item, Key, Line, Side, parse};
+use script::{Item, Line, Side, parse};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -93,35 +93,32 @@ impl Stage {
             Line::Waits(why) => {
                 let plan = self.sync(3).await?;
                 let stopped = plan["plans"][0]["stopped"].to_string();
-                same(stopped.contains(why.as_str()), true, &stopped)
+                ensure(stopped.contains(why.as_str()), &stopped)
             }
             Line::Has(side, who, items) => self.look(*side, who, items).await,
             Line::Missing(Side::Kustomer, who) => {
                 let found = self.customer(who);
-                same(found.is_none(), true, &format!("{found:?}"))
+                ensure(found.is_none(), &format!("{found:?}"))
             }
             Line::Missing(Side::Phone, who) => {
                 let found = self.contact(who).await;
-                same(found.is_none(), true, &format!("{found:?}"))
+                ensure(found.is_none(), &format!("{found:?}"))
             }
             Line::One(one, two) => {
                 let ids = [self.contact(one).await, self.contact(two).await];
                 let ids = ids.map(|found| found.map(|contact| contact["id"].clone()));
-                same(
-                    ids[0].is_some() && ids[0] == ids[1],
-                    true,
-                    &format!("{ids:?}"),
-                )
+                let one = ids[0].is_some() && ids[0] == ids[1];
+                ensure(one, &format!("{ids:?}"))
             }
             Line::LeftOut(value, why) => {
                 let plan = self.plan().await;
                 let all = plan["plans"][0]["left_out"].as_array().unwrap();
                 let is = |one: &Value| one["value"] == value.as_str() && one["why"] == why.as_str();
-                same(all.iter().any(is), true, &format!("{all:?}"))
+                ensure(all.iter().any(is), &format!("{all:?}"))
             }
             Line::Conflict(field) => {
                 let told = self.world.place.cli(&["contacts", "conflicts"]).await;
-                same(told.out.contains(field.as_str()), true, &told.out)
+                ensure(told.out.contains(field.as_str()), &told.out)
             }
         }
     }
@@ -141,10 +138,10 @@ impl Stage {
     async fn sync(&mut self, code: i32) -> Result<Value, String> {
         self.running().await;
         let done = self.world.place.cli(&["sync", "now"]).await;
-        same(done.code, Some(code), &format!("{done:?}"))?;
+        ensure(done.code == Some(code), &format!("{done:?}"))?;
         let plan = self.plan().await;
         if code == 0 {
-            same(&plan["plans"][0]["writes"], &json!(0), &format!("{plan:#}"))?;
+            ensure(plan["plans"][0]["writes"] == 0, &format!("{plan:#}"))?;
         }
         Ok(plan)
     }
@@ -157,7 +154,7 @@ impl Stage {
             .place
             .cli(&["sync", "now", "--approve", id])
             .await;
-        same(done.code, Some(0), &format!("{done:?}"))
+        ensure(done.code == Some(0), &format!("{done:?}"))
     }
 
     fn customer(&self, who: &str) -> Option<Value> {
@@ -241,7 +238,7 @@ impl Stage {
         let contact = self.contact(who).await.ok_or("there is no such contact")?;
         let id = contact["id"].as_str().unwrap();
         let done = self.world.place.cli(&["contacts", "unmerge", id]).await;
-        same(done.code, Some(0), &format!("{done:?}"))
+        ensure(done.code == Some(0), &format!("{done:?}"))
     }
 
     async fn look(&self, side: Side, who: &str, items: &[Item]) -> Result<(), String> {
@@ -251,25 +248,21 @@ impl Stage {
         };
         let found = found.ok_or("isn't there")?;
         for item in items {
-            let (there, wanted) = (item.read(side, &found), item.written());
-            if item.key == Key::Phones || item.key == Key::Emails {
-                // In any order.
-                let sorted = |mut all: Vec<String>| {
-                    all.sort();
-                    all
-                };
-                same(sorted(there), sorted(wanted), &format!("{found:#}"))?;
-            } else {
-                same(there, wanted, &format!("{found:#}"))?;
+            let (mut there, mut wanted) = (item.read(side, &found), item.written());
+            if item.key.is_set() {
+                there.sort();
+                wanted.sort();
             }
+            let what = format!("{there:?} instead of {wanted:?}: {found:#}");
+            ensure(there == wanted, &what)?;
         }
         Ok(())
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(there: T, wanted: T, what: &str) -> Result<(), String> {
-    if there == wanted {
+fn ensure(holds: bool, what: &str) -> Result<(), String> {
+    if holds {
         return Ok(());
     }
-    Err(format!("{there:?} instead of {wanted:?}: {what}"))
+    Err(what.to_owned())
 }

@@ -163,6 +163,13 @@ fn typed(value: &str) -> (&str, Option<&str>) {
     }
 }
 
+impl Key {
+    /// Its values have no order.
+    pub const fn is_set(self) -> bool {
+        matches!(self, Self::Phones | Self::Emails)
+    }
+}
+
 impl Item {
     fn one(&self) -> &str {
         self.values.first().map_or("", String::as_str)
