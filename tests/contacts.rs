@@ -8,4 +8,5 @@ mod exhaustive;
 mod fetch;
 mod fetch_writes;
 mod histories;
+mod rows;
 mod sim;

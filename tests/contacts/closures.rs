@@ -19,13 +19,13 @@ use tieline::store::{Store, StoreOptions};
 use tokio::runtime::Runtime;
 
 /// One store for all cases, each with an integration of its own.
-struct Desk {
-    runtime: Runtime,
+pub struct Desk {
+    pub runtime: Runtime,
     store: Store,
     _dir: TempDir,
 }
 
-fn desk() -> &'static Desk {
+pub fn desk() -> &'static Desk {
     static DESK: OnceLock<Desk> = OnceLock::new();
     DESK.get_or_init(|| {
         let (runtime, dir) = (Runtime::new().unwrap(), tempfile::tempdir().unwrap());
@@ -41,7 +41,7 @@ fn desk() -> &'static Desk {
     })
 }
 
-fn memory() -> Memory {
+pub fn memory() -> Memory {
     static CASES: AtomicU64 = AtomicU64::new(0);
     let case = CASES.fetch_add(1, Ordering::Relaxed);
     Memory::open(&desk().store, &format!("case{case}"))

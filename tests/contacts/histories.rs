@@ -395,4 +395,29 @@ proptest! {
         let writes = sim.settle();
         prop_assert!(writes.phone <= 1 && writes.kustomer <= 1, "{writes:?} after {edit:?}");
     }
+
+    #[test]
+    fn parted_each_customer_has_a_contact_with_what_it_brought(
+        numbers in proptest::collection::vec(proptest::collection::btree_set(0..12_u32, 1..4), 2..5),
+    ) {
+        let mut sim = Sim::new();
+        let mut brought = Vec::new();
+        for own in &numbers {
+            let own = free(&sim, &own.iter().copied().collect::<Vec<_>>());
+            if !own.is_empty() {
+                brought.push((sim.create(fields("Ada Example", &own), None), own));
+            }
+        }
+        sim.settle();
+        let together: BTreeSet<_> = sim.world.live_contacts().map(|one| one.id.clone()).collect();
+        prop_assert_eq!(together.len(), 1);
+        part(&mut sim, 0);
+        sim.settle();
+        prop_assert_eq!(sim.world.live_contacts().count(), brought.len());
+        for (customer, own) in &brought {
+            let contact = sim.contact_of(customer).unwrap();
+            let wanted = fields("", own);
+            prop_assert_eq!(contact.fields.numbers(), wanted.numbers());
+        }
+    }
 }
