@@ -1,5 +1,6 @@
 //! The contact sync whole, over real sockets: the program, a sandbox Kustomer, the phone book's API and the commands.
 
+mod export;
 mod servers;
 
 use super::directory::desk::request as api;

@@ -8,6 +8,7 @@
 //! ```
 //! Source: Kustomer: Customers; Search; Merge customers.
 
+mod many;
 mod read;
 mod walk;
 mod write;
@@ -22,6 +23,7 @@ use crate::terms::contact::Fields;
 use crate::terms::ids::CustomerId;
 use crate::terms::number::NumberPlan;
 use jiff::{SignedDuration, Timestamp};
+pub use many::Many;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;

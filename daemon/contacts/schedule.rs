@@ -6,7 +6,7 @@ mod status;
 
 pub use status::{Stopped, SyncStatus, Task, Work};
 
-use super::apply::{Halt, Hands, Written};
+use super::apply::{Halt, Hands, WORTH, Written};
 use super::closure::Closure;
 use super::guard::{MaxChanges, Sizes, guard};
 use super::memory::{Batch, Meta, Node};
@@ -229,7 +229,14 @@ impl Sync {
                 batch.meta().exported_before = true;
                 batch.commit().await?;
             }
-            self.carry_out(counted.counts.writes()).await?;
+            let (before, writes) = (self.hands.written, counted.counts.writes());
+            if counted.counts.create_customers >= WORTH as u64 {
+                let mut last = None;
+                while self.hands.export(&mut last).await? {
+                    self.show_written(before, writes);
+                }
+            }
+            self.carry_out(before, writes).await?;
             if self.hands.memory.dirty(None, 1)?.is_empty() {
                 break;
             }
@@ -238,8 +245,7 @@ impl Sync {
     }
 
     /// Every closed world that has somebody who is to be looked at, once.
-    async fn carry_out(&mut self, writes: u64) -> Result<(), Halt> {
-        let before = self.hands.written;
+    async fn carry_out(&mut self, before: Written, writes: u64) -> Result<(), Halt> {
         let by_name = self.hands.rules.merge_by_name;
         let mut last: Option<Node> = None;
         while let Some(node) = self.hands.memory.dirty(last.as_ref(), 1)?.pop() {
@@ -248,16 +254,20 @@ impl Sync {
             }
             let closure = Closure::around(&self.hands.memory, &node, by_name)?;
             self.hands.carry_out(&closure, &node).await?;
-            let written = self.hands.written;
-            let done = written.all().saturating_sub(before.all());
-            self.show(|status| {
-                status.written = written;
-                let work = Work::at(status.work, Task::Write, done, Some(writes), clock::now());
-                status.work = Some(work);
-            });
+            self.show_written(before, writes);
             last = Some(node);
         }
         Ok(())
+    }
+
+    fn show_written(&self, before: Written, writes: u64) {
+        let written = self.hands.written;
+        let done = written.all().saturating_sub(before.all());
+        self.show(|status| {
+            status.written = written;
+            let work = Work::at(status.work, Task::Write, done, Some(writes), clock::now());
+            status.work = Some(work);
+        });
     }
 
     async fn lift_old_refusals(&self) -> Result<(), Halt> {

@@ -74,7 +74,12 @@ pub enum Told {
 
 impl Item {
     pub fn customer(number: usize, new: &NewCustomer) -> Self {
-        Self::new(number, customer_body(new), None)
+        Self::customer_as(number, customer_body(new))
+    }
+
+    /// Of a body made elsewhere.
+    pub fn customer_as(number: usize, body: Value) -> Self {
+        Self::new(number, body, None)
     }
 
     pub fn conversation(number: usize, customer: &CustomerId, new: &NewConversation) -> Self {

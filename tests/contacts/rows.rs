@@ -10,27 +10,30 @@ use tieline::contacts::fetch::{Row, Stamp};
 use tieline::contacts::memory::Batch;
 use tieline::contacts::world::Customer;
 
+fn row(customer: u32, rev: u64) -> Row {
+    let customer = Box::new(state(customer, rev));
+    let stamp = Stamp {
+        updated_at: customer.modified_at,
+        rev,
+    };
+    Row::Here { customer, stamp }
+}
+
 /// State number `rev` of a customer.
-fn state(customer: u32, rev: u64) -> Row {
+fn state(customer: u32, rev: u64) -> Customer {
     let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::try_from(rev).unwrap());
-    Row::Here {
-        customer: Box::new(Customer {
-            id: id(customer),
-            external_id: None,
-            fields: fields(
-                &format!("Ada {rev}"),
-                &[customer * 10 + u32::try_from(rev % 3).unwrap()],
-            ),
-            invalid: Vec::new(),
-            shared_numbers: BTreeSet::new(),
-            shared_emails: BTreeSet::new(),
-            whatsapps: BTreeSet::new(),
-            modified_at: at,
-        }),
-        stamp: Stamp {
-            updated_at: at,
-            rev,
-        },
+    Customer {
+        id: id(customer),
+        external_id: None,
+        fields: fields(
+            &format!("Ada {rev}"),
+            &[customer * 10 + u32::try_from(rev % 3).unwrap()],
+        ),
+        invalid: Vec::new(),
+        shared_numbers: BTreeSet::new(),
+        shared_emails: BTreeSet::new(),
+        whatsapps: BTreeSet::new(),
+        modified_at: at,
     }
 }
 
@@ -47,7 +50,7 @@ proptest! {
         for rows in told.chunks(page) {
             let mut batch = Batch::open(&memory).unwrap();
             for (customer, rev) in rows {
-                batch.note_row(state(*customer, *rev)).unwrap();
+                batch.note_row(row(*customer, *rev)).unwrap();
                 let known = newest.entry(*customer).or_default();
                 *known = (*known).max(*rev);
             }
@@ -55,8 +58,7 @@ proptest! {
         }
         for (customer, rev) in &newest {
             let known = memory.customer(&id(*customer)).unwrap().unwrap();
-            let Row::Here { customer: wanted, .. } = state(*customer, *rev) else { unreachable!() };
-            prop_assert_eq!(known.customer, Some(wanted));
+            prop_assert_eq!(known.customer, Some(Box::new(state(*customer, *rev))));
         }
         prop_assert_eq!(memory.meta().unwrap().customers, newest.len() as u64);
     }
@@ -76,9 +78,9 @@ proptest! {
             }
             desk().runtime.block_on(batch.commit()).unwrap();
         };
-        tell(before.iter().map(|rev| state(1, *rev)).collect());
+        tell(before.iter().map(|rev| row(1, *rev)).collect());
         tell(vec![Row::Gone { id: id(1), into: None }]);
-        tell(late.iter().map(|rev| state(1, (*rev).min(last))).collect());
+        tell(late.iter().map(|rev| row(1, (*rev).min(last))).collect());
         let known = memory.customer(&id(1)).unwrap().unwrap();
         prop_assert!(known.customer.is_none());
         prop_assert_eq!(memory.meta().unwrap().customers, 0);

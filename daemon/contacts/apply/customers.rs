@@ -36,21 +36,28 @@ impl Hands {
         }
         match self.kustomer.create(new).await {
             Ok(row) => {
-                let mut batch = Batch::open(&self.memory)?;
-                batch.note_row(row.clone())?;
-                batch.meta().exported_before = true;
-                batch.mark(Node::Contact(id.clone()));
-                let link = after(&mut batch, step, Some(&row));
-                batch.commit().await?;
-                let entry = self.memory.contact(id)?.and_then(|row| row.entry);
-                if let (Some(link), Some(entry)) = (link, entry) {
-                    let wish = wish(&self.rules, &link, entry.contact.fields);
-                    self.mark_contact(id, &wish).await?;
-                }
+                self.created(step, &row).await?;
                 Ok(Outcome::Done)
             }
             Err(fault) => self.create_fault(step, new, before, fault).await,
         }
+    }
+
+    /// A customer was created: the link learns of it, and the contact is marked with it.
+    pub(super) async fn created(&mut self, step: &Step, row: &Row) -> Result<(), Halt> {
+        let id = &step.link;
+        let mut batch = Batch::open(&self.memory)?;
+        batch.note_row(row.clone())?;
+        batch.meta().exported_before = true;
+        batch.mark(Node::Contact(id.clone()));
+        let link = after(&mut batch, step, Some(row));
+        batch.commit().await?;
+        let entry = self.memory.contact(id)?.and_then(|row| row.entry);
+        if let (Some(link), Some(entry)) = (link, entry) {
+            let wish = wish(&self.rules, &link, entry.contact.fields);
+            self.mark_contact(id, &wish).await?;
+        }
+        Ok(())
     }
 
     async fn create_fault(
@@ -169,7 +176,7 @@ impl Hands {
 }
 
 /// The link while its customer is being created.
-fn due(id: &ContactId, before: Option<&Link>) -> Link {
+pub(super) fn due(id: &ContactId, before: Option<&Link>) -> Link {
     Link {
         contact: id.clone(),
         parts: Vec::new(),

@@ -16,6 +16,9 @@ use std::time::Duration;
 /// Customers looked at before what was learned is written: a stop or a fault costs no more requests than that.
 const TOLD_AT_ONCE: usize = 50;
 
+/// A long import says in the log how far it is: every few minutes at the default budget.
+const LOG_EVERY: u64 = 100_000;
+
 /// Rows looked through together for those that a complete listing didn't have.
 const SWEEP_PAGE: usize = 500;
 
@@ -47,6 +50,11 @@ impl Sync {
             batch.meta().customers_known |= !page.more;
             batch.commit().await?;
             let progress = page.progress;
+            let before = cursor.progress(None).done;
+            if progress.importing && progress.done / LOG_EVERY != before / LOG_EVERY {
+                let (name, done, total) = (&self.name, progress.done, progress.total);
+                tracing::info!(name, done, total, "customers are imported");
+            }
             self.show(|status| {
                 status.work = progress.importing.then(|| {
                     let (done, total) = (progress.done, progress.total);
