@@ -309,7 +309,6 @@ fn every_example_loads() {
             ..Sources::default()
         };
         let settings = load_without_secrets(&sources).unwrap_or_else(|faults| panic!("{faults}"));
-        assert!(settings.later.is_empty(), "{path:?}: {:?}", settings.later);
         assert!(settings.notes.is_empty(), "{path:?}: {:?}", settings.notes);
         assert!(!summary(&settings).is_empty());
     }
@@ -810,13 +809,11 @@ fn no_fault_repeats_a_secret_or_a_number() {
 }
 
 #[test]
-fn contacts_need_no_later_version() {
+fn the_contact_side_is_summed_up() {
     let more = "[kustomer.contacts]\nimport = false\n[[client]]\nname = \"c\"\ntoken_file = \"hq-password\"\nmay = [\"lookup\"]\n[[carddav]]\nname = \"office\"\nurl = \"https://dav.example/\"\nuser = \"u\"\npassword_file = \"hq-password\"\n";
     let settings = good()
         .write("tieline.toml", &format!("{GOOD}{more}"))
         .settings();
-    assert_eq!(settings.later.len(), 0, "{:?}", settings.later);
-    assert!(good().settings().later.is_empty());
     let lines = summary(&settings).join("\n");
     assert!(lines.contains(
         "pbx hq: freeswitch, posts to /v1/pbx/hq/events from anywhere with user and password"

@@ -9,6 +9,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use tieline::sandbox::{ApiKey, SANDBOX_KEY, SandboxOptions};
 
 const PROOF: (&str, &str) = ("authorization", "Bearer client-token");
 
@@ -22,6 +23,29 @@ async fn world() -> World {
     let world = World::start(&config).await;
     fs::write(world.place.folder.join("client-token"), "client-token\n").unwrap();
     world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_key_may_not_is_named_before_anything_is_synced() {
+    let mut sandbox = SandboxOptions::empty();
+    let roles = ["customer.read", "customer.update", "user.read"];
+    sandbox.keys = vec![ApiKey {
+        key: SANDBOX_KEY.to_owned(),
+        roles: roles.map(|role| format!("org.permission.{role}")).to_vec(),
+    }];
+    let mut config = Config::default();
+    config.integrations[0].texts = "[kustomer.contacts]\n".to_owned();
+    let world = World::with(&config, sandbox).await;
+    let checked = world.place.cli(&["check", "--online", "--json"]).await;
+    let checked: Value = serde_json::from_str(&checked.out).unwrap();
+    let probes = checked["online"][0]["probes"].as_array().unwrap();
+    let is_ok = |role: &str| {
+        let role = format!("org.permission.{role}");
+        let probe = probes.iter().find(|probe| probe["role"] == role.as_str());
+        probe.unwrap_or_else(|| panic!("{checked:#}"))["ok"].clone()
+    };
+    let asked = ["search.create", "customer_merge.read", "customer.update"];
+    assert_eq!(asked.map(is_ok), [json!(false), json!(false), json!(true)]);
 }
 
 fn person(name: &str, phone: &str) -> Value {

@@ -61,11 +61,11 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|(name, probes)| probes_json(name, probes))
             .collect();
-        let (summary, later) = (summary(&settings), &settings.later);
+        let summary = summary(&settings);
         writeln!(
             out,
             "{}",
-            json!({"ok": !failed, "in_force": summary, "notes": settings.notes, "later": later, "online": online})
+            json!({"ok": !failed, "in_force": summary, "notes": settings.notes, "online": online})
         )?;
     } else {
         print(&settings, &probes, out)?;
@@ -179,6 +179,7 @@ async fn probe(integration: &KustomerSettings) -> Vec<Probe> {
         needed_for: "catching up quickly after an outage",
         outcome: verdict(client.bulk_job(&nobody.0).await),
     });
+    probes.extend(particulars::contacts(integration, &client, &nobody).await);
     probes.extend(particulars::webhook(integration, &client).await);
     if integration.calls.voice_message || integration.texts.text_message {
         let outcome = verdict(client.message_by_external_id("tieline:check").await);

@@ -86,7 +86,6 @@ pub fn check(file: &File, places: &Places, origins: &mut Origins) -> Option<Sett
     agents(&file.agents, &mut fields);
     remark(file, &mut fields);
     Some(Settings {
-        later: Vec::new(),
         daemon: daemon?,
         pbxs: pbxs.into_iter().flatten().collect(),
         kustomers: kustomers.into_iter().flatten().collect(),

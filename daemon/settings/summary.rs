@@ -8,7 +8,7 @@ use super::types::{
 };
 use std::time::Duration;
 
-/// Lines for people: the daemon, phone systems, integrations with their filters, then notes and what comes later.
+/// Lines for people: the daemon, phone systems, integrations with their filters, then notes.
 /// Numbers that are filtered are counted, not listed.
 pub fn summary(settings: &Settings) -> Vec<String> {
     let daemon = &settings.daemon;
@@ -40,7 +40,6 @@ pub fn summary(settings: &Settings) -> Vec<String> {
         ));
     }
     lines.extend(settings.notes.iter().map(|note| format!("note: {note}")));
-    lines.extend(settings.later.iter().map(|later| format!("later: {later}")));
     lines
 }
 

@@ -33,8 +33,6 @@ pub struct Settings {
     pub agents: BTreeMap<String, String>,
     pub clients: Vec<ClientSettings>,
     pub carddavs: Vec<CardDavSettings>,
-    /// Things that are set but that this version does not do yet, in words; printed by `check`.
-    pub later: Vec<String>,
     /// Things that work but that the administrator should look at, in words; printed by `check`.
     pub notes: Vec<String>,
 }

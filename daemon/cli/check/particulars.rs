@@ -1,4 +1,4 @@
-//! What `check --online` asks about late facts, custom attributes and whom conversations are assigned to. Part of
+//! What `check --online` asks about late facts, custom attributes, whom conversations are assigned to, and contacts. Part of
 //! `check`.
 
 use super::{Probe, verdict};
@@ -9,7 +9,8 @@ use crate::kustomer::client::Client;
 use crate::kustomer::conversations::Status;
 use crate::kustomer::webhooks::READ_ROLE;
 use crate::settings::types::{CustomRules, KustomerSettings};
-use crate::terms::ids::ConversationId;
+use crate::terms::ids::{ConversationId, CustomerId};
+use serde_json::json;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -78,6 +79,44 @@ pub async fn webhook(integration: &KustomerSettings, client: &Client) -> Option<
         needed_for: "seeing that Kustomer's webhook is on",
         outcome: seen.problem().map_or(Ok(()), Err),
     })
+}
+
+/// Whether customers can be read, found and changed for the contact sync; nothing where there is none.
+pub async fn contacts(
+    integration: &KustomerSettings,
+    client: &Client,
+    nobody: &CustomerId,
+) -> Vec<Probe> {
+    let rules = &integration.contacts;
+    if !rules.active {
+        return Vec::new();
+    }
+    let query = json!({"queryContext": "customer", "and": []});
+    let searched = client.search(query, 1, 1).await;
+    let mut probes = vec![
+        Probe {
+            role: Cow::Borrowed("org.permission.search.create"),
+            needed_for: "seeing which customers changed",
+            outcome: verdict(searched),
+        },
+        Probe {
+            role: Cow::Borrowed("org.permission.customer_merge.read"),
+            needed_for: "following merged customers",
+            outcome: verdict(client.merges_of(nobody).await),
+        },
+    ];
+    if rules.export {
+        // Nobody has this id: it changes nothing.
+        let changed = client
+            .update_customer(nobody, json!({"name": "tieline check"}))
+            .await;
+        probes.push(Probe {
+            role: Cow::Borrowed("org.permission.customer.update"),
+            needed_for: "changes on the phone side",
+            outcome: verdict(changed),
+        });
+    }
+    probes
 }
 
 async fn attributes(rules: &CustomRules, client: &Client, probes: &mut Vec<Probe>) {

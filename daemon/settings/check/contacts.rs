@@ -1,5 +1,4 @@
-//! The contact side: the sync's rules, who may use the contacts API, contact servers; and what of it waits for a later
-//! version.
+//! The contact side: the sync's rules, webhooks, who may use the contacts API, contact servers.
 
 use super::super::file::{CardDavFile, ClientFile, ConflictsFile, ContactsFile, File, WebhookFile};
 use super::super::read;
