@@ -98,7 +98,7 @@ async fn import(customers: u64) -> Result<(), Fault> {
     let mut out = std::io::stdout();
     let dir = folder()?;
     let crowd = Crowd::start(customers)?;
-    let settings = settings(dir.path(), &crowd.url, 10_000)?;
+    let settings = settings(dir.path(), &crowd.url, 100)?;
     let daemon = Daemon::start(dir.path(), &settings).await?;
     let idle = daemon.resident()?;
     let began = Instant::now();
@@ -200,7 +200,7 @@ auth = {{ kind = "bearer", token_file = "token" }}
 name = "bench"
 url = "{kustomer}"
 api_key_file = "key"
-requests_per_minute = 10000
+requests_per_minute = 1000
 searches_per_minute = {searches}
 budget_window = "1s"
 

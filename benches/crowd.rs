@@ -25,6 +25,9 @@ const OF_ONE_TIME: u64 = 2;
 const OLDEST: SignedDuration = SignedDuration::from_hours(300 * 24);
 const SPAN: SignedDuration = SignedDuration::from_hours(299 * 24);
 
+/// A prime: multiples of it, modulo how many there are, are all of them in no order.
+const SCATTER: u64 = 2_147_483_647;
+
 /// What stands in the sandbox's customer where each one's own goes.
 const NAME: &str = "Crowd Name";
 const NUMBER: &str = "+4921150000000";
@@ -197,13 +200,14 @@ impl Crowd {
     fn customer(&self, number: u64) -> String {
         let at = self.first + (number / OF_ONE_TIME) as i64 * self.step;
         let at = Timestamp::from_millisecond(at).unwrap_or_default();
-        // As scattered as ids are that other machines gave.
-        let id = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // Ids as the sandbox and Kustomer make them, in the order of creation; who it is comes in none.
+        let id = format!("{:08x}{number:08x}{:08x}", at.as_second(), number.wrapping_mul(SCATTER) & 0xffff_ffff);
+        let person = number.wrapping_mul(SCATTER) % self.customers;
         self.template
-            .replace(&self.id, &format!("{id:016x}{number:08x}"))
-            .replace(NAME, &people::name(number))
-            .replace(NUMBER, &people::number(number))
-            .replace(EMAIL, &people::email(number))
+            .replace(&self.id, &id)
+            .replace(NAME, &people::name(person))
+            .replace(NUMBER, &people::number(person))
+            .replace(EMAIL, &people::email(person))
             .replace(TIME, &format!("{at:.3}"))
     }
 }
