@@ -10,25 +10,23 @@
 
 #[path = "load.rs"]
 mod load;
+#[path = "process.rs"]
+mod process;
 
-use load::{Fault, Poster, TOKEN, body};
+use load::{Poster, TOKEN, body};
+use process::{Daemon, Fault, LOOK_EVERY};
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use tieline::cli::ask;
 use tieline::sandbox::{LimitOptions, SANDBOX_KEY, Sandbox, SandboxOptions};
-use tieline::settings::types::AdminAddress;
 
 /// Calls timed from event to note.
 const CALLS: usize = 500;
 /// Connections that fill the store.
 const CONNECTIONS: u64 = 64;
-/// How often the daemon is asked whether it is ready, or done.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 fn main() -> Result<(), Fault> {
     let events =
@@ -56,7 +54,7 @@ async fn measure(events: u64) -> Result<(), Fault> {
     .await?;
     sandbox.seed_customer(serde_json::json!({"name": "Max", "phones": [{"type": "mobile", "phone": "+491711234567"}]}))?;
 
-    let daemon = Daemon::start(dir.path(), sandbox.url(), true).await?;
+    let daemon = Daemon::start(dir.path(), &settings(dir.path(), sandbox.url(), true)?).await?;
     writeln!(
         out,
         "start-up, empty store         {:>9.0} ms",
@@ -85,11 +83,13 @@ async fn measure(events: u64) -> Result<(), Fault> {
     )?;
     daemon.stop()?;
 
-    let daemon = Daemon::start(dir.path(), sandbox.url(), false).await?;
+    let daemon = Daemon::start(dir.path(), &settings(dir.path(), sandbox.url(), false)?).await?;
     let began = Instant::now();
     fill(daemon.address, events).await?;
     let posted = began.elapsed();
-    daemon.wait_done().await?;
+    while daemon.status().await?["events"]["in_flight"] != 0 {
+        tokio::time::sleep(LOOK_EVERY * 10).await;
+    }
     let done = began.elapsed();
     let rate = |time: Duration| events as f64 / time.as_secs_f64();
     writeln!(
@@ -113,7 +113,7 @@ async fn measure(events: u64) -> Result<(), Fault> {
     writeln!(out, "store                         {:>9.1} MB", store / 1e6)?;
     daemon.stop()?;
 
-    let daemon = Daemon::start(dir.path(), sandbox.url(), false).await?;
+    let daemon = Daemon::start(dir.path(), &settings(dir.path(), sandbox.url(), false)?).await?;
     writeln!(
         out,
         "start-up with that store      {:>9.0} ms",
@@ -163,92 +163,11 @@ async fn fill(address: SocketAddr, events: u64) -> Result<(), Fault> {
     Ok(())
 }
 
-struct Daemon {
-    child: Child,
-    address: SocketAddr,
-    admin: AdminAddress,
-    ready_after: Duration,
-}
-
-impl Daemon {
-    async fn start(dir: &Path, kustomer: &str, active: bool) -> Result<Self, Fault> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let config = write_config(dir, address, kustomer, active)?;
-        let began = Instant::now();
-        let child = Command::new(env!("CARGO_BIN_EXE_tieline"))
-            .args([Path::new("run"), Path::new("--config"), &config])
-            .env("TIELINE_LOG", "warn")
-            .stdin(Stdio::null())
-            .spawn()?;
-        let admin = AdminAddress::Unix(dir.join("admin.sock"));
-        let mut daemon = Self {
-            child,
-            address,
-            admin,
-            ready_after: Duration::ZERO,
-        };
-        while ask::ask(&daemon.admin, hyper::Method::GET, "/ready", None)
-            .await
-            .is_err()
-        {
-            if let Some(status) = daemon.child.try_wait()? {
-                return Err(format!("the daemon ended: {status}").into());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        daemon.ready_after = began.elapsed();
-        Ok(daemon)
-    }
-
-    async fn status(&self) -> Result<serde_json::Value, Fault> {
-        Ok(ask::ask(&self.admin, hyper::Method::GET, "/status", None)
-            .await?
-            .ok()?)
-    }
-
-    async fn wait_done(&self) -> Result<(), Fault> {
-        while self.status().await?["events"]["in_flight"] != 0 {
-            tokio::time::sleep(LOOK_EVERY * 10).await;
-        }
-        Ok(())
-    }
-
-    /// Megabytes of memory the process holds (VmRSS).
-    fn resident(&self) -> Result<f64, Fault> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .ok_or("no VmRSS")?;
-        let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kilobytes / 1e3)
-    }
-
-    fn stop(mut self) -> Result<(), Fault> {
-        Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status()?;
-        self.child.wait()?;
-        Ok(())
-    }
-}
-
-fn write_config(
-    dir: &Path,
-    listen: SocketAddr,
-    kustomer: &str,
-    active: bool,
-) -> Result<PathBuf, Fault> {
+fn settings(dir: &Path, kustomer: &str, active: bool) -> Result<String, Fault> {
     std::fs::write(dir.join("token"), TOKEN)?;
     std::fs::write(dir.join("key"), SANDBOX_KEY)?;
-    let config = dir.join("bench.toml");
-    let text = format!(
-        r#"[daemon]
-state_dir = "state"
-listen = "{listen}"
-admin = "unix:admin.sock"
-default_region = "DE"
-
+    Ok(format!(
+        r#"
 [[pbx]]
 name = "hq"
 dialect = "tieline"
@@ -262,7 +181,5 @@ active = {active}
 requests_per_minute = 1000
 budget_window = "1s"
 "#
-    );
-    std::fs::write(&config, text)?;
-    Ok(config)
+    ))
 }

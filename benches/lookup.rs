@@ -4,6 +4,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
 
+mod people;
+
 use axum::http::{Request, Response};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -56,11 +58,6 @@ fn main() -> Result<(), Fault> {
             runtime.block_on(compare(contacts))
         }
     }
-}
-
-/// A valid number of Düsseldorf, another for each contact.
-fn number(contact: u64) -> String {
-    format!("+492115{contact:06}")
 }
 
 async fn compare(contacts: u64) -> Result<(), Fault> {
@@ -126,11 +123,11 @@ async fn compare(contacts: u64) -> Result<(), Fault> {
 async fn fill(book: &ContactBook, contacts: u64) -> Result<(), Fault> {
     for first in (0..contacts).step_by(usize::try_from(BATCH)?) {
         let rows = (first..contacts.min(first + BATCH)).map(|contact| {
-            let email = EmailAddress::parse(&format!("person{contact}@example.org"));
+            let email = EmailAddress::parse(&people::email(contact));
             let fields = Fields {
-                name: format!("Person {contact} Mustermann"),
+                name: people::name(contact),
                 phones: vec![Phone {
-                    number: number(contact).parse()?,
+                    number: people::number(contact).parse()?,
                     kind: PhoneKind::Work,
                 }],
                 emails: vec![Email {
@@ -295,7 +292,7 @@ async fn ask(
     let (mut took, mut all) = (Vec::new(), 0);
     loop {
         let contact = random.u64(0..contacts);
-        let digits = number(contact);
+        let digits = people::number(contact);
         let request = format!(
             "GET /v1/lookup?number=%2B{}&format={form} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\n\r\n",
             digits.trim_start_matches('+')
@@ -323,7 +320,7 @@ async fn ask(
         };
         let now = Instant::now();
         all += 1;
-        if form != "bare" && !text.contains(&format!("Person {contact} Mustermann")) {
+        if form != "bare" && !text.contains(&people::name(contact)) {
             return Err(format!("{digits}: {text}").into());
         }
         if now > until {

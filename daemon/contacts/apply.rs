@@ -6,16 +6,18 @@
 mod customers;
 mod export;
 mod phone;
+mod together;
 
 pub use export::WORTH;
 pub use phone::halt_of;
+pub use together::Group;
 
 use super::closure::Closure;
 use super::fetch::{Kustomer, Row};
 use super::link::{Link, Part, Single};
 use super::memory::{Batch, Memory, Node, Refusal};
 use super::plan::{Action, After, Plan, Rules, Step};
-use super::rounds::{hash_of, leave_refused};
+use super::rounds::{hash_of, leave_refused, looked_at};
 use crate::clock;
 use crate::kustomer::fault::{KustomerFault, Next};
 use crate::phonebook::Phonebook;
@@ -81,7 +83,7 @@ impl Hands {
             return self.leave_alone(closure, start).await;
         }
         let mut plan: Plan = closure.plan(&self.rules, clock::now());
-        leave_refused(&self.memory, &mut plan)?;
+        let refused = leave_refused(&self.memory, &mut plan)?;
         let mut left: BTreeSet<ContactId> = BTreeSet::new();
         let mut written: BTreeSet<Node> = BTreeSet::new();
         for step in &plan.steps {
@@ -103,9 +105,8 @@ impl Hands {
         }
         // What was written is looked at once more: the plan for what is there now must be empty.
         let mut batch = Batch::open(&self.memory)?;
-        for node in closure.nodes.difference(&written) {
-            batch.clean(node.clone());
-        }
+        left.extend(refused);
+        looked_at(&mut batch, closure.nodes.difference(&written), &plan, &left);
         Ok(batch.commit().await?)
     }
 
@@ -123,6 +124,7 @@ impl Hands {
             super::closure::NODES_MAX
         );
         batch.refuse(&id, Some(refusal(0, why)));
+        batch.remark(start.clone());
         Ok(batch.commit().await?)
     }
 

@@ -162,12 +162,47 @@ impl Memory {
     /// # Errors
     /// A fault of the store.
     pub fn dirty(&self, after: Option<&Node>, limit: usize) -> Result<Vec<Node>, StoreFault> {
+        self.marked(b'd', after, limit)
+    }
+
+    /// Up to `limit` of those of whom something is left out, in conflict or refused, behind `after`.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn remarked(&self, after: Option<&Node>, limit: usize) -> Result<Vec<Node>, StoreFault> {
+        self.marked(b'o', after, limit)
+    }
+
+    fn marked(
+        &self,
+        kind: u8,
+        after: Option<&Node>,
+        limit: usize,
+    ) -> Result<Vec<Node>, StoreFault> {
         let after = after.map(Node::key).unwrap_or_default();
-        let rows = page(&self.trees.marks, &self.trees.key(b'd', &[]), &after, limit)?;
+        let rows = page(&self.trees.marks, &self.trees.key(kind, &[]), &after, limit)?;
         Ok(rows
             .iter()
             .filter_map(|(key, _)| Node::parse(key))
             .collect())
+    }
+
+    /// Whether somebody is to be looked at.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn is_dirty(&self, node: &Node) -> Result<bool, StoreFault> {
+        let key = self.trees.key(b'd', &node.key());
+        Ok(self.trees.marks.get(&key)?.is_some())
+    }
+
+    /// Whether something of somebody is left out, in conflict or refused.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn is_remarked(&self, node: &Node) -> Result<bool, StoreFault> {
+        let key = self.trees.key(b'o', &node.key());
+        Ok(self.trees.marks.get(&key)?.is_some())
     }
 
     /// Who has a value, up to `limit`.

@@ -3,13 +3,13 @@
 
 use super::closure::Closure;
 use super::guard::Changes;
-use super::memory::{Memory, Node};
-use super::plan::{Action, Plan, Rules, Step};
+use super::memory::{Batch, Memory, Node};
+use super::plan::{Action, Plan, Rules, Step, Whose};
 use crate::store::StoreFault;
 use crate::terms::contact::ContactId;
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -41,12 +41,20 @@ pub fn hash_of(link: &ContactId, action: &Action) -> u64 {
     hasher.finish()
 }
 
+/// Names rules: with others than the last time everybody is looked at again.
+pub fn name_of(rules: &Rules) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{rules:?}").hash(&mut hasher);
+    // 0 is no name.
+    hasher.finish().max(1)
+}
+
 /// Who is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Those who changed.
     Dirty,
-    /// Everybody, for what is left out and why.
+    /// Those, and those of whom something is left out, in conflict or refused.
     All,
 }
 
@@ -100,6 +108,19 @@ pub struct Survey {
 }
 
 impl Survey {
+    fn plan(&mut self, plan: &Plan, refused: usize) {
+        let add = |counter: &mut u64, count: usize| {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            *counter = counter.saturating_add(count);
+        };
+        add(&mut self.counts.refused, refused);
+        add(&mut self.counts.left_out, plan.left_out.len());
+        add(&mut self.counts.conflicts, plan.conflicts.len());
+        for step in &plan.steps {
+            self.step(step);
+        }
+    }
+
     fn step(&mut self, step: &Step) {
         self.counts.count(&step.action);
         let before = self.changes;
@@ -111,7 +132,42 @@ impl Survey {
     }
 }
 
-/// Plans everything and counts; `see` is shown each world's plan, less the writes that were refused.
+/// Whose worlds are gone through.
+#[derive(Clone, Copy)]
+enum List {
+    Dirty,
+    Remarked,
+}
+
+impl List {
+    fn page(self, memory: &Memory, after: Option<&Node>) -> Result<Vec<Node>, StoreFault> {
+        match self {
+            Self::Dirty => memory.dirty(after, PAGE),
+            Self::Remarked => memory.remarked(after, PAGE),
+        }
+    }
+
+    /// Whether a world has its turn with `node`: with the first of it that is listed, and never twice.
+    fn is_turn(self, memory: &Memory, closure: &Closure, node: &Node) -> Result<bool, StoreFault> {
+        for other in &closure.nodes {
+            let earlier = match self {
+                Self::Dirty => other < node && memory.is_dirty(other)?,
+                Self::Remarked => {
+                    memory.is_dirty(other)? || (other < node && memory.is_remarked(other)?)
+                }
+            };
+            if earlier {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Plans and counts; `see` is shown each world's plan, less the writes that were refused.
+///
+/// Whoever was looked at and hasn't changed since needs nothing: of everybody only those are planned who have changed, and
+/// those of whom there was something to tell.
 ///
 /// # Errors
 /// A fault of the store.
@@ -123,64 +179,103 @@ pub fn survey(
     mut see: impl FnMut(&Plan),
 ) -> Result<Survey, StoreFault> {
     let mut survey = Survey::default();
-    let mut seen: HashSet<Node> = HashSet::new();
+    let lists = match scope {
+        Scope::Dirty => &[List::Dirty][..],
+        Scope::All => &[List::Dirty, List::Remarked],
+    };
+    for list in lists {
+        let mut count = |closure: &Closure| {
+            if closure.too_many {
+                survey.counts.too_many = survey.counts.too_many.saturating_add(1);
+                return Ok(());
+            }
+            let mut plan = closure.plan(rules, now);
+            let refused = leave_refused(memory, &mut plan)?.len();
+            survey.plan(&plan, refused);
+            see(&plan);
+            Ok(())
+        };
+        worlds(memory, rules.merge_by_name, *list, &mut count)?;
+    }
+    Ok(survey)
+}
+
+/// Shows each world of a list once.
+fn worlds(
+    memory: &Memory,
+    by_name: bool,
+    list: List,
+    show: &mut impl FnMut(&Closure) -> Result<(), StoreFault>,
+) -> Result<(), StoreFault> {
+    // Of worlds that had their turn, those who would be next: with all of them memory would grow with the list.
+    let mut passed: BTreeSet<Node> = BTreeSet::new();
     let mut after = None;
     loop {
-        let nodes = match scope {
-            Scope::Dirty => memory.dirty(after.as_ref(), PAGE)?,
-            Scope::All => everybody(memory, after.as_ref())?,
-        };
+        let nodes = list.page(memory, after.as_ref())?;
         let Some(last) = nodes.last() else {
-            return Ok(survey);
+            return Ok(());
         };
         after = Some(last.clone());
         for node in nodes {
-            if seen.contains(&node) {
+            if passed.remove(&node) {
                 continue;
             }
-            let closure = Closure::around(memory, &node, rules.merge_by_name)?;
-            if closure.too_many {
-                survey.counts.too_many = survey.counts.too_many.saturating_add(1);
-                seen.insert(node);
-                continue;
+            let closure = Closure::around(memory, &node, by_name)?;
+            if list.is_turn(memory, &closure, &node)? {
+                show(&closure)?;
             }
-            let mut plan = closure.plan(rules, now);
-            seen.extend(closure.nodes);
-            let refused = leave_refused(memory, &mut plan)?;
-            survey.counts.refused = survey.counts.refused.saturating_add(refused);
-            let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-            let counts = &mut survey.counts;
-            counts.left_out = counts.left_out.saturating_add(number(plan.left_out.len()));
-            counts.conflicts = counts
-                .conflicts
-                .saturating_add(number(plan.conflicts.len()));
-            for step in &plan.steps {
-                survey.step(step);
-            }
-            see(&plan);
+            let next = closure.nodes.into_iter();
+            passed.extend(next.filter(|other| *other > node && other.is_like(&node)));
+        }
+        if let Some(last) = &after {
+            passed = passed.split_off(last);
         }
     }
 }
 
-/// Takes the steps of links out whose write was refused; answers how many writes were.
+/// Takes the steps of links out whose write was refused; answers those links.
 ///
 /// # Errors
 /// A fault of the store.
-pub fn leave_refused(memory: &Memory, plan: &mut Plan) -> Result<u64, StoreFault> {
-    let mut refused: Vec<ContactId> = Vec::new();
+pub fn leave_refused(memory: &Memory, plan: &mut Plan) -> Result<BTreeSet<ContactId>, StoreFault> {
+    let mut refused: BTreeSet<ContactId> = BTreeSet::new();
     for step in &plan.steps {
         if let Some(refusal) = memory.refusal(&step.link)?
             && refusal.hash == hash_of(&step.link, &step.action)
         {
-            refused.push(step.link.clone());
+            refused.insert(step.link.clone());
         }
     }
     plan.steps.retain(|step| !refused.contains(&step.link));
-    Ok(u64::try_from(refused.len()).unwrap_or(u64::MAX))
+    Ok(refused)
 }
 
-/// Customers, then contacts.
-fn everybody(memory: &Memory, after: Option<&Node>) -> Result<Vec<Node>, StoreFault> {
+/// Notes that a world was looked at, and what there is to tell of whom in it: all that [`Scope::All`] needs of it as long as
+/// it doesn't change.
+pub fn looked_at<'a>(
+    batch: &mut Batch,
+    nodes: impl IntoIterator<Item = &'a Node>,
+    plan: &Plan,
+    refused: &BTreeSet<ContactId>,
+) {
+    nodes.into_iter().for_each(|node| batch.clean(node.clone()));
+    for one in &plan.left_out {
+        batch.remark(match &one.of {
+            Whose::Customer(id) => Node::Customer(id.clone()),
+            Whose::Contact(id) => Node::Contact(id.clone()),
+        });
+    }
+    let conflicts = plan.conflicts.iter().map(|conflict| &conflict.link);
+    for link in conflicts.chain(refused) {
+        batch.remark(Node::Contact(link.clone()));
+    }
+}
+
+/// Customers, then contacts: those behind `after`, some hundreds.
+///
+/// # Errors
+/// A fault of the store.
+pub fn everybody(memory: &Memory, after: Option<&Node>) -> Result<Vec<Node>, StoreFault> {
     let behind = match after {
         None => None,
         Some(Node::Customer(id)) => Some(id),

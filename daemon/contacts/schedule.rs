@@ -6,11 +6,11 @@ mod status;
 
 pub use status::{Stopped, SyncStatus, Task, Work};
 
-use super::apply::{Halt, Hands, WORTH, Written};
+use super::apply::{Group, Halt, Hands, WORTH, Written};
 use super::closure::Closure;
 use super::guard::{MaxChanges, Sizes, guard};
 use super::memory::{Batch, Meta, Node};
-use super::rounds::{PlanId, Scope, Survey, survey};
+use super::rounds::{PlanId, Scope, Survey, everybody, name_of, survey};
 use super::unmerge::unmerge;
 use super::webhooks::Webhooks;
 use crate::clock;
@@ -208,12 +208,8 @@ impl Sync {
     async fn rounds(&mut self, mut approve: Option<PlanId>) -> Result<Option<Stopped>, Halt> {
         for _ in 0..ROUNDS_MAX {
             let (memory, rules) = (self.hands.memory.clone(), self.hands.rules.clone());
-            // Millions of reads when everything is new: not on the runtime's threads.
             let count = move || survey(&memory, &rules, clock::now(), Scope::Dirty, |_| {});
-            let counted = tokio::task::spawn_blocking(count).await;
-            let counted: Survey = counted.map_err(|error| StoreFault::Broken {
-                why: error.to_string(),
-            })??;
+            let counted: Survey = off_the_runtime(count).await?;
             let sizes = sizes(&self.hands.memory.meta()?);
             if let Err(stop) = guard(counted.changes, sizes, self.max)
                 && approve.take() != Some(counted.id)
@@ -247,15 +243,48 @@ impl Sync {
     /// Every closed world that has somebody who is to be looked at, once.
     async fn carry_out(&mut self, before: Written, writes: u64) -> Result<(), Halt> {
         let by_name = self.hands.rules.merge_by_name;
+        let at_once = self.hands.book().is_some();
         let mut last: Option<Node> = None;
-        while let Some(node) = self.hands.memory.dirty(last.as_ref(), 1)?.pop() {
-            if *self.hands.stop.borrow() {
-                return Err(Halt::Stop);
+        loop {
+            let (memory, rules) = (self.hands.memory.clone(), self.hands.rules.clone());
+            let gather =
+                move || Group::gather(&memory, &rules, clock::now(), last.as_ref(), at_once);
+            let Some(group) = off_the_runtime(gather).await? else {
+                return Ok(());
+            };
+            last = Some(group.last.clone());
+            self.heed_stop()?;
+            let others = self.hands.settle(group).await?;
+            for node in others {
+                self.heed_stop()?;
+                // Another one's turn may have been its turn too.
+                if self.hands.memory.is_dirty(&node)? {
+                    let closure = Closure::around(&self.hands.memory, &node, by_name)?;
+                    self.hands.carry_out(&closure, &node).await?;
+                }
             }
-            let closure = Closure::around(&self.hands.memory, &node, by_name)?;
-            self.hands.carry_out(&closure, &node).await?;
             self.show_written(before, writes);
-            last = Some(node);
+        }
+    }
+
+    fn heed_stop(&self) -> Result<(), Halt> {
+        let stops = *self.hands.stop.borrow();
+        if stops { Err(Halt::Stop) } else { Ok(()) }
+    }
+
+    /// With other rules than the last time everybody is looked at again.
+    async fn heed_rules(&self) -> Result<(), Halt> {
+        let (memory, rules) = (&self.hands.memory, name_of(&self.hands.rules));
+        let mut after = None;
+        while memory.meta()?.rules != rules {
+            let nodes = everybody(memory, after.as_ref())?;
+            let mut batch = Batch::open(memory)?;
+            match nodes.last() {
+                Some(last) => after = Some(last.clone()),
+                None => batch.meta().rules = rules,
+            }
+            nodes.into_iter().for_each(|node| batch.mark(node));
+            batch.commit().await?;
         }
         Ok(())
     }
@@ -328,6 +357,16 @@ async fn moved<T>(news: &mut Option<watch::Receiver<T>>) {
         return;
     }
     std::future::pending::<()>().await;
+}
+
+/// Millions of reads when everything is new: not on the runtime's threads.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreFault> + Send + 'static,
+) -> Result<T, StoreFault> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StoreFault::Broken {
+        why: error.to_string(),
+    })?
 }
 
 /// What the guard looks at.

@@ -205,12 +205,26 @@ impl ContactBook {
         rows: Vec<Row>,
         dry: bool,
     ) -> Result<Vec<Result<Outcome, WriteFault>>, StoreFault> {
+        let rows = rows.into_iter().map(|Row { id, content }| {
+            let edit = |old: Option<&Stored>| Ok(Some(put_content(old, content)));
+            (id, Condition::default(), edit)
+        });
+        self.change_all(rows.collect(), dry).await
+    }
+
+    async fn change_all<E>(
+        &self,
+        rows: Vec<(ContactId, Condition, E)>,
+        dry: bool,
+    ) -> Result<Vec<Result<Outcome, WriteFault>>, StoreFault>
+    where
+        E: FnOnce(Option<&Stored>) -> Edited + Send + 'static,
+    {
         let (trees, now) = (self.trees.clone(), clock::now());
         let work = self.store.commit(move |writes| {
-            let staged = rows.into_iter().map(|Row { id, content }| {
-                let edit = |old: Option<&Stored>| Ok(Some(put_content(old, content)));
-                trees.stage(writes, &id, &Condition::default(), edit, now, dry)
-            });
+            let staged = rows
+                .into_iter()
+                .map(|(id, condition, edit)| trees.stage(writes, &id, &condition, edit, now, dry));
             staged.collect::<Result<Vec<_>, _>>()
         });
         let outcomes = work.await?;
@@ -309,10 +323,27 @@ impl ContactBook {
         let draft = draft.clone();
         let edit = move |_: Option<&Stored>| Ok(Some(put_draft(None, draft)));
         let done = self.change(id, Condition::absent(), edit).await;
-        etag_of(done.map_err(|fault| match fault {
-            WriteFault::Condition(Some(there)) => PhonebookFault::Exists(there),
-            other => port_fault(other),
-        })?)
+        etag_of(done.map_err(create_fault)?)
+    }
+
+    /// Creates several contacts together, each for itself: one that can't be created leaves the others.
+    ///
+    /// # Errors
+    /// A fault of the store: then none was created.
+    pub async fn create_all(
+        &self,
+        drafts: Vec<(ContactId, Draft)>,
+    ) -> Result<Vec<Result<Entry, PhonebookFault>>, StoreFault> {
+        let rows = drafts.into_iter().map(|(id, draft)| {
+            let edit = |_: Option<&Stored>| Ok(Some(put_draft(None, draft)));
+            (id, Condition::absent(), edit)
+        });
+        let created = self.change_all(rows.collect(), false).await?;
+        let entry = |done: Result<Outcome, WriteFault>| {
+            let done = done.map_err(create_fault)?;
+            done.entry().ok_or(PhonebookFault::Gone)
+        };
+        Ok(created.into_iter().map(entry).collect())
     }
 
     /// # Errors
@@ -345,6 +376,13 @@ fn read_as(Etag(etag): &Etag) -> Condition {
 fn etag_of(done: Outcome) -> Result<Etag, PhonebookFault> {
     let entry = done.entry().ok_or(PhonebookFault::Gone)?;
     Ok(entry.etag)
+}
+
+fn create_fault(fault: WriteFault) -> PhonebookFault {
+    match fault {
+        WriteFault::Condition(Some(there)) => PhonebookFault::Exists(there),
+        other => port_fault(other),
+    }
 }
 
 fn port_fault(fault: WriteFault) -> PhonebookFault {

@@ -37,7 +37,7 @@ pub struct Writes<'a> {
 /// What one job has staged.
 #[derive(Default)]
 struct Own {
-    together: Vec<(Vec<u8>, Option<sled::IVec>)>,
+    together: HashMap<Vec<u8>, Option<sled::IVec>>,
     alone: Vec<(Vec<u8>, sled::IVec)>,
 }
 
@@ -105,7 +105,7 @@ impl Writes<'_> {
     pub fn remove<V: Stored>(&mut self, tree: &Tree<V>, key: &[u8]) -> Result<(), StoreFault> {
         let key = stored_key(tree.name, key);
         self.remove_pieces(tree.name, &key)?;
-        self.own.together.push((key, None));
+        self.own.together.insert(key, None);
         Ok(())
     }
 
@@ -147,20 +147,14 @@ impl Writes<'_> {
             for index in 0..pieces.count()? {
                 self.own
                     .together
-                    .push((piece_key(pieces.number, index), None));
+                    .insert(piece_key(pieces.number, index), None);
             }
         }
         Ok(())
     }
 
     fn staged(&self, key: &[u8]) -> Option<Option<&sled::IVec>> {
-        let own = self
-            .own
-            .together
-            .iter()
-            .rev()
-            .find(|(staged, _)| staged == key)
-            .map(|(_, value)| value);
+        let own = self.own.together.get(key);
         own.or_else(|| self.group.writes.get(key))
             .map(Option::as_ref)
     }

@@ -13,6 +13,7 @@ use tieline::contacts::closure::Closure;
 use tieline::contacts::fetch::{Row, Stamp};
 use tieline::contacts::memory::{Batch, CustomerRow, Memory, Node};
 use tieline::contacts::plan::Plan;
+use tieline::contacts::rounds::{Scope, looked_at, survey};
 use tieline::contacts::world::{ContactState, CustomerState};
 use tieline::phonebook::{Entry, Etag};
 use tieline::store::{Store, StoreOptions};
@@ -177,4 +178,52 @@ proptest! {
         let parts = together(&memory, &sim);
         prop_assert_eq!(steps(&parts), steps(&sim.plan()));
     }
+
+    #[test]
+    fn what_is_told_of_everybody_is_what_a_look_at_everybody_finds(
+        history in proptest::collection::vec(event(), 1..40),
+        changes in proptest::collection::vec(event(), 1..6),
+    ) {
+        let (mut sim, mut comers) = (Sim::new(), 0);
+        for event in &history {
+            happen(&mut sim, event, &mut comers);
+        }
+        sim.settle();
+        let memory = memory();
+        note(&memory, &sim, 1);
+        look_at_who_needs_nothing(&memory, &sim);
+        for (rev, change) in (2..).zip(&changes) {
+            happen(&mut sim, change, &mut comers);
+            note(&memory, &sim, rev);
+            if rev % 2 == 0 {
+                look_at_who_needs_nothing(&memory, &sim);
+            }
+        }
+        let mut told = Plan::default();
+        let see = |plan: &Plan| {
+            told.steps.extend(plan.steps.clone());
+            told.left_out.extend(plan.left_out.clone());
+            told.conflicts.extend(plan.conflicts.clone());
+        };
+        let counted = survey(&memory, &sim.rules, sim.now, Scope::All, see).unwrap();
+        told.left_out.sort();
+        let whole = sim.plan();
+        prop_assert_eq!(steps(&told), steps(&whole));
+        prop_assert_eq!(counted.counts.left_out, u64::try_from(whole.left_out.len()).unwrap());
+        prop_assert_eq!(told.left_out, whole.left_out);
+        prop_assert_eq!(told.conflicts.len(), whole.conflicts.len());
+    }
+}
+
+/// What a run does with worlds that nothing is to be written for.
+fn look_at_who_needs_nothing(memory: &Memory, sim: &Sim) {
+    let mut batch = Batch::open(memory).unwrap();
+    for node in dirty(memory) {
+        let closure = Closure::around(memory, &node, sim.rules.merge_by_name).unwrap();
+        let plan = closure.plan(&sim.rules, sim.now);
+        if plan.steps.is_empty() {
+            looked_at(&mut batch, &closure.nodes, &plan, &BTreeSet::new());
+        }
+    }
+    desk().runtime.block_on(batch.commit()).unwrap();
 }

@@ -159,7 +159,7 @@ pub fn halt_of(fault: PhonebookFault) -> Halt {
     }
 }
 
-fn draft(wish: &Wish, tag: Option<String>) -> Draft {
+pub(super) fn draft(wish: &Wish, tag: Option<String>) -> Draft {
     Draft {
         fields: wish.fields.clone(),
         link: wish.link.clone(),
@@ -169,7 +169,7 @@ fn draft(wish: &Wish, tag: Option<String>) -> Draft {
 }
 
 /// The link while its contact is being created: nothing is agreed, and what a customer had then isn't known.
-fn due(planned: &Link, before: Option<&Link>) -> Link {
+pub(super) fn due(planned: &Link, before: Option<&Link>) -> Link {
     let known = |part: &Part| {
         let before = before.into_iter().flat_map(|link| &link.parts);
         let mut seen = before.filter(|known| known.customer == part.customer);

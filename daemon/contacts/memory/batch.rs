@@ -19,6 +19,7 @@ pub struct Batch {
     contacts: BTreeMap<ContactId, ContactRow>,
     links: BTreeMap<ContactId, Option<Link>>,
     marks: BTreeMap<Node, bool>,
+    remarks: BTreeMap<Node, bool>,
     refusals: BTreeMap<ContactId, Option<Refusal>>,
 }
 
@@ -33,6 +34,7 @@ impl Batch {
             contacts: BTreeMap::new(),
             links: BTreeMap::new(),
             marks: BTreeMap::new(),
+            remarks: BTreeMap::new(),
             refusals: BTreeMap::new(),
         })
     }
@@ -85,14 +87,17 @@ impl Batch {
     /// A fault of the store.
     pub fn note_entry(&mut self, entry: Entry) -> Result<(), StoreFault> {
         let id = entry.contact.id.clone();
-        let known = self.contact(&id)?.and_then(|row| row.entry);
-        let same = known.is_some_and(|known| known.contact == entry.contact);
-        if !same {
+        let listing = self.meta.listing;
+        let known = self.contact(&id)?;
+        let before = known.as_ref().and_then(|row| row.entry.as_ref());
+        if before.is_none_or(|before| before.contact != entry.contact) {
             self.mark(Node::Contact(id.clone()));
         }
-        let listing = self.meta.listing;
         let entry = Some(entry);
-        self.contacts.insert(id, ContactRow { entry, listing });
+        let row = ContactRow { entry, listing };
+        if known.as_ref() != Some(&row) {
+            self.contacts.insert(id, row);
+        }
         Ok(())
     }
 
@@ -129,9 +134,15 @@ impl Batch {
         self.marks.insert(node, true);
     }
 
-    /// Looked at.
+    /// Looked at, and nothing more to say of it unless [`Self::remark`] does afterwards.
     pub fn clean(&mut self, node: Node) {
+        self.remarks.insert(node.clone(), false);
         self.marks.insert(node, false);
+    }
+
+    /// Something of it is left out, in conflict or refused.
+    pub fn remark(&mut self, node: Node) {
+        self.remarks.insert(node, true);
     }
 
     pub fn refuse(&mut self, link: &ContactId, refusal: Option<Refusal>) {
@@ -256,6 +267,9 @@ impl Batch {
 
     /// What was refused is tried again once something of its link has changed.
     fn lift_refusals(&mut self) -> Result<(), StoreFault> {
+        if self.memory.refusals(1)?.is_empty() {
+            return Ok(());
+        }
         let mut links: BTreeSet<ContactId> = BTreeSet::new();
         for node in self.marks.iter().filter(|(_, dirty)| **dirty) {
             match node.0 {
@@ -311,7 +325,15 @@ impl Batch {
             let key = trees.key(b'd', &node.key());
             if *dirty {
                 writes.put(&trees.marks, &key, &Mark::default())?;
-            } else {
+            } else if writes.get(&trees.marks, &key)?.is_some() {
+                writes.remove(&trees.marks, &key)?;
+            }
+        }
+        for (node, remarked) in &self.remarks {
+            let key = trees.key(b'o', &node.key());
+            if *remarked {
+                writes.put(&trees.marks, &key, &Mark::default())?;
+            } else if writes.get(&trees.marks, &key)?.is_some() {
                 writes.remove(&trees.marks, &key)?;
             }
         }

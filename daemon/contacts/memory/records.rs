@@ -7,6 +7,7 @@
 //! integration 0 l contact              Link          what joins a contact with its customers
 //! integration 0 i value 0 role id      Mark          who has a value
 //! integration 0 d node                 Mark          to be looked at
+//! integration 0 o node                 Mark          something of it is left out, in conflict or refused: for who asks
 //! integration 0 f contact              Refusal       a write that was refused
 //! integration 0 m                      Meta          where reading goes on, and counts
 //! ```
@@ -35,6 +36,14 @@ pub enum Node {
 }
 
 impl Node {
+    /// Whether both are of one side.
+    pub const fn is_like(&self, other: &Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Customer(_), Self::Customer(_)) | (Self::Contact(_), Self::Contact(_))
+        )
+    }
+
     pub(super) fn key(&self) -> Vec<u8> {
         let (kind, id) = match self {
             Self::Customer(id) => (b'c', &id.0),
@@ -109,6 +118,8 @@ pub struct Meta {
     pub listing_open: bool,
     /// Customers were created by the export, or that was approved.
     pub exported_before: bool,
+    /// Names the rules that everybody was last looked at with; 0: none yet.
+    pub rules: u64,
     pub customers: u64,
     pub contacts: u64,
     pub linked: u64,

@@ -24,6 +24,7 @@ const SWEEP_PAGE: usize = 500;
 
 impl Sync {
     pub(super) async fn read(&mut self, reach: Reach) -> Result<(), Halt> {
+        self.heed_rules().await?;
         let known = self.hands.memory.meta()?.customers_known;
         if reach == Reach::Both || !known {
             self.read_customers().await?;
