@@ -1,7 +1,7 @@
 //! The phone side on a contact server: against a real Radicale, through a line that cuts, delays and repeats, and against
 //! answers as other servers give them.
 
-mod radicale;
+pub mod radicale;
 mod servers;
 mod wire;
 

@@ -1,5 +1,7 @@
 //! The contact sync whole, over real sockets: the program, a sandbox Kustomer, the phone book's API and the commands.
 
+mod oracle;
+
 use super::directory::desk::request as api;
 use super::support::{Config, Daemon, World, attribute, request};
 use hyper::Method;
