@@ -134,6 +134,7 @@ fn both_sides(story: &mut Story, chance: &mut Rng) {
             }
         }
         rename(story, card, &key, chance.bool());
+        story.follow(card);
         known.extend(come);
     }
 }
