@@ -1,6 +1,7 @@
 //! The contact sync whole, over real sockets: the program, a sandbox Kustomer, the phone book's API and the commands.
 
 mod export;
+mod oracle;
 mod servers;
 
 use super::directory::desk::request as api;

@@ -2,6 +2,7 @@
 //! machine; and another client that changes things behind the engine's back. Installed by tests/setup.sh.
 
 use crate::support::{LOOK_EVERY, within};
+use reqwest::{Client, Method, RequestBuilder};
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,24 @@ const PORTS_TRIED: usize = 5;
 pub const USER: &str = "alice";
 pub const PASSWORD: &str = "geheim: ä";
 
+/// Radicale's own storage but for what it does over all cards at each write, which takes a second with 20,000 of them: it
+/// reads every card for its UID, and looks for files to tidy away. Here files are named for their UID.
+const QUICK: &str = r#"
+import os
+from radicale.storage import multifilesystem
+
+class Collection(multifilesystem.Collection):
+    def has_uid(self, uid):
+        return os.path.exists(os.path.join(self._filesystem_path, uid + ".vcf"))
+    def _clean_item_cache(self):
+        pass
+    def _clean_history(self):
+        pass
+
+class Storage(multifilesystem.Storage):
+    _collection_class = Collection
+"#;
+
 pub struct Radicale {
     pub address: SocketAddr,
     pub folder: TempDir,
@@ -29,6 +48,11 @@ pub struct Radicale {
 impl Radicale {
     /// With an address book `contacts` that holds `cards`, by file name.
     pub async fn start(cards: &[(String, String)]) -> Self {
+        Self::storing(cards, false).await
+    }
+
+    /// The same; `quick`: with a storage for books of many thousand cards, see [`QUICK`].
+    pub async fn storing(cards: &[(String, String)], quick: bool) -> Self {
         // In memory: Radicale syncs a file for every card that it sees first, which takes a busy disk half a minute.
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() {
@@ -39,6 +63,8 @@ impl Radicale {
         let at = |name: &str| folder.path().join(name);
         let users = format!("{USER}:{PASSWORD}\nguest:{PASSWORD}\n");
         fs::write(at("users"), users).unwrap();
+        fs::write(at("quick_storage.py"), QUICK).unwrap();
+        fs::write(at("password"), format!("{PASSWORD}\n")).unwrap();
         // The guest may look at everything and change nothing.
         let rights = format!(
             "[guest]\nuser: guest\ncollection: .*\npermissions: Rr\n[own]\nuser: {USER}\ncollection: .*\npermissions: RWrw\n"
@@ -55,7 +81,7 @@ impl Radicale {
             let free = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = free.local_addr().unwrap();
             drop(free);
-            let mut child = spawn(&folder, address);
+            let mut child = spawn(&folder, address, quick);
             let up = within("Radicale starts", async {
                 while child.try_wait().unwrap().is_none() {
                     if TcpStream::connect(address).await.is_ok() {
@@ -89,7 +115,6 @@ impl Radicale {
 
     pub fn engine_at(&self, url: &str) -> CardDav {
         let settings = self.settings(url);
-        fs::write(&settings.password_file, format!("{PASSWORD}\n")).unwrap();
         CardDav::new(&settings, plan()).unwrap()
     }
 
@@ -105,20 +130,32 @@ impl Radicale {
         }
     }
 
-    /// What another client does to a path of the address book: `PUT` of a card, `DELETE`.
-    pub async fn other(&self, method: &str, name: &str, body: &str) {
-        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let answer = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .unwrap()
+    /// The same for a settings file.
+    pub fn lines(&self) -> String {
+        let settings = self.settings(&self.url("/alice/contacts/"));
+        format!(
+            "[[carddav]]\nname = \"{}\"\nurl = \"{}\"\nuser = \"{}\"\npassword_file = \"{}\"\ntimeout = \"5min\"\n",
+            settings.name,
+            settings.url,
+            settings.user,
+            settings.password_file.display()
+        )
+    }
+
+    /// What another client asks about a path of the address book.
+    pub fn request(&self, client: &Client, method: Method, name: &str) -> RequestBuilder {
+        client
             .request(method, self.url(&format!("/alice/contacts/{name}")))
             .basic_auth(USER, Some(PASSWORD))
             .header("content-type", "text/vcard; charset=utf-8")
-            .body(body.to_owned())
-            .send()
-            .await
-            .unwrap();
+    }
+
+    /// What another client does to it: `PUT` of a card, `DELETE`.
+    pub async fn other(&self, method: &str, name: &str, body: &str) {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let client = Client::builder().no_proxy().build().unwrap();
+        let request = self.request(&client, method, name).body(body.to_owned());
+        let answer = request.send().await.unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
     }
 
@@ -145,18 +182,24 @@ impl Drop for Radicale {
     }
 }
 
-fn spawn(folder: &TempDir, address: SocketAddr) -> Child {
+fn spawn(folder: &TempDir, address: SocketAddr, quick: bool) -> Child {
     let at = |name: &str| folder.path().join(name);
     let config = format!(
-        "[server]\nhosts = {address}\n[auth]\ntype = htpasswd\nhtpasswd_filename = {}\nhtpasswd_encryption = plain\ndelay = 0\n[rights]\ntype = from_file\nfile = {}\n[storage]\nfilesystem_folder = {}\n[web]\ntype = none\n[logging]\nlevel = warning\n",
+        "[server]\nhosts = {address}\n[auth]\ntype = htpasswd\nhtpasswd_filename = {}\nhtpasswd_encryption = plain\ndelay = 0\n[rights]\ntype = from_file\nfile = {}\n[storage]\nfilesystem_folder = {}\ntype = {}\n[web]\ntype = none\n[logging]\nlevel = warning\n",
         at("users").display(),
         at("rights").display(),
         at("store").display(),
+        if quick {
+            "quick_storage"
+        } else {
+            "multifilesystem"
+        },
     );
     fs::write(at("config"), config).unwrap();
     Command::new("radicale")
         .arg("--config")
         .arg(at("config"))
+        .env("PYTHONPATH", folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(at("log")).unwrap())

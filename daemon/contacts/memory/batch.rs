@@ -5,9 +5,10 @@ use super::super::fetch::Row;
 use super::super::link::{Link, LinkState};
 use super::records::{ContactRow, CustomerRow, Holding, Mark, Meta, Node, Refusal, Role, Value};
 use super::{Memory, Trees, of_contact, of_customer};
+use crate::clock;
 use crate::phonebook::Entry;
 use crate::store::{StoreFault, Writes};
-use crate::terms::contact::ContactId;
+use crate::terms::contact::{Contact, ContactId};
 use crate::terms::ids::CustomerId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,15 +82,37 @@ impl Batch {
         Ok(())
     }
 
-    /// A contact as it was read.
+    /// Whether it changed and says no time for that: some clients leave the one on a card, and some servers tell none.
     ///
     /// # Errors
     /// A fault of the store.
-    pub fn note_entry(&mut self, entry: Entry) -> Result<(), StoreFault> {
+    pub fn is_undated(&self, entry: &Entry) -> Result<bool, StoreFault> {
+        let known = self.contact(&entry.contact.id)?.and_then(|row| row.entry);
+        Ok(known.is_some_and(|known| {
+            let at = known.contact.updated_at;
+            let as_known = Contact {
+                updated_at: at,
+                ..entry.contact.clone()
+            };
+            entry.contact.updated_at <= at && as_known != known.contact
+        }))
+    }
+
+    /// A contact as it was read. One that changed and doesn't say when changed just now.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn note_entry(&mut self, mut entry: Entry) -> Result<(), StoreFault> {
         let id = entry.contact.id.clone();
         let listing = self.meta.listing;
         let known = self.contact(&id)?;
         let before = known.as_ref().and_then(|row| row.entry.as_ref());
+        if self.is_undated(&entry)? {
+            entry.contact.updated_at = clock::now();
+        } else if let Some(before) = before {
+            let at = &mut entry.contact.updated_at;
+            *at = (*at).max(before.contact.updated_at);
+        }
         if before.is_none_or(|before| before.contact != entry.contact) {
             self.mark(Node::Contact(id.clone()));
         }

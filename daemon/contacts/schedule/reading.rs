@@ -121,39 +121,46 @@ impl Sync {
             let changes = self.hands.phone.changes(token.as_ref()).await;
             let changes = changes.map_err(halt_of)?;
             let more = changes.more;
-            note(&self.hands.memory, changes).await?;
+            self.note(changes).await?;
             if !more {
                 return Ok(());
             }
         }
     }
-}
 
-/// One part of what changed in the phone book. Of a complete listing nothing is gone before its last part.
-async fn note(memory: &Memory, changes: Changes) -> Result<(), StoreFault> {
-    let mut batch = Batch::open(memory)?;
-    let meta = batch.meta();
-    if changes.complete && !meta.listing_open {
-        meta.listing = meta.listing.saturating_add(1);
-        meta.listing_open = true;
+    /// One part of what changed in the phone book. Of a complete listing nothing is gone before its last part.
+    async fn note(&self, changes: Changes) -> Result<(), Halt> {
+        let memory = &self.hands.memory;
+        let mut batch = Batch::open(memory)?;
+        let meta = batch.meta();
+        if changes.complete && !meta.listing_open {
+            meta.listing = meta.listing.saturating_add(1);
+            meta.listing_open = true;
+        }
+        let ended = meta.listing_open && !changes.more;
+        meta.listing_open &= changes.more;
+        meta.token = Some(changes.token);
+        meta.contacts_known |= !changes.more;
+        let mut here = BTreeSet::new();
+        for mut entry in changes.changed {
+            let id = entry.contact.id.clone();
+            if batch.is_undated(&entry)? {
+                // Of one card some servers tell the time that they don't in a list.
+                let read = self.hands.phone.get(&id).await.map_err(halt_of)?;
+                entry = read.unwrap_or(entry);
+            }
+            here.insert(id);
+            batch.note_entry(entry)?;
+        }
+        for id in &changes.removed {
+            here.remove(id);
+            batch.note_gone(id)?;
+        }
+        if ended {
+            note_unlisted(memory, &mut batch, &here)?;
+        }
+        Ok(batch.commit().await?)
     }
-    let ended = meta.listing_open && !changes.more;
-    meta.listing_open &= changes.more;
-    meta.token = Some(changes.token);
-    meta.contacts_known |= !changes.more;
-    let mut here = BTreeSet::new();
-    for entry in changes.changed {
-        here.insert(entry.contact.id.clone());
-        batch.note_entry(entry)?;
-    }
-    for id in &changes.removed {
-        here.remove(id);
-        batch.note_gone(id)?;
-    }
-    if ended {
-        note_unlisted(memory, &mut batch, &here)?;
-    }
-    batch.commit().await
 }
 
 /// What a complete listing, now at its end, didn't have. `here`: its last part.
