@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Cards asked for at once: with a picture of a megabyte in each the answer fits what is read.
 pub const BATCH: usize = 30;
 
-/// Entries of an address book; phones hold some thousand.
-pub const CARDS_MAX: usize = 20_000;
+/// Entries of an address book: a list of their etags is some 240 bytes each, a third of what is read of one answer.
+pub const CARDS_MAX: usize = 50_000;
 
 /// Parts that one look may come in, where a server cuts its answers.
 const SYNC_PARTS_MAX: usize = 1_000;

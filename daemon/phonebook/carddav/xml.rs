@@ -9,7 +9,7 @@ use quick_xml::name::ResolveResult;
 pub const DEPTH_MAX: usize = 32;
 
 /// Elements of a reply: twenty for each of the entries that an address book may have.
-pub const ELEMENTS_MAX: usize = 400_000;
+pub const ELEMENTS_MAX: usize = 1_000_000;
 
 const DAV: &[u8] = b"DAV:";
 const CARDDAV: &[u8] = b"urn:ietf:params:xml:ns:carddav";
