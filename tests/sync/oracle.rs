@@ -19,7 +19,8 @@ use sides::Sides;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tieline::clock::{monotonic, now};
 use tieline::sandbox::{LimitOptions, SandboxOptions};
 
 const PEOPLE: usize = 300;
@@ -50,7 +51,7 @@ async fn both_sides_end_as_the_oracle_says() {
     );
     let mut chance = Rng::with_seed(seed());
     let stories = stories::tell(people, &mut chance);
-    let began = Instant::now();
+    let began = monotonic();
     let run = Run {
         sides: prepare(&stories, people, &mut chance).await,
         stories,
@@ -131,7 +132,7 @@ async fn prepare(stories: &[Story], people: usize, chance: &mut Rng) -> Sides {
         radicale.lines()
     );
     let sides = Sides::new(World::with(&config, options).await, radicale);
-    let now = jiff::Timestamp::now();
+    let now = now();
     for story in stories {
         for (key, customer) in &story.seeds {
             // Some are in the archive.
@@ -204,7 +205,7 @@ impl Run {
             }
         };
         let writes = chance.usize(..=(2 * todo / left).clamp(1, todo.max(1))) as u64;
-        let began = Instant::now();
+        let began = monotonic();
         while began.elapsed() < self.patience {
             let status = self.sync(&daemon).await;
             let written = &status["written"];
@@ -246,7 +247,7 @@ impl Run {
     /// Both sides come to rest as the oracle says.
     async fn settled(&self, stage: usize) {
         let daemon = self.sides.world.place.start().await;
-        let began = Instant::now();
+        let began = monotonic();
         loop {
             assert!(
                 began.elapsed() < self.patience,

@@ -319,13 +319,13 @@ impl Story {
     }
 
     /// Somebody changes the customer in Kustomer.
-    pub fn in_kustomer(&mut self, key: &Key, change: Change) {
+    pub fn in_kustomer(&mut self, key: &Key, change: &Change) {
         self.act(Act::Customer(key.clone(), change.clone()));
         self.now
             .customers
             .get_mut(key)
             .unwrap()
-            .apply(&change, "mobile");
+            .apply(change, "mobile");
     }
 
     pub fn whose(&self, at: usize) -> Whose {

@@ -97,7 +97,7 @@ fn both_sides(story: &mut Story, chance: &mut Rng) {
             match chance.u8(..8) {
                 0 => {
                     let number = story.fresh();
-                    story.in_kustomer(&key, Change::Add(List::Phones, number.clone()));
+                    story.in_kustomer(&key, &Change::Add(List::Phones, number.clone()));
                     come.push(number);
                 }
                 1 => {
@@ -107,7 +107,7 @@ fn both_sides(story: &mut Story, chance: &mut Rng) {
                 }
                 2 => {
                     if let Some(number) = known.pop() {
-                        story.in_kustomer(&key, Change::Remove(List::Phones, number));
+                        story.in_kustomer(&key, &Change::Remove(List::Phones, number));
                     }
                 }
                 3 => {
@@ -117,7 +117,7 @@ fn both_sides(story: &mut Story, chance: &mut Rng) {
                 }
                 4 => {
                     let email = story.email();
-                    story.in_kustomer(&key, Change::Add(List::Emails, email));
+                    story.in_kustomer(&key, &Change::Add(List::Emails, email));
                 }
                 5 => {
                     let email = story.email();
@@ -143,7 +143,7 @@ fn both_sides(story: &mut Story, chance: &mut Rng) {
 fn rename(story: &mut Story, card: usize, key: &str, in_kustomer: bool) {
     let (name, key) = (story.name("Änne"), key.to_owned());
     if in_kustomer {
-        story.in_kustomer(&key, Change::Name(name.clone()));
+        story.in_kustomer(&key, &Change::Name(name.clone()));
         story.rename_card(card, &name);
     } else {
         story.on_phone(card, Change::Name(name), &key);
@@ -169,7 +169,7 @@ fn never(story: &mut Story, chance: &mut Rng) {
     story.next();
     if chance.bool() {
         let number = story.fresh();
-        story.in_kustomer(&key, Change::Add(List::Phones, number));
+        story.in_kustomer(&key, &Change::Add(List::Phones, number));
         story.imported(&[&key], &name);
     }
 }
@@ -298,7 +298,7 @@ fn met(story: &mut Story, chance: &mut Rng) {
     match chance.u8(..3) {
         0 => rename(story, at, &key, chance.bool()),
         1 => story.on_phone(at, Change::Remove(List::Phones, own), &key),
-        _ => story.in_kustomer(&key, Change::Remove(List::Phones, own)),
+        _ => story.in_kustomer(&key, &Change::Remove(List::Phones, own)),
     }
     story.follow(at);
 }
@@ -402,7 +402,7 @@ fn card_deleted(story: &mut Story, chance: &mut Rng) {
     }
     // It doesn't come back, whatever happens to the customer.
     let number = story.fresh();
-    story.in_kustomer(&key, Change::Add(List::Phones, number));
+    story.in_kustomer(&key, &Change::Add(List::Phones, number));
 }
 
 fn merged(story: &mut Story, chance: &mut Rng) {
@@ -436,11 +436,11 @@ fn becomes_shared(story: &mut Story, chance: &mut Rng) {
     let card = story.imported(&[&one], &first);
     story.imported(&[&two], &second);
     story.next();
-    story.in_kustomer(&two, Change::Add(list, number.clone()));
+    story.in_kustomer(&two, &Change::Add(list, number.clone()));
     story.follow(card);
     story.next();
     if chance.bool() {
-        story.in_kustomer(&two, Change::Remove(list, number));
+        story.in_kustomer(&two, &Change::Remove(list, number));
         story.follow(card);
     }
 }
@@ -454,14 +454,14 @@ fn withdrawn(story: &mut Story, chance: &mut Rng) {
     let card = story.imported(&[&key], &name);
     story.next();
     match chance.u8(..3) {
-        0 => story.in_kustomer(&key, Change::Remove(List::Phones, number)),
-        1 => story.in_kustomer(&key, Change::Add(List::Whatsapps, number)),
+        0 => story.in_kustomer(&key, &Change::Remove(List::Phones, number)),
+        1 => story.in_kustomer(&key, &Change::Add(List::Whatsapps, number)),
         _ => story.on_phone(card, Change::Remove(List::Phones, number), &key),
     }
     story.without_card(card);
     story.next();
     let number = story.fresh();
-    story.in_kustomer(&key, Change::Add(List::Phones, number));
+    story.in_kustomer(&key, &Change::Add(List::Phones, number));
     story.imported(&[&key], &name);
 }
 
@@ -502,7 +502,7 @@ fn moves(story: &mut Story, _: &mut Rng) {
     let from = story.imported(&[&one], &first);
     let to = story.imported(&[&two], &second);
     story.next();
-    story.in_kustomer(&one, Change::Remove(List::Phones, number.clone()));
+    story.in_kustomer(&one, &Change::Remove(List::Phones, number.clone()));
     let add = Change::Add(List::Phones, number);
     story.act_late(Act::Customer(two.clone(), add.clone()));
     story
