@@ -197,9 +197,18 @@ impl Search<'_> {
         if !self.values.insert(value.clone()) {
             return Ok(());
         }
-        let says = |role| self.memory.declares(value, role, |_| false);
+        if matches!(value, Value::Name(_)) && !self.by_name {
+            return Ok(());
+        }
+        let enough = self.limit.saturating_add(1);
+        let holders = self.memory.holders(value, enough)?;
+        let all = holders.len() < enough;
+        // Few have it: then all who do are read already.
+        let says = |role| {
+            let said = holders.iter().any(|one| one.role == role);
+            Ok::<_, StoreFault>(said || (!all && self.memory.declares(value, role, |_| false)?))
+        };
         match value {
-            Value::Name(_) if !self.by_name => return Ok(()),
             Value::Number(number) => {
                 let (shared, whatsapp) = (says(Role::Shared)?, says(Role::Whatsapp)?);
                 if shared {
@@ -220,7 +229,6 @@ impl Search<'_> {
             }
             Value::Name(_) | Value::LinkOf(_) | Value::MergedInto(_) | Value::External(_) => {}
         }
-        let holders = self.memory.holders(value, self.limit.saturating_add(1))?;
         if matches!(value, Value::Name(_)) && holders.len() > NAMESAKES_MAX {
             return Ok(());
         }

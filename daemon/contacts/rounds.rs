@@ -258,9 +258,7 @@ pub fn looked_at<'a>(
     plan: &Plan,
     refused: &BTreeSet<ContactId>,
 ) {
-    nodes
-        .into_iter()
-        .for_each(|node| batch.clean(node.clone()));
+    nodes.into_iter().for_each(|node| batch.clean(node.clone()));
     for one in &plan.left_out {
         batch.remark(match &one.of {
             Whose::Customer(id) => Node::Customer(id.clone()),

@@ -239,7 +239,8 @@ impl Sync {
         let mut last: Option<Node> = None;
         loop {
             let (memory, rules) = (self.hands.memory.clone(), self.hands.rules.clone());
-            let gather = move || Group::gather(&memory, &rules, clock::now(), last.as_ref(), at_once);
+            let gather =
+                move || Group::gather(&memory, &rules, clock::now(), last.as_ref(), at_once);
             let Some(group) = off_the_runtime(gather).await? else {
                 return Ok(());
             };
