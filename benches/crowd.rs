@@ -25,6 +25,9 @@ const OF_ONE_TIME: u64 = 2;
 const OLDEST: SignedDuration = SignedDuration::from_hours(300 * 24);
 const SPAN: SignedDuration = SignedDuration::from_hours(299 * 24);
 
+/// A prime: multiples of it, modulo how many there are, are all of them in no order.
+const SCATTER: u64 = 2_147_483_647;
+
 /// What stands in the sandbox's customer where each one's own goes.
 const NAME: &str = "Crowd Name";
 const NUMBER: &str = "+4921150000000";
@@ -121,14 +124,19 @@ impl Crowd {
             counts.searches += 1;
             counts.rows += rows;
             counts.recent.push_back(began);
-            while counts.recent.front().is_some_and(|at| at.elapsed() >= Duration::from_secs(1)) {
+            while counts
+                .recent
+                .front()
+                .is_some_and(|at| at.elapsed() >= Duration::from_secs(1))
+            {
                 counts.recent.pop_front();
             }
             counts.most_in_a_second = counts.most_in_a_second.max(counts.recent.len());
             (StatusCode::OK, answer)
         } else {
             counts.others += 1;
-            let fault = json!({"errors": [{"status": 404, "code": "not_found", "title": "not found"}]});
+            let fault =
+                json!({"errors": [{"status": 404, "code": "not_found", "title": "not found"}]});
             (StatusCode::NOT_FOUND, fault.to_string())
         };
         if path != "/bench" {
@@ -173,19 +181,26 @@ impl Crowd {
         let data: Vec<String> = rows.iter().map(|row| self.customer(*row)).collect();
         let meta = json!({"page": page, "pageSize": size, "total": total, "totalPages": total.div_ceil(size).max(1)});
         let next = if end > from + size {
-            json!(format!("/v1/customers/search?page={}&pageSize={size}", page + 1))
+            json!(format!(
+                "/v1/customers/search?page={}&pageSize={size}",
+                page + 1
+            ))
         } else {
             Value::Null
         };
         let links = json!({"next": next});
-        let answer = format!("{{\"meta\":{meta},\"data\":[{}],\"links\":{links}}}", data.join(","));
+        let answer = format!(
+            "{{\"meta\":{meta},\"data\":[{}],\"links\":{links}}}",
+            data.join(",")
+        );
         Ok((u64::try_from(rows.len())?, answer))
     }
 
     /// The first customer that isn't older.
     fn from(&self, time: Timestamp) -> u64 {
         let since = time.as_millisecond().saturating_sub(self.first);
-        let times = u64::try_from(since).map_or(0, |since| since.div_ceil(self.step.unsigned_abs()));
+        let times =
+            u64::try_from(since).map_or(0, |since| since.div_ceil(self.step.unsigned_abs()));
         self.customers.min(times.saturating_mul(OF_ONE_TIME))
     }
 
@@ -197,13 +212,18 @@ impl Crowd {
     fn customer(&self, number: u64) -> String {
         let at = self.first + (number / OF_ONE_TIME) as i64 * self.step;
         let at = Timestamp::from_millisecond(at).unwrap_or_default();
-        // As scattered as ids are that other machines gave.
-        let id = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // Ids as the sandbox and Kustomer make them, in the order of creation; who it is comes in none.
+        let id = format!(
+            "{:08x}{number:08x}{:08x}",
+            at.as_second(),
+            number.wrapping_mul(SCATTER) & 0xffff_ffff
+        );
+        let person = number.wrapping_mul(SCATTER) % self.customers;
         self.template
-            .replace(&self.id, &format!("{id:016x}{number:08x}"))
-            .replace(NAME, &people::name(number))
-            .replace(NUMBER, &people::number(number))
-            .replace(EMAIL, &people::email(number))
+            .replace(&self.id, &id)
+            .replace(NAME, &people::name(person))
+            .replace(NUMBER, &people::number(person))
+            .replace(EMAIL, &people::email(person))
             .replace(TIME, &format!("{at:.3}"))
     }
 }

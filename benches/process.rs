@@ -52,7 +52,10 @@ impl Daemon {
     }
 
     pub async fn ask(&self, method: hyper::Method, path: &str) -> Result<serde_json::Value, Fault> {
-        Ok(ask::ask(&self.admin, method, path, None).await?.ok()?)
+        let body = (method == hyper::Method::POST).then(|| serde_json::json!({}));
+        Ok(ask::ask(&self.admin, method, path, body.as_ref())
+            .await?
+            .ok()?)
     }
 
     pub async fn status(&self) -> Result<serde_json::Value, Fault> {
