@@ -289,11 +289,10 @@ impl CardDav {
             // Its etag is not kept: the next look reports our own write, as it does elsewhere.
             let etag = String::new();
             let mut state = self.state.lock().await;
-            state
-                .memory
-                .cards
-                .entry(path.to_owned())
-                .or_insert(Seen { etag, is });
+            let cards = &mut state.memory.cards;
+            if cards.at(path).is_none() {
+                cards.put(path.to_owned(), Seen { etag, is });
+            }
         }
         if let Some(etag) = &answer.etag {
             return Ok(etag.clone());

@@ -2,13 +2,14 @@
 //! looked at.
 
 use super::histories::{Event, event, happen};
-use super::sim::Sim;
+use super::sim::{Sim, fields};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
+use tieline::clock;
 use tieline::contacts::closure::Closure;
 use tieline::contacts::fetch::{Row, Stamp};
 use tieline::contacts::memory::{Batch, CustomerRow, Memory, Node};
@@ -17,6 +18,7 @@ use tieline::contacts::rounds::{Scope, looked_at, survey};
 use tieline::contacts::world::{ContactState, CustomerState};
 use tieline::phonebook::{Entry, Etag};
 use tieline::store::{Store, StoreOptions};
+use tieline::terms::contact::Contact;
 use tokio::runtime::Runtime;
 
 /// One store for all cases, each with an integration of its own.
@@ -226,4 +228,34 @@ fn look_at_who_needs_nothing(memory: &Memory, sim: &Sim) {
         }
     }
     desk().runtime.block_on(batch.commit()).unwrap();
+}
+
+#[test]
+fn a_contact_that_changed_and_says_no_time_changed_just_now() {
+    let (memory, mut sim) = (memory(), Sim::new());
+    let id = sim.person_adds("p", fields("Ada Example", &[1]));
+    let entry = |contact: &Contact| Entry {
+        etag: Etag(String::new()),
+        contact: contact.clone(),
+    };
+    let read = |contact: &Contact| {
+        let mut batch = Batch::open(&memory).unwrap();
+        let undated = batch.is_undated(&entry(contact)).unwrap();
+        batch.note_entry(entry(contact)).unwrap();
+        desk().runtime.block_on(batch.commit()).unwrap();
+        let known = memory.contact(&id).unwrap().unwrap().entry.unwrap();
+        (undated, known.contact.updated_at)
+    };
+    let mut contact = sim.contact_mut(&id).clone();
+    let first = contact.updated_at;
+    assert_eq!(read(&contact), (false, first));
+    assert_eq!(read(&contact), (false, first), "nothing changed");
+    contact.fields.name = "Ada B. Example".to_owned();
+    let began = clock::now();
+    let (undated, at) = read(&contact);
+    assert!(undated && at >= began, "{at}");
+    assert_eq!(read(&contact), (false, at), "the old time comes again");
+    contact.fields.name = "Ada C. Example".to_owned();
+    contact.updated_at = at.checked_add(jiff::SignedDuration::from_secs(1)).unwrap();
+    assert_eq!(read(&contact), (false, contact.updated_at), "it says when");
 }

@@ -17,13 +17,15 @@ use hyper::Method;
 use serde_json::{Value, json};
 use sides::Sides;
 use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tieline::clock::{monotonic, now};
 use tieline::sandbox::{LimitOptions, SandboxOptions};
 
-const PEOPLE: usize = 300;
+const PEOPLE: usize = 200;
 const KILLS: usize = 4;
 
 /// Radicale looks through all cards at each new one: beyond so many it gets a storage that doesn't.
@@ -131,7 +133,13 @@ async fn prepare(stories: &[Story], people: usize, chance: &mut Rng) -> Sides {
         "[kustomer.contacts]\nsearch_lag = \"0s\"\npoll = \"10s\"\nphonebook = \"office\"\nmax_changes = {{ count = 1000000, percent = 100 }}\n{}",
         radicale.lines()
     );
-    let sides = Sides::new(World::with(&config, options).await, radicale);
+    let world = World::with(&config, options).await;
+    // In memory, where Radicale is: a killed process loses nothing of it, and a busy disk takes minutes.
+    let state = radicale.folder.path().join("state");
+    fs::create_dir(&state).unwrap();
+    fs::set_permissions(&state, Permissions::from_mode(0o700)).unwrap();
+    symlink(&state, world.place.folder.join("state")).unwrap();
+    let sides = Sides::new(world, radicale);
     let now = now();
     for story in stories {
         for (key, customer) in &story.seeds {
@@ -189,7 +197,8 @@ impl Run {
     async fn until_killed(&self, left: usize, acts: Option<&Acts>, chance: &mut Rng) {
         if chance.u8(..4) == 0 {
             let daemon = self.sides.world.place.spawn();
-            tokio::time::sleep(Duration::from_millis(chance.u64(..3000))).await;
+            let longest = 300 + self.stories.len() as u64;
+            tokio::time::sleep(Duration::from_millis(chance.u64(..longest))).await;
             daemon.kill();
             return;
         }

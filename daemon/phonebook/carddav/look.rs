@@ -72,20 +72,19 @@ impl Look<'_> {
             let mut all = self.listed().await?;
             let gone = before
                 .cards
-                .keys()
+                .paths()
                 .filter(|path| !all.etags.contains_key(*path));
             all.gone = gone.cloned().collect();
             all
         };
         let same = |path: &String, etag: &String| {
-            before
-                .cards
-                .get(path)
-                .is_some_and(|seen| &seen.etag == etag)
+            before.cards.at(path).is_some_and(|seen| &seen.etag == etag)
         };
         found.etags.retain(|path, etag| !same(path, etag));
         let mut kept = before.clone();
-        kept.cards.retain(|path, _| !found.gone.contains(path));
+        for path in &found.gone {
+            kept.cards.remove(path);
+        }
         let (mut after, entries) = self.read(&found, kept).await?;
         let read = found.etags.keys().cloned().collect();
         let Some(difference) = before.difference(&after, &read) else {
@@ -208,7 +207,7 @@ impl Look<'_> {
                 }
                 match (part.status, part.card, part.etag) {
                     // It went meanwhile.
-                    (Some(404 | 410), _, _) => drop(memory.cards.remove(&path)),
+                    (Some(404 | 410), _, _) => memory.cards.remove(&path),
                     (Some(200..=299) | None, Some(text), Some(etag)) => {
                         let now = clock::now();
                         let reading = card::read(&text, self.plan, part.modified, now);
@@ -221,7 +220,7 @@ impl Look<'_> {
                             let etag = Etag(etag.clone());
                             entries.insert(path.clone(), Entry { etag, contact });
                         }
-                        memory.cards.insert(path, Seen { etag, is });
+                        memory.cards.put(path, Seen { etag, is });
                     }
                     (Some(_) | None, _, _) => return Err(garbled("it lacks a card")),
                 }

@@ -20,8 +20,45 @@ pub struct Memory {
     pub token: Option<Token>,
     /// What the server calls that point; empty where it has no sync-collection.
     pub sync_token: String,
-    /// By path.
-    pub cards: BTreeMap<String, Seen>,
+    pub cards: Cards,
+}
+
+/// What stands at each path, found by path and by whose it is: each write asks for one of many thousand.
+#[derive(Clone, Debug, Default)]
+pub struct Cards {
+    by_path: BTreeMap<String, Seen>,
+    by_id: BTreeMap<ContactId, BTreeSet<String>>,
+}
+
+impl Cards {
+    pub fn at(&self, path: &str) -> Option<&Seen> {
+        self.by_path.get(path)
+    }
+
+    pub fn paths(&self) -> impl Iterator<Item = &String> {
+        self.by_path.keys()
+    }
+
+    pub fn put(&mut self, path: String, seen: Seen) {
+        self.remove(&path);
+        if let Ok(id) = &seen.is {
+            let paths = self.by_id.entry(id.clone()).or_default();
+            paths.insert(path.clone());
+        }
+        self.by_path.insert(path, seen);
+    }
+
+    pub fn remove(&mut self, path: &str) {
+        let Some(Seen { is: Ok(id), .. }) = self.by_path.remove(path) else {
+            return;
+        };
+        if let Some(paths) = self.by_id.get_mut(&id) {
+            paths.remove(path);
+            if paths.is_empty() {
+                self.by_id.remove(&id);
+            }
+        }
+    }
 }
 
 /// Entries that are no contacts, as of the last look.
@@ -46,20 +83,15 @@ pub struct Difference {
 impl Memory {
     /// Where a contact's card is: of several the first.
     pub fn path(&self, id: &ContactId) -> Option<&str> {
-        let owned = self.cards.iter();
-        let mut owned = owned.filter(|(_, seen)| seen.is.as_ref() == Ok(id));
-        owned.next().map(|(path, _)| path.as_str())
+        let paths = self.cards.by_id.get(id)?;
+        paths.first().map(String::as_str)
     }
 
     /// Every contact's card.
     pub fn owners(&self) -> BTreeMap<&ContactId, &str> {
-        let mut owners = BTreeMap::new();
-        for (path, seen) in &self.cards {
-            if let Ok(id) = &seen.is {
-                owners.entry(id).or_insert(path.as_str());
-            }
-        }
-        owners
+        let firsts = self.cards.by_id.iter();
+        let firsts = firsts.filter_map(|(id, paths)| Some((id, paths.first()?.as_str())));
+        firsts.collect()
     }
 
     /// What it means that the address book is `after` now, and the cards at `read` were read. None if a contact's card
@@ -84,7 +116,7 @@ impl Memory {
     pub fn left_alone(&self) -> LeftAlone {
         let mut left = LeftAlone::default();
         let owners = self.owners();
-        for (path, seen) in &self.cards {
+        for (path, seen) in &self.cards.by_path {
             match &seen.is {
                 Ok(id) if owners.get(id) == Some(&path.as_str()) => {}
                 Ok(_) => left.doubled.push(path.clone()),
@@ -107,13 +139,11 @@ mod tests {
             etag: String::new(),
             is: Ok(ContactId(id.to_owned())),
         };
-        let cards = cards.iter();
-        Memory {
-            cards: cards
-                .map(|(path, id)| ((*path).to_owned(), seen(id)))
-                .collect(),
-            ..Memory::default()
+        let mut memory = Memory::default();
+        for (path, id) in cards {
+            memory.cards.put((*path).to_owned(), seen(id));
         }
+        memory
     }
 
     fn difference(
