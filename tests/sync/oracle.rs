@@ -206,11 +206,11 @@ impl Run {
         let todo = match acts {
             Some(acts) => acts.first.len() + acts.late.len(),
             None => {
-                self.stories
-                    .iter()
-                    .map(|story| story.wants[0].cards.len())
+                let wanted = self.stories.iter().map(|story| story.wants[0].cards.len());
+                // For a moment there may be more than in the end.
+                wanted
                     .sum::<usize>()
-                    - self.sides.cards().len()
+                    .saturating_sub(self.sides.cards().len())
             }
         };
         let writes = chance.usize(..=(2 * todo / left).clamp(1, todo.max(1))) as u64;
