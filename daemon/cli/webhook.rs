@@ -32,7 +32,7 @@ pub struct WebhookArgs {
 enum What {
     /// Create it in Kustomer, or turn it on again, and write its token into secret_file
     Install {
-        /// Where Kustomer reaches this machine, such as https://tieline.example.org
+        /// Where Kustomer reaches this machine, such as `https://tieline.example.org`
         #[arg(long)]
         url: Option<String>,
     },
