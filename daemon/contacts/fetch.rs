@@ -24,13 +24,14 @@ use crate::terms::ids::CustomerId;
 use crate::terms::number::NumberPlan;
 use jiff::{SignedDuration, Timestamp};
 pub use many::Many;
+use read::Unreadable;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 pub use walk::{CLOCK_AHEAD, Cursor, HORIZON, INDEX_LAG, OVERLAP, Paging, Progress};
 use walk::{Listed, Search};
 
-/// One customer into another, that into a third: more steps than this are a circle.
+/// One customer into another, that into a third: more steps than this are a circle, and nobody is at its end.
 const MERGES_MAX: usize = 16;
 
 /// One page of customers.
@@ -177,7 +178,7 @@ impl Kustomer {
     /// A customer as it is now. One that is gone is followed along its merges: one request, or two for each step.
     ///
     /// # Errors
-    /// Any; never `NotFound`. `Unauthorized` if it comes masked.
+    /// Any; never `NotFound`. `Unauthorized` if it comes masked, `Garbled` if it can't be understood.
     pub async fn look(&self, id: &CustomerId) -> Result<Row, KustomerFault> {
         let gone = |into: Option<CustomerId>| Row::Gone {
             id: id.clone(),
@@ -197,7 +198,8 @@ impl Kustomer {
                 None => return Ok(gone(None)),
             }
         }
-        Err(unusable("merges that lead in a circle"))
+        // A circle: none of them is there.
+        Ok(gone(None))
     }
 
     /// Who has the values of a contact, after a create that was refused or whose outcome isn't clear: the customer that
@@ -231,11 +233,11 @@ impl Kustomer {
                     .map(|record| (record.id.clone(), record)),
             );
         }
-        found
-            .values()
-            .filter(|record| is_here(record))
-            .map(|record| self.row(record))
-            .collect()
+        let here = found.values().filter(|record| is_here(record));
+        let rows = here.map(|record| read::row(record, &self.plan));
+        // One in another shape than documented says nothing, and keeps the others from nothing.
+        let readable = rows.filter(|row| *row != Err(Unreadable::Shape));
+        Ok(readable.collect::<Result<_, _>>()?)
     }
 
     /// Creates a customer: one request. Refused (`Rejected`, `Conflict`), or of unclear outcome: `find` before anything else.
@@ -250,7 +252,7 @@ impl Kustomer {
     ///
     /// # Errors
     /// `NotFound` also for a customer that is deleted or merged; `Conflict` if a value is another customer's, or somebody
-    /// changed the customer twice meanwhile.
+    /// changed the customer twice meanwhile; `Unsendable` if the customer can't be understood.
     pub async fn edit(
         &self,
         id: &CustomerId,
@@ -272,8 +274,11 @@ impl Kustomer {
         let record = self.client.customer_record(id).await?;
         let is_it = |record: &Record| record.id == id.0 && !record.flag("deleted");
         let record = record.filter(is_it).ok_or(KustomerFault::NotFound)?;
-        // A masked value must never be written back.
-        let row = self.row(&record)?;
+        // A masked value must never be written back, nor what isn't understood.
+        let row = read::row(&record, &self.plan).map_err(|why| match why {
+            Unreadable::Masked => why.into(),
+            Unreadable::Shape => KustomerFault::Unsendable(why.to_string()),
+        })?;
         if let (Row::Here { customer, .. }, Some(seen)) = (&row, seen)
             && write::is_overtaken(edit, seen, &Single::of(&customer.fields))
         {

@@ -7,7 +7,7 @@ use crate::support::{Config, Daemon, LOOK_EVERY, World, request, within};
 use hyper::Method;
 use serde_json::json;
 use std::fs;
-use tieline::sandbox::{SandboxOptions, WebhookOptions};
+use tieline::sandbox::{Fault, FaultKind, SandboxOptions, WebhookOptions};
 
 /// A sandbox with Max and Ada, a daemon's settings with this contact server as its phone book, and lines more of them.
 async fn world(server: &Radicale, poll: &str, lines: &str) -> World {
@@ -139,5 +139,50 @@ async fn what_kustomer_tells_is_on_the_contact_server_at_once() {
             status["integrations"][0]["webhook"]["waiting"] == 0
         })
         .await;
+    stopped(daemon).await;
+}
+
+/// Kustomer answers something odd for one customer, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_that_is_not_understood_holds_nobody_up() {
+    let server = Radicale::start(&[]).await;
+    let hook = "webhook = { secret_file = \"hook\" }";
+    let world = world(&server, "1h", hook).await;
+    let url = format!("http://{}", world.place.listen);
+    let install = ["webhook", "install", "--url", &url];
+    assert_eq!(world.place.cli(&install).await.code, Some(0));
+    let daemon = world.place.start().await;
+    until_cards(&server, "both come", |all| all.len() == 2).await;
+    let path = path_of(&customer(&world, "Ada Example"));
+    let attributes =
+        json!({"name": "Ada", "updatedAt": "2026-01-02T00:00:00.000Z", "phones": "none"});
+    let id = path.rsplit('/').next().unwrap();
+    let odd = FaultKind::Status {
+        status: 200,
+        body: Some(json!({"data": {"id": id, "attributes": attributes}})),
+        headers: Default::default(),
+    };
+    world.sandbox.add_fault(Fault::on(path, odd).method("GET"));
+    rename(&world, "Ada Example", "Ada B. Example").await;
+    rename(&world, "Max Muster", "Max M. Muster").await;
+    until_cards(&server, "the other one has the new name", |all| {
+        has(all, &["Max M. Muster"])
+    })
+    .await;
+    assert!(has(&cards(&server), &["Ada Example"]));
+    // Nor does a change on her card that can't go to Kustomer.
+    let all = cards(&server);
+    let (name, card) = all.iter().find(|(_, card)| card.contains("Ada")).unwrap();
+    let edited = card.replace("Ada Example", "Ada C. Example");
+    server.other("PUT", name, &edited).await;
+    let (name, card) = all.iter().find(|(_, card)| card.contains("Max")).unwrap();
+    let edited = card.replace("Max M. Muster", "Max N. Muster");
+    server.other("PUT", name, &edited).await;
+    let synced = world.place.cli(&["sync", "now"]).await;
+    assert_eq!(synced.code, Some(0), "{synced:?}");
+    assert!(synced.out.contains("1 writes were refused"), "{synced:?}");
+    until_customer(&world, "Max N. Muster").await;
+    let status = world.place.status().await;
+    assert_eq!(status["integrations"][0]["webhook"]["waiting"], 0);
     stopped(daemon).await;
 }

@@ -135,7 +135,7 @@ impl Hands {
         self.refuse(batch, step, fault.to_string()).await
     }
 
-    /// Reads one customer.
+    /// Reads one customer. Of one that can't be understood nothing is learned: the others don't wait for it.
     pub async fn look(&mut self, batch: &mut Batch, id: &CustomerId) -> Result<(), Halt> {
         match self.kustomer.look(id).await {
             Ok(row) => batch.note_row(row)?,
@@ -143,6 +143,10 @@ impl Hands {
                 id: id.clone(),
                 into: None,
             })?,
+            Err(KustomerFault::Garbled { what, .. }) => {
+                let customer = id.0.as_str();
+                tracing::warn!(customer, what, "what is known of a customer stays as it is");
+            }
             Err(fault) => return Err(self.always_halt(&fault)),
         }
         Ok(())

@@ -120,6 +120,11 @@ impl Hands {
         }
     }
 
+    fn knows(&self, id: &str) -> Result<bool, Halt> {
+        let known = self.memory.customer(&CustomerId(id.to_owned()))?;
+        Ok(known.is_some())
+    }
+
     async fn note_created(
         &mut self,
         due: Vec<Due>,
@@ -127,7 +132,8 @@ impl Hands {
     ) -> Result<bool, Halt> {
         for (number, one) in due.into_iter().enumerate() {
             match told.get(&number) {
-                Some(Told::Created(id)) => {
+                // One that is known already isn't new, whatever the job says.
+                Some(Told::Created(id)) if !self.knows(id)? => {
                     let row = as_sent(CustomerId(id.clone()), &one.new);
                     self.created(&one.step, &row).await?;
                     self.written.kustomer = self.written.kustomer.saturating_add(1);
@@ -139,7 +145,7 @@ impl Hands {
                     batch.link(&one.step.link, one.before);
                     batch.commit().await?;
                 }
-                None => {}
+                Some(Told::Created(_)) | None => {}
             }
         }
         Ok(true)

@@ -18,11 +18,12 @@ const MASKS: [char; 2] = ['*', '•'];
 pub const WORK: &str = "work";
 
 /// Why a record says nothing about the customer. It doesn't say that anything is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// The key may not see it all.
+    #[error("numbers and e-mails come masked: a role is missing to read sensitive values")]
     Masked,
-    /// Something has another shape than documented.
+    #[error("a customer in another shape than documented")]
     Shape,
 }
 
@@ -31,13 +32,11 @@ impl From<Unreadable> for KustomerFault {
         match why {
             Unreadable::Masked => Self::Unauthorized {
                 status: 403,
-                detail:
-                    "numbers and e-mails come masked: a role is missing to read sensitive values"
-                        .to_owned(),
+                detail: why.to_string(),
             },
             Unreadable::Shape => Self::Garbled {
                 status: 200,
-                what: "a customer in another shape than documented".to_owned(),
+                what: why.to_string(),
             },
         }
     }

@@ -44,8 +44,9 @@ impl Sync {
             };
             let page = page.map_err(|fault| self.reading_halt(&fault))?;
             for row in page.rows {
-                let row = self.told_whither(row, page.progress.importing).await?;
-                batch.note_row(row)?;
+                if let Some(row) = self.told_whither(row, page.progress.importing).await? {
+                    batch.note_row(row)?;
+                }
             }
             batch.meta().cursor = page.cursor;
             batch.meta().customers_known |= !page.more;
@@ -70,17 +71,21 @@ impl Sync {
         }
     }
 
-    /// Of a customer that we know and that is gone now, also whom it was merged into: a page doesn't say that.
-    async fn told_whither(&mut self, row: Row, importing: bool) -> Result<Row, Halt> {
+    /// Of a customer that we know and that is gone now, also whom it was merged into: a page doesn't say that. None: it
+    /// can't be understood, and nothing follows from it.
+    async fn told_whither(&mut self, row: Row, importing: bool) -> Result<Option<Row>, Halt> {
         let Row::Gone { id, into: None } = &row else {
-            return Ok(row);
+            return Ok(Some(row));
         };
         let known = self.hands.memory.customer(id)?;
         if importing || known.is_none_or(|known| known.customer.is_none()) {
-            return Ok(row);
+            return Ok(Some(row));
         }
-        let told = self.hands.kustomer.look(id).await;
-        told.map_err(|fault| self.reading_halt(&fault))
+        match self.hands.kustomer.look(id).await {
+            Ok(row) => Ok(Some(row)),
+            Err(KustomerFault::Garbled { .. }) => Ok(None),
+            Err(fault) => Err(self.reading_halt(&fault)),
+        }
     }
 
     fn reading_halt(&mut self, fault: &KustomerFault) -> Halt {
