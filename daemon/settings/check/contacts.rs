@@ -82,6 +82,11 @@ pub fn webhook(path: &str, file: &WebhookFile, fields: &mut Fields<'_>) -> Optio
         }
     }
     let written = file.secret_file.as_deref()?;
+    let integration = path.trim_end_matches(".webhook");
+    if !fields.origins.is_set(&format!("{integration}.contacts")) {
+        let note = format!("{path}: nothing reads it: [kustomer.contacts] isn't set");
+        fields.origins.notes.push(note);
+    }
     let secret_file = fields.secret(path, "secret_file", Some(written))?;
     Some(WebhookSettings {
         secret_file,
