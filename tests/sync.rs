@@ -5,7 +5,7 @@ mod oracle;
 mod servers;
 
 use super::directory::desk::request as api;
-use super::support::{Config, Daemon, World, attribute, request};
+use super::support::{Config, Daemon, LOOK_EVERY, World, attribute, request, within};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -268,7 +268,12 @@ async fn kills_amid_an_import_double_and_lose_nobody() {
     for killed_at in [5, 40, 90] {
         let daemon = running(&world).await;
         // The sync begins by itself.
-        while contacts(&world).await.len() < killed_at {}
+        within("some are imported", async {
+            while contacts(&world).await.len() < killed_at {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        })
+        .await;
         daemon.kill();
     }
     let daemon = running(&world).await;
