@@ -30,7 +30,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use tieline::sandbox::{LimitOptions, SANDBOX_KEY, Sandbox, SandboxOptions};
+use tieline::sandbox::{LimitOptions, Sandbox, SandboxOptions};
 
 /// Rows on a page of search, at most (Kustomer: Pagination).
 const PAGE_ROWS: u64 = 500;
@@ -236,27 +236,9 @@ fn folder() -> Result<tempfile::TempDir, Fault> {
 }
 
 fn settings(dir: &Path, kustomer: &str, searches: u32) -> Result<String, Fault> {
-    std::fs::write(dir.join("token"), "bench-token")?;
-    std::fs::write(dir.join("key"), SANDBOX_KEY)?;
-    Ok(format!(
-        r#"
-[[pbx]]
-name = "hq"
-dialect = "tieline"
-auth = {{ kind = "bearer", token_file = "token" }}
-
-[[kustomer]]
-name = "bench"
-url = "{kustomer}"
-api_key_file = "key"
-requests_per_minute = 1000
-searches_per_minute = {searches}
-budget_window = "1s"
-
-[kustomer.contacts]
-search_lag = "1s"
-"#
-    ))
+    let lines =
+        format!("searches_per_minute = {searches}\n[kustomer.contacts]\nsearch_lag = \"1s\"\n");
+    process::settings(dir, "bench-token", kustomer, &lines)
 }
 
 /// `crowd.rs` in a process of its own: this program with an argument.

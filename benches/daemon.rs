@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use tieline::sandbox::{LimitOptions, SANDBOX_KEY, Sandbox, SandboxOptions};
+use tieline::sandbox::{LimitOptions, Sandbox, SandboxOptions};
 
 /// Calls timed from event to note.
 const CALLS: usize = 500;
@@ -164,22 +164,5 @@ async fn fill(address: SocketAddr, events: u64) -> Result<(), Fault> {
 }
 
 fn settings(dir: &Path, kustomer: &str, active: bool) -> Result<String, Fault> {
-    std::fs::write(dir.join("token"), TOKEN)?;
-    std::fs::write(dir.join("key"), SANDBOX_KEY)?;
-    Ok(format!(
-        r#"
-[[pbx]]
-name = "hq"
-dialect = "tieline"
-auth = {{ kind = "bearer", token_file = "token" }}
-
-[[kustomer]]
-name = "bench"
-url = "{kustomer}"
-api_key_file = "key"
-active = {active}
-requests_per_minute = 1000
-budget_window = "1s"
-"#
-    ))
+    process::settings(dir, TOKEN, kustomer, &format!("active = {active}"))
 }

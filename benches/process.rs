@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tieline::cli::ask;
+use tieline::sandbox::SANDBOX_KEY;
 use tieline::settings::types::AdminAddress;
 
 pub type Fault = Box<dyn std::error::Error + Send + Sync>;
@@ -106,4 +107,27 @@ impl Drop for Daemon {
         // Ended already, unless the bench failed.
         let _ = self.child.kill();
     }
+}
+
+/// A phone system of our own dialect and a Kustomer whose budget is no hindrance, with further lines of it; the secrets
+/// are written into `dir`.
+pub fn settings(dir: &Path, token: &str, kustomer: &str, lines: &str) -> Result<String, Fault> {
+    std::fs::write(dir.join("token"), token)?;
+    std::fs::write(dir.join("key"), SANDBOX_KEY)?;
+    Ok(format!(
+        r#"
+[[pbx]]
+name = "hq"
+dialect = "tieline"
+auth = {{ kind = "bearer", token_file = "token" }}
+
+[[kustomer]]
+name = "bench"
+url = "{kustomer}"
+api_key_file = "key"
+requests_per_minute = 1000
+budget_window = "1s"
+{lines}
+"#
+    ))
 }

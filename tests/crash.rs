@@ -180,14 +180,7 @@ async fn killed_at_random_moments_every_acknowledged_call_is_logged_once() {
     }
     world.sandbox.clear_faults();
     let (killed, before) = (clock::monotonic() - started, world.sandbox.counts());
-    let status = daemon
-        .until("every call has its end", |status| {
-            let events = &status["events"];
-            events["in_flight"] == 0
-                && events["adds_up"] == true
-                && status["integrations"][0]["owed"] == 0
-        })
-        .await;
+    let status = daemon.at_rest("every call has its end").await;
     let events = &status["events"];
     println!(
         "{} calls, {} events, {kills} kills in {killed:?}; {} notes and {} requests before the last start, {} requests in all, drained after {:?}",

@@ -129,15 +129,3 @@ async fn listened_to(manager: &Manager) {
     })
     .await;
 }
-
-/// Waits until nothing is in flight.
-async fn all_settled(daemon: &Daemon) -> Value {
-    daemon
-        .until("every event has its end", |status| {
-            let events = &status["events"];
-            events["in_flight"] == 0
-                && events["adds_up"] == true
-                && status["integrations"][0]["owed"] == 0
-        })
-        .await
-}

@@ -1,7 +1,7 @@
 //! Closed worlds out of the store: their plans together are the plan of everything, and what changed is all that has to be
 //! looked at.
 
-use super::histories::{Event, event, happen};
+use super::histories::{Event, event, happen, lived};
 use super::sim::{Sim, fields};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -146,10 +146,7 @@ proptest! {
     fn the_plans_of_closed_worlds_are_the_plan_of_everything(
         history in proptest::collection::vec(event(), 1..40),
     ) {
-        let (mut sim, mut comers) = (Sim::new(), 0);
-        for event in &history {
-            happen(&mut sim, event, &mut comers);
-        }
+        let (sim, _) = lived(&history);
         let memory = memory();
         note(&memory, &sim, 1);
         let (parts, whole) = (together(&memory, &sim), sim.plan());
@@ -163,10 +160,7 @@ proptest! {
         history in proptest::collection::vec(event(), 1..40),
         changes in proptest::collection::vec(event(), 1..6),
     ) {
-        let (mut sim, mut comers) = (Sim::new(), 0);
-        for event in &history {
-            happen(&mut sim, event, &mut comers);
-        }
+        let (mut sim, mut comers) = lived(&history);
         sim.settle();
         let memory = memory();
         note(&memory, &sim, 1);
@@ -186,10 +180,7 @@ proptest! {
         history in proptest::collection::vec(event(), 1..40),
         changes in proptest::collection::vec(event(), 1..6),
     ) {
-        let (mut sim, mut comers) = (Sim::new(), 0);
-        for event in &history {
-            happen(&mut sim, event, &mut comers);
-        }
+        let (mut sim, mut comers) = lived(&history);
         sim.settle();
         let memory = memory();
         note(&memory, &sim, 1);

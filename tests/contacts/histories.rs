@@ -149,6 +149,15 @@ fn free(sim: &Sim, numbers: &[u32]) -> Vec<u32> {
     numbers.into_iter().collect()
 }
 
+/// The world after a history, and how many contacts people have put into it.
+pub fn lived(history: &[Event]) -> (Sim, u32) {
+    let (mut sim, mut comers) = (Sim::new(), 0);
+    for event in history {
+        happen(&mut sim, event, &mut comers);
+    }
+    (sim, comers)
+}
+
 pub fn happen(sim: &mut Sim, event: &Event, comers: &mut u32) -> Writes {
     let now = sim.tick();
     match event {
@@ -371,10 +380,7 @@ proptest! {
 
     #[test]
     fn the_sides_converge_after_any_history(history in proptest::collection::vec(event(), 1..40)) {
-        let (mut sim, mut comers) = (Sim::new(), 0);
-        for event in &history {
-            happen(&mut sim, event, &mut comers);
-        }
+        let (mut sim, _) = lived(&history);
         sim.settle();
         hold(&sim);
     }
@@ -384,10 +390,7 @@ proptest! {
         history in proptest::collection::vec(event(), 1..30),
         edit in edit(),
     ) {
-        let (mut sim, mut comers) = (Sim::new(), 0);
-        for event in &history {
-            happen(&mut sim, event, &mut comers);
-        }
+        let (mut sim, mut comers) = lived(&history);
         sim.settle();
         // A value that somebody else waits for is two people's edit.
         prop_assume!(sim.plan().left_out.iter().all(|one| one.value.is_empty()));

@@ -2,8 +2,7 @@
 
 use super::pbx::{Manager, Manner};
 use super::{
-    Scenario, all_settled, fetching, listened_to, logged, scenarios, told_by_records, until_link,
-    world,
+    Scenario, fetching, listened_to, logged, scenarios, told_by_records, until_link, world,
 };
 use crate::support::{Daemon, World, logs, seed, within};
 use serde_json::{Value, json};
@@ -69,7 +68,7 @@ async fn every_recording_played_live_gives_its_call() {
             status["integrations"][0]["settled_since_start"].as_u64() >= Some(wanted.len() as u64)
         })
         .await;
-    let status = all_settled(&daemon).await;
+    let status = daemon.at_rest("every event has its end").await;
     assert_eq!(status["events"]["dead"], 0, "{status}");
     assert_logged_once(&world, &scenarios);
     for call in scenarios.iter().flat_map(|scenario| &scenario.expected) {
@@ -221,7 +220,7 @@ async fn killed_while_it_listens_each_call_is_logged_once() {
 async fn finished(daemon: &Daemon, wanted: &[String]) {
     within("every call is logged and nothing is open", async {
         loop {
-            let status = all_settled(daemon).await;
+            let status = daemon.at_rest("every event has its end").await;
             let mut missing = wanted.to_vec();
             for id in wanted {
                 let key = id.strip_prefix("tieline:").unwrap();

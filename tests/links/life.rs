@@ -1,7 +1,7 @@
 //! The life of a manager connection: what is wrong is said, what is missed is found out, and nothing waits in vain.
 
 use super::pbx::{Manager, Manner, SECRET};
-use super::{Scenario, all_settled, fetching, listened_to, scenarios, until_link, world};
+use super::{Scenario, fetching, listened_to, scenarios, until_link, world};
 use crate::support::logs;
 use serde_json::json;
 use std::sync::Arc;
@@ -134,7 +134,7 @@ async fn long_lines_and_garbage_cost_no_call() {
             status["integrations"][0]["settled_since_start"] == 1
         })
         .await;
-    let status = all_settled(&daemon).await;
+    let status = daemon.at_rest("every event has its end").await;
     assert_eq!(status["events"]["dead"], 0, "{status}");
     assert_eq!(logs(&world.sandbox).len(), 1);
 }
@@ -424,7 +424,7 @@ async fn a_call_with_too_many_events_still_ends() {
             status["integrations"][0]["settled_since_start"] == 1
         })
         .await;
-    let status = all_settled(&daemon).await;
+    let status = daemon.at_rest("every event has its end").await;
     assert_eq!(status["events"]["dead"], beyond, "{status}");
     assert_eq!(logs(&world.sandbox).len(), 1);
 }
@@ -447,7 +447,7 @@ async fn a_call_that_came_and_went_in_a_gap_is_logged_from_its_records() {
             status["integrations"][0]["settled_since_start"] == 1
         })
         .await;
-    let status = all_settled(&daemon).await;
+    let status = daemon.at_rest("every event has its end").await;
     let rows = missed.rows.lines().count();
     assert_eq!(
         (

@@ -1,6 +1,6 @@
 //! Records that FreeSWITCH left in its error folder: each is logged once, and moved away when it is on disk.
 
-use super::{all_settled, world};
+use super::world;
 use crate::support::{Config, logs, recorded};
 use std::fs::{self, File};
 use std::path::Path;
@@ -97,7 +97,7 @@ async fn records_left_while_we_were_down_are_taken_once() {
             status["folders"][0]["repeated"] == repeats
         })
         .await;
-    let status = all_settled(&daemon).await;
+    let status = daemon.at_rest("every event has its end").await;
     assert_eq!(
         (&status["events"]["accepted"], &status["events"]["dead"]),
         (&different.len().into(), &0.into()),

@@ -222,6 +222,17 @@ impl Daemon {
         }
     }
 
+    /// Waits until every event has its end, the sums add up, and nothing is owed to Kustomer.
+    pub async fn at_rest(&self, what: &str) -> Value {
+        self.until(what, |status| {
+            let events = &status["events"];
+            events["in_flight"] == 0
+                && events["adds_up"] == true
+                && status["integrations"][0]["owed"] == 0
+        })
+        .await
+    }
+
     /// Waits until every accepted event has its end and the sums add up.
     pub async fn settled(&self, accepted: usize) -> Value {
         let status = self

@@ -113,14 +113,7 @@ async fn killed_at_random_moments_every_exchange_is_one_conversation() {
         }
     }
     world.sandbox.clear_faults();
-    let status = daemon
-        .until("every text has its end", |status| {
-            let events = &status["events"];
-            events["in_flight"] == 0
-                && events["adds_up"] == true
-                && status["integrations"][0]["owed"] == 0
-        })
-        .await;
+    let status = daemon.at_rest("every text has its end").await;
     let found = exchanges(&world.sandbox);
     assert!(
         found.iter().all(|(first, texts)| texts.contains(first)),
