@@ -5,6 +5,7 @@ use std::time::Duration;
 use tieline::calls::directory::Directory;
 use tieline::calls::exchange::{self, Pair};
 use tieline::calls::journal::{Journal, Posted, QUEUE_POSTS_DEFAULT};
+use tieline::calls::lately::Lately;
 use tieline::calls::ledger::{CallRecord, Changes, End, EventMark, Ledger, Stage, Taker};
 use tieline::calls::outbox::Outbox;
 use tieline::calls::retention::Retention;
@@ -71,13 +72,7 @@ async fn only_what_is_old_and_ended_goes() {
     }
     ledger.write(changes).await.unwrap();
 
-    let retention = Retention {
-        lately: tieline::calls::lately::Lately::open(&store),
-        keep: Duration::from_secs(720 * 60 * 60),
-        journal: journal.clone(),
-        ledger: ledger.clone(),
-        directory: Directory::open(&store),
-    };
+    let retention = retention(&store, &journal, &ledger);
     assert_eq!(retention.prune(now).await.unwrap(), 1);
     let left: Vec<u64> = journal
         .after(0, 10)
@@ -96,4 +91,59 @@ async fn only_what_is_old_and_ended_goes() {
         0,
         "nothing more to remove"
     );
+}
+
+fn retention(store: &Store, journal: &Journal, ledger: &Ledger) -> Retention {
+    Retention {
+        lately: Lately::open(store),
+        keep: Duration::from_secs(720 * 60 * 60),
+        journal: journal.clone(),
+        ledger: ledger.clone(),
+        directory: Directory::open(store),
+    }
+}
+
+#[tokio::test]
+async fn a_call_takes_along_what_is_left_of_those_that_came_home_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    let journal = Journal::open(store.clone(), QUEUE_POSTS_DEFAULT).unwrap();
+    let ledger = Ledger::open(&store, &Outbox::open(&store));
+    let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+    let received = now - 800.hours();
+    let posted = Posted {
+        pbx: "hq".to_owned(),
+        received,
+        content_type: None,
+        query: None,
+        body: "one".into(),
+    };
+    let seq = journal.append(posted).await.unwrap().seq;
+    let (home, part, other) = ("call:hq:a", "call:hq:b", "call:hq:c");
+    let record = |key: &str, stage: Stage| {
+        let mut record = CallRecord::new(key.to_owned(), "hq", received);
+        record.stage = stage;
+        (key.to_owned(), record)
+    };
+    let mut changes = Changes::default();
+    changes.records.extend([
+        record(home, Stage::Ended),
+        record(part, Stage::Ended),
+        record(other, Stage::Gathering),
+    ]);
+    let call = changes.records.get_mut(home).unwrap();
+    call.events = vec![seq];
+    call.legs = vec![part.to_owned(), other.to_owned()];
+    changes.records.get_mut(part).unwrap().home = Some(home.to_owned());
+    let mark = EventMark {
+        key: Some(home.to_owned()),
+        end: Some(End::Logged),
+    };
+    changes.marks.insert(seq, mark);
+    ledger.write(changes).await.unwrap();
+    let retention = retention(&store, &journal, &ledger);
+    assert_eq!(retention.prune(now).await.unwrap(), 1);
+    assert!(ledger.record(home).unwrap().is_none());
+    assert!(ledger.record(part).unwrap().is_none());
+    assert!(ledger.record(other).unwrap().is_some(), "it is open");
 }

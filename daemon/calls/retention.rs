@@ -6,7 +6,7 @@
 use super::directory::Directory;
 use super::journal::{Entry, Journal};
 use super::lately::Lately;
-use super::ledger::{End, Ledger, Stage};
+use super::ledger::{CallRecord, End, Ledger, Stage};
 use crate::clock;
 use crate::store::StoreFault;
 use jiff::{SignedDuration, Timestamp};
@@ -47,6 +47,16 @@ impl Retention {
         }
     }
 
+    /// What is left of the calls that turned out to be part of this one: no event leads to them any more.
+    fn came_home(&self, record: &CallRecord) -> Result<Vec<(String, CallRecord)>, StoreFault> {
+        let mut all = Vec::new();
+        for key in &record.legs {
+            let orphan = self.ledger.record(key)?.filter(CallRecord::is_empty);
+            all.extend(orphan.map(|orphan| (key.clone(), orphan)));
+        }
+        Ok(all)
+    }
+
     /// Removes what is too old at `now`; answers how many events went.
     pub async fn prune(&self, now: Timestamp) -> Result<usize, StoreFault> {
         let keep = SignedDuration::try_from(self.keep).unwrap_or(SignedDuration::MAX);
@@ -85,6 +95,7 @@ impl Retention {
                     && record.stage == Stage::Ended
                     && record.last_event < before
                 {
+                    records.extend(self.came_home(&record)?);
                     records.insert(record.key.clone(), record);
                 }
             }
