@@ -815,6 +815,8 @@ fn the_contact_side_is_summed_up() {
         .write("tieline.toml", &format!("{GOOD}{more}"))
         .settings();
     let lines = summary(&settings).join("\n");
+    let contacts = "contacts: exported from the phone book directory; merged by phone and name; looked at every 1m";
+    assert!(lines.contains(contacts), "{lines}");
     assert!(lines.contains(
         "pbx hq: freeswitch, posts to /v1/pbx/hq/events from anywhere with user and password"
     ));

@@ -41,17 +41,21 @@ pub fn run(args: &PlanArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
 
 fn print(plan: &Value, out: &mut dyn Write) -> io::Result<()> {
     let counts = &plan["counts"];
-    writeln!(
-        out,
-        "{}: plan {}: on the phone side {} new, {} changed, {} removed; in Kustomer {} new, {} changed",
-        text(&plan["kustomer"]),
-        text(&plan["plan"]),
-        counts["create_contacts"],
-        counts["update_contacts"],
-        counts["remove_contacts"],
-        counts["create_customers"],
-        counts["update_customers"],
-    )?;
+    let kustomer = text(&plan["kustomer"]);
+    if plan["writes"].as_u64() == Some(0) {
+        writeln!(out, "{kustomer}: nothing would be written")?;
+    } else {
+        writeln!(
+            out,
+            "{kustomer}: plan {}: on the phone side {} new, {} changed, {} removed; in Kustomer {} new, {} changed",
+            text(&plan["plan"]),
+            counts["create_contacts"],
+            counts["update_contacts"],
+            counts["remove_contacts"],
+            counts["create_customers"],
+            counts["update_customers"],
+        )?;
+    }
     let shown = |head: &[&str], key: &str, columns: &[&str], out: &mut dyn Write| {
         let rows = plan[key].as_array().into_iter().flatten();
         let rows: Vec<Vec<String>> = rows

@@ -2,9 +2,9 @@
 
 use super::read::duration_words;
 use super::types::{
-    AdminAddress, AnonymousPolicy, AssignTo, Auth, CallRules, ClientSettings, CustomRules,
-    KustomerSettings, LateFacts, LogAs, NumberPattern, PbxSettings, Protocol, Settings,
-    SeveralPolicy, TextRules, UnknownPolicy,
+    AdminAddress, AnonymousPolicy, AssignTo, Auth, CallRules, ClientSettings, ContactRules,
+    CustomRules, KustomerSettings, LateFacts, LogAs, NumberPattern, PbxSettings, Protocol,
+    Settings, SeveralPolicy, TextRules, UnknownPolicy,
 };
 use std::time::Duration;
 
@@ -105,14 +105,38 @@ fn integration(kustomer: &KustomerSettings) -> Vec<String> {
         kustomer.pbx.join(", ")
     };
     let (requests, searches) = (kustomer.requests_per_minute, kustomer.searches_per_minute);
-    vec![
+    let mut lines = vec![
         format!(
             "kustomer {name}{state}: {} takes {systems}; {requests} requests and {searches} searches a minute",
             kustomer.url
         ),
         format!("kustomer {name} calls: {}", calls(&kustomer.calls)),
         format!("kustomer {name} texts: {}", texts(&kustomer.texts)),
-    ]
+    ];
+    if kustomer.contacts.active {
+        let told = kustomer.webhook.is_some();
+        let contacts = contacts(&kustomer.contacts, told);
+        lines.push(format!("kustomer {name} contacts: {contacts}"));
+    }
+    lines
+}
+
+fn contacts(rules: &ContactRules, told: bool) -> String {
+    let way = match (rules.import, rules.export) {
+        (true, true) => "both ways with",
+        (true, false) => "imported into",
+        (false, true) => "exported from",
+        (false, false) => "neither imported nor exported:",
+    };
+    let merged: Vec<&str> = rules.merge_by.iter().map(|by| by.word()).collect();
+    let merged = if merged.is_empty() {
+        "none merged".to_owned()
+    } else {
+        format!("merged by {}", merged.join(" and "))
+    };
+    let (book, poll) = (&rules.phonebook, duration_words(rules.poll));
+    let at_once = if told { " and at once by webhook" } else { "" };
+    format!("{way} the phone book {book}; {merged}; looked at every {poll}{at_once}")
 }
 
 fn calls(rules: &CallRules) -> String {

@@ -25,7 +25,7 @@ pub fn status_json(desk: &SyncDesk) -> Value {
         "linked": meta.linked,
         "refused": desk.memory.refusals(ROWS_MAX).map_or(0, |all| all.len()),
         "work": work,
-        "last_run": status.last_run.map(|at| at.to_string()),
+        "last_run": status.last_run.map(|at| format!("{at:.0}")),
         "written": {"phone": status.written.phone, "kustomer": status.written.kustomer, "refused": status.written.refused},
         "stopped": stopped,
         "fault": status.fault.map(|(at, why)| json!({"at": at.to_string(), "why": why})),

@@ -40,6 +40,16 @@ pub enum MergeBy {
     Name,
 }
 
+impl MergeBy {
+    /// The name in the settings.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Phone => "phone",
+            Self::Name => "name",
+        }
+    }
+}
+
 /// `[[client]]`: who may use the contacts API.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
