@@ -315,6 +315,9 @@ async fn a_number_is_found_in_any_writing() {
             "{written}"
         );
     }
+    served.put("eva", "Eva Maier", "+49 211 555 00100").await;
+    let renamed = "/v1/lookup?number=%2B4921155500100&format=text";
+    assert_eq!(served.ask("GET", renamed, "").await.body, "Eva Maier");
     let unknown = served
         .ask("GET", "/v1/lookup?number=021155500101", "")
         .await;

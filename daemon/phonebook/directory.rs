@@ -22,7 +22,7 @@ use crate::store::{Store, StoreFault};
 use crate::terms::contact::{ContactId, Fields};
 use crate::terms::number::E164;
 use history::{Cursor, Lost, Part};
-use record::{META, Meta, Owner, Stored, key};
+use record::{Caller, META, Meta, Stored, key};
 use std::ops::Bound;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -124,14 +124,29 @@ impl ContactBook {
     /// # Errors
     /// A fault of the store.
     pub fn by_number(&self, number: &E164) -> Result<Option<Entry>, StoreFault> {
-        let owner = self
-            .trees
-            .owners
-            .get(&key(b'n', number.as_str().as_bytes()))?;
-        match owner {
-            Some(Owner(id)) => self.find(&id),
+        match self.caller(number)? {
+            Some(Caller { id, .. }) => self.find(&id),
             None => Ok(None),
         }
+    }
+
+    /// The name that phones show for a number: one read of the store.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn name_of(&self, number: &E164) -> Result<Option<String>, StoreFault> {
+        match self.caller(number)? {
+            Some(Caller { id, name }) if name.is_empty() => {
+                let entry = self.find(&id)?;
+                Ok(entry.map(|entry| entry.contact.fields.name))
+            }
+            caller => Ok(caller.map(|caller| caller.name)),
+        }
+    }
+
+    fn caller(&self, number: &E164) -> Result<Option<Caller>, StoreFault> {
+        let key = key(b'n', number.as_str().as_bytes());
+        self.trees.callers.get(&key)
     }
 
     /// Up to `limit` contacts whose ids come after `after`, by id.
@@ -301,4 +316,46 @@ fn once(tags: Vec<String>) -> Vec<String> {
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+    use crate::terms::contact::{Phone, PhoneKind};
+    use record::Owner;
+
+    #[tokio::test]
+    async fn a_number_that_was_stored_without_a_name_has_its_contacts() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
+        let book = ContactBook::open(&store).unwrap();
+        let number: E164 = "+4921155500100".parse().unwrap();
+        let fields = Fields {
+            name: "Eva".to_owned(),
+            phones: vec![Phone {
+                number: number.clone(),
+                kind: PhoneKind::Work,
+            }],
+            ..Fields::default()
+        };
+        let (id, content) = (
+            ContactId("eva".to_owned()),
+            Content {
+                fields,
+                ..Content::default()
+            },
+        );
+        let rows = vec![Row {
+            id: id.clone(),
+            content,
+        }];
+        book.put_all(rows, false).await.unwrap().remove(0).unwrap();
+        let (owners, row) = (store.tree(TREE), key(b'n', number.as_str().as_bytes()));
+        let version_1 = store.commit(move |writes| writes.put(&owners, &row, &Owner(id)));
+        version_1.await.unwrap();
+        assert_eq!(book.name_of(&number).unwrap().as_deref(), Some("Eva"));
+        let entry = book.by_number(&number).unwrap();
+        assert_eq!(entry.unwrap().contact.fields.name, "Eva");
+    }
 }

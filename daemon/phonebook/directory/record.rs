@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! r id        Stored      the contact with its revision
-//! n number    Owner       whose number it is: at most one contact's
+//! n number    Caller      whose number it is: at most one contact's
 //! e e-mail    Owner       the same for e-mails
 //! c revision  Owner       contacts by their last change: one entry for each
 //! x revision  Tombstone   removed ones, by their removal
@@ -151,6 +151,25 @@ impl Stored {
 pub enum Claim {
     Number(String),
     Email(String),
+}
+
+/// Whose number it is, with the name that phones show: a lookup reads this alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Caller {
+    pub id: ContactId,
+    /// Empty if it was written before names stood here; a contact's own never is.
+    pub name: String,
+}
+
+impl Record for Caller {
+    const VERSION: u16 = 2;
+
+    /// Version 1 was the id alone.
+    fn upgrade(_version: u16, old: serde_json::Value) -> Result<Self, String> {
+        let id = serde_json::from_value(old).map_err(|error| error.to_string())?;
+        let name = String::new();
+        Ok(Self { id, name })
+    }
 }
 
 /// A contact's id as a value.

@@ -3,7 +3,7 @@
 
 use super::limits;
 use super::record::{
-    Claim, META, Meta, Owner, Removed, Stored, Tombstone, key, revision_key, revision_of,
+    Caller, Claim, META, Meta, Owner, Removed, Stored, Tombstone, key, revision_key, revision_of,
 };
 use crate::phonebook::{Entry, Etag};
 use crate::store::{Store, StoreFault, Tree, Writes};
@@ -132,6 +132,7 @@ impl Outcome {
 #[derive(Clone)]
 pub(super) struct Trees {
     pub records: Tree<Stored>,
+    pub callers: Tree<Caller>,
     pub owners: Tree<Owner>,
     pub tombstones: Tree<Tombstone>,
     pub removed: Tree<Removed>,
@@ -153,6 +154,7 @@ impl Trees {
         let name = super::record::TREE;
         Self {
             records: store.tree(name),
+            callers: store.tree(name),
             owners: store.tree(name),
             tombstones: store.tree(name),
             removed: store.tree(name),
@@ -205,9 +207,11 @@ impl Trees {
         contact: &Stored,
     ) -> Result<Option<(Claim, ContactId)>, StoreFault> {
         for (key, claim) in contact.index() {
-            if let Some(Owner(owner)) = writes.get(&self.owners, &key)?
-                && owner != *id
-            {
+            let owner = match claim {
+                Claim::Number(_) => writes.get(&self.callers, &key)?.map(|caller| caller.id),
+                Claim::Email(_) => writes.get(&self.owners, &key)?.map(|Owner(id)| id),
+            };
+            if let Some(owner) = owner.filter(|owner| owner != id) {
                 return Ok(Some((claim, owner)));
             }
         }
@@ -235,14 +239,7 @@ impl Trees {
         if dry {
             return Ok(outcome);
         }
-        let owner = Owner(id.clone());
-        let (before, after) = (old.map(Stored::index).unwrap_or_default(), new.index());
-        for (key, _) in before.iter().filter(|row| !after.contains(row)) {
-            writes.remove(&self.owners, key)?;
-        }
-        for (key, _) in after.iter().filter(|row| !before.contains(row)) {
-            writes.put(&self.owners, key, &owner)?;
-        }
+        self.index(writes, id, old, &new)?;
         match old {
             Some(old) => writes.remove(&self.owners, &revision_key(b'c', old.revision))?,
             None => {
@@ -256,9 +253,43 @@ impl Trees {
             }
         }
         writes.put(&self.records, &key(b'r', id.0.as_bytes()), &new)?;
+        let owner = Owner(id.clone());
         writes.put(&self.owners, &revision_key(b'c', new.revision), &owner)?;
         writes.put(&self.meta, META, &meta)?;
         Ok(outcome)
+    }
+
+    /// Makes the rows that lead to a contact of what they were; what stays as it is isn't written.
+    fn index(
+        &self,
+        writes: &mut Writes<'_>,
+        id: &ContactId,
+        old: Option<&Stored>,
+        new: &Stored,
+    ) -> Result<(), StoreFault> {
+        let (before, after) = (old.map(Stored::index).unwrap_or_default(), new.index());
+        for (key, _) in before.iter().filter(|row| !after.contains(row)) {
+            writes.remove(&self.owners, key)?;
+        }
+        let renamed = old.is_some_and(|old| old.name != new.name);
+        let (owner, caller) = (
+            Owner(id.clone()),
+            Caller {
+                id: id.clone(),
+                name: new.name.clone(),
+            },
+        );
+        for row in &after {
+            let fresh = !before.contains(row);
+            match row {
+                (key, Claim::Number(_)) if fresh || renamed => {
+                    writes.put(&self.callers, key, &caller)?;
+                }
+                (key, Claim::Email(_)) if fresh => writes.put(&self.owners, key, &owner)?,
+                (_, Claim::Number(_) | Claim::Email(_)) => {}
+            }
+        }
+        Ok(())
     }
 
     fn remove(
