@@ -10,3 +10,4 @@ mod fetch_writes;
 mod histories;
 mod rows;
 mod sim;
+mod together;

@@ -14,14 +14,19 @@ use tieline::sandbox::{ApiKey, SANDBOX_KEY, SandboxOptions};
 
 const PROOF: (&str, &str) = ("authorization", "Bearer client-token");
 
-/// A sandbox with Max alone, and the sync's settings.
-async fn world() -> World {
+/// The sync's settings, and lines more of them.
+fn config(lines: &str) -> Config {
     let mut config = Config {
         daemon: "[[client]]\nname = \"pbx\"\ntoken_file = \"client-token\"\nmay = [\"lookup\", \"contacts:read\", \"contacts:write\"]".to_owned(),
         ..Config::default()
     };
-    config.integrations[0].texts = "[kustomer.contacts]\nsearch_lag = \"0s\"\n".to_owned();
-    let world = World::start(&config).await;
+    config.integrations[0].texts = format!("[kustomer.contacts]\nsearch_lag = \"0s\"\n{lines}\n");
+    config
+}
+
+/// A sandbox with Max alone.
+async fn world() -> World {
+    let world = World::start(&config("")).await;
     fs::write(world.place.folder.join("client-token"), "client-token\n").unwrap();
     world
 }
@@ -252,6 +257,31 @@ async fn namesakes_are_one_contact_until_they_are_parted() {
             .all(|one| one["phones"].as_array().unwrap().len() == 1)
     );
     assert!(daemon.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_other_rules_everybody_is_looked_at_again() {
+    let world = world().await;
+    let shared = json!([{"type": "work", "phone": "+4921155500200"}]);
+    let mut both = person("Bea Both", "+4915112345678");
+    both["sharedPhones"] = shared;
+    world.sandbox.seed_customer(both).unwrap();
+    let names = async || contacts(&world).await.into_keys().collect::<Vec<_>>();
+    let with = async |lines: &str| {
+        world.configure(&config(lines));
+        let daemon = running(&world).await;
+        settled(&world).await;
+        daemon
+    };
+    for (lines, there) in [
+        ("", vec!["Bea Both", "Max Muster"]),
+        ("skip_shared = \"customer\"", vec!["Max Muster"]),
+        ("", vec!["Bea Both", "Max Muster"]),
+    ] {
+        let daemon = with(lines).await;
+        assert_eq!(names().await, there, "{lines}");
+        assert!(daemon.stop().await.success());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
