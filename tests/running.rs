@@ -180,6 +180,15 @@ async fn a_second_daemon_on_the_same_store_says_so_and_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg(target_env = "gnu")]
+async fn glibc_keeps_two_heaps_for_the_daemon() {
+    let (_world, daemon) = World::running(&Config::default()).await;
+    let environment = std::fs::read(format!("/proc/{}/environ", daemon.pid())).unwrap();
+    let mut variables = environment.split(|byte| *byte == 0);
+    assert!(variables.any(|one| one == b"MALLOC_ARENA_MAX=2"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_settings_end_the_start_with_78_and_every_fault() {
     let mut config = Config::calls("min_talk = \"soon\"\nunknown = \"maybe\"\ncolour = \"red\"");
     config.settle = "a while".to_owned();

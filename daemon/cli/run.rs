@@ -1,7 +1,7 @@
 //! `tieline run`: the daemon.
 
 use super::ConfigArgs;
-use crate::{app, systemd, trace};
+use crate::{app, heaps, systemd, trace};
 use clap::Args;
 use std::process::ExitCode;
 
@@ -15,6 +15,7 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
     trace::start(std::env::var("TIELINE_LOG").ok().as_deref(), under_systemd);
+    heaps::few();
     let settings = args.config.load()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -46,6 +46,7 @@ impl Place {
         command
             .env_remove("JOURNAL_STREAM")
             .env_remove("NOTIFY_SOCKET")
+            .env_remove("MALLOC_ARENA_MAX")
             .current_dir(&self.folder);
         command
     }
@@ -256,6 +257,10 @@ impl Daemon {
             .sum::<u64>();
         assert_eq!(ended + filtered, accepted as u64, "{events}");
         status
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
