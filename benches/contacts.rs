@@ -145,15 +145,12 @@ async fn import(customers: u64) -> Result<(), Fault> {
     )?;
     line(&mut out, "store MB", store(&daemon).await?, "")?;
 
-    let began = Instant::now();
-    let answer = daemon.ask(Method::POST, "/sync/now").await;
-    line(
-        &mut out,
+    for run in [
+        "what was written is read back s",
         "a run with nothing new s",
-        began.elapsed().as_secs_f64(),
-        "",
-    )?;
-    answer?;
+    ] {
+        line(&mut out, run, run_of(&daemon).await?, "")?;
+    }
     for turn in ["the plan of everything s", "the same again s"] {
         let began = Instant::now();
         let plan = daemon.ask(Method::GET, "/sync/plan").await?;
@@ -188,6 +185,18 @@ async fn import(customers: u64) -> Result<(), Fault> {
         "",
     )?;
     daemon.stop()
+}
+
+/// One run of the sync, in seconds. Whoever asks is told to ask again when it takes long.
+async fn run_of(daemon: &Daemon) -> Result<f64, Fault> {
+    let began = Instant::now();
+    loop {
+        match daemon.ask(Method::POST, "/sync/now").await {
+            Ok(_) => return Ok(began.elapsed().as_secs_f64()),
+            Err(fault) if fault.to_string().contains("at work") => {}
+            Err(fault) => return Err(fault),
+        }
+    }
 }
 
 fn line(out: &mut impl Write, what: &str, value: f64, more: &str) -> Result<(), Fault> {

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tieline::calls::intake::{Front, Intake, or_unknown, server};
 use tieline::calls::journal::{Journal, QUEUE_POSTS_DEFAULT};
+use tieline::heaps;
 use tieline::settings::types::{Auth, Dialect, IntakeLimits, PbxSettings};
 use tieline::store::{Store, StoreOptions};
 use tieline::terms::number::NumberPlan;
@@ -33,6 +34,8 @@ const MEASURED: Duration = Duration::from_secs(4);
 const CONNECTIONS: [usize; 3] = [1, 16, 256];
 
 fn main() -> Result<(), Fault> {
+    // As the daemon.
+    heaps::few();
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

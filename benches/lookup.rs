@@ -17,6 +17,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tieline::calls::intake::{or_unknown, server};
+use tieline::heaps;
 use tieline::phonebook::api::{Api, Desk};
 use tieline::phonebook::directory::{ContactBook, Content, Row};
 use tieline::settings::types::{ClientSettings, IntakeLimits, Right};
@@ -39,6 +40,8 @@ const TOKEN: &str = "bench-token";
 const BATCH: u64 = 500;
 
 fn main() -> Result<(), Fault> {
+    // As the daemon.
+    heaps::few();
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -116,7 +116,7 @@ impl Hands {
             batch.clean(node.clone());
         }
         let id = match start {
-            Node::Customer(id) => ContactId(format!("kustomer-{}", id.0)),
+            Node::Customer(id) => ContactId::made_for(id),
             Node::Contact(id) => id.clone(),
         };
         let why = format!(

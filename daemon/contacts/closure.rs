@@ -151,7 +151,7 @@ impl Search<'_> {
 
     /// The contacts that have the id which one for this customer would get.
     fn contacts_named_for(&mut self, id: &CustomerId) -> Result<(), StoreFault> {
-        let mut contact = ContactId(format!("kustomer-{}", id.0));
+        let mut contact = ContactId::made_for(id);
         while self.memory.contact(&contact)?.is_some() || self.memory.link(&contact)?.is_some() {
             self.next.push(Node::Contact(contact.clone()));
             contact.0.push('+');
@@ -173,11 +173,10 @@ impl Search<'_> {
             }
         }
         self.value(&Value::External(id.0.clone()))?;
-        if let Some(customer) = id.0.strip_prefix("kustomer-") {
-            let customer = CustomerId(customer.trim_end_matches('+').to_owned());
-            if self.memory.customer(&customer)?.is_some() {
-                self.next.push(Node::Customer(customer));
-            }
+        if let Some(customer) = id.customer()
+            && self.memory.customer(&customer)?.is_some()
+        {
+            self.next.push(Node::Customer(customer));
         }
         if let Some(row) = row {
             let state = match row.entry {

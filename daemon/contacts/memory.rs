@@ -3,6 +3,7 @@
 //! still so when it writes.
 
 mod batch;
+mod index;
 mod records;
 
 pub use batch::Batch;
@@ -15,6 +16,7 @@ use super::link::Link;
 use crate::store::{Store, StoreFault, Stored, Tree};
 use crate::terms::contact::ContactId;
 use crate::terms::ids::CustomerId;
+use index::Shelf;
 use records::Mark;
 use std::ops::Bound;
 
@@ -32,6 +34,7 @@ struct Trees {
     contacts: Tree<ContactRow>,
     links: Tree<Link>,
     marks: Tree<Mark>,
+    shelves: Tree<Shelf>,
     refusals: Tree<Refusal>,
     meta: Tree<Meta>,
 }
@@ -52,6 +55,7 @@ impl Memory {
                 contacts: store.tree(TREE),
                 links: store.tree(TREE),
                 marks: store.tree(TREE),
+                shelves: store.tree(TREE),
                 refusals: store.tree(TREE),
                 meta: store.tree(TREE),
             },
@@ -203,49 +207,6 @@ impl Memory {
     pub fn is_remarked(&self, node: &Node) -> Result<bool, StoreFault> {
         let key = self.trees.key(b'o', &node.key());
         Ok(self.trees.marks.get(&key)?.is_some())
-    }
-
-    /// Who has a value, up to `limit`.
-    ///
-    /// # Errors
-    /// A fault of the store.
-    pub fn holders(&self, value: &Value, limit: usize) -> Result<Vec<Holding>, StoreFault> {
-        let prefix = self.trees.key(b'i', &value.key());
-        let rows = page(&self.trees.marks, &prefix, &[], limit)?;
-        let holdings = rows
-            .iter()
-            .filter_map(|(rest, _)| Holding::parse(value, rest));
-        Ok(holdings.collect())
-    }
-
-    /// One that says in this role that the value is nobody's own, not counting `but`.
-    ///
-    /// # Errors
-    /// A fault of the store.
-    pub fn declares(
-        &self,
-        value: &Value,
-        role: Role,
-        but: impl Fn(&Node) -> bool,
-    ) -> Result<bool, StoreFault> {
-        let any = Holding {
-            value: value.clone(),
-            role,
-            node: Node::Customer(CustomerId(String::new())),
-        };
-        let prefix = self.trees.key(b'i', &any.key());
-        let rest = any.value.key().len();
-        let start = self.trees.key(b'i', &[]).len().saturating_add(rest);
-        for row in self.trees.marks.prefix(&prefix) {
-            let (key, _) = row?;
-            let found = key
-                .get(start..)
-                .and_then(|rest| Holding::parse(value, rest));
-            if found.is_some_and(|found| !but(&found.node)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }
 

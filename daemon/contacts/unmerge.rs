@@ -32,7 +32,7 @@ pub fn unmerge(link: &Link, taken: impl Fn(&ContactId) -> bool) -> Vec<Link> {
     kept.apart = apart(&kept);
     let mut links = vec![kept];
     for part in others {
-        let mut contact = ContactId(format!("kustomer-{}", part.customer.0));
+        let mut contact = ContactId::made_for(&part.customer);
         while taken(&contact) || links.iter().any(|known| known.contact == contact) {
             contact.0.push('+');
         }

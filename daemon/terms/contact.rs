@@ -1,5 +1,6 @@
 //! Phone contacts: what a phone book holds of a person, and the fields that the contact sync compares (docs/contacts.md).
 
+use super::ids::CustomerId;
 use super::number::E164;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,23 @@ pub const CONTACT_ID_BYTES_MAX: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ContactId(pub String);
+
+/// What the ids of contacts begin with that are made for a customer.
+const FOR_CUSTOMER: &str = "kustomer-";
+
+impl ContactId {
+    /// The id of a contact that is made for a customer: the same at each try, so that it is found again. Pluses follow
+    /// where somebody has it already.
+    pub fn made_for(CustomerId(customer): &CustomerId) -> Self {
+        Self(format!("{FOR_CUSTOMER}{customer}"))
+    }
+
+    /// The customer that a contact with this id was made for, if it was for one.
+    pub fn customer(&self) -> Option<CustomerId> {
+        let customer = self.0.strip_prefix(FOR_CUSTOMER)?;
+        Some(CustomerId(customer.trim_end_matches('+').to_owned()))
+    }
+}
 
 impl fmt::Display for ContactId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

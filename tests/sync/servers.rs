@@ -182,7 +182,10 @@ async fn a_customer_that_is_not_understood_holds_nobody_up() {
     assert_eq!(synced.code, Some(0), "{synced:?}");
     assert!(synced.out.contains("1 writes were refused"), "{synced:?}");
     until_customer(&world, "Max N. Muster").await;
-    let status = world.place.status().await;
-    assert_eq!(status["integrations"][0]["webhook"]["waiting"], 0);
+    daemon
+        .until("nobody waits any more", |status| {
+            status["integrations"][0]["webhook"]["waiting"] == 0
+        })
+        .await;
     stopped(daemon).await;
 }

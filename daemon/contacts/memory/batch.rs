@@ -324,13 +324,7 @@ impl Batch {
 
     fn write(self, diff: &Diff, writes: &mut Writes<'_>) -> Result<(), StoreFault> {
         let trees: &Trees = &self.memory.trees;
-        for holding in &diff.gone {
-            writes.remove(&trees.marks, &trees.key(b'i', &holding.key()))?;
-        }
-        for holding in &diff.come {
-            let key = trees.key(b'i', &holding.key());
-            writes.put(&trees.marks, &key, &Mark::default())?;
-        }
+        trees.index(writes, &diff.gone, &diff.come)?;
         for (id, row) in &self.customers {
             writes.put(&trees.customers, &trees.key(b'c', id.0.as_bytes()), row)?;
         }

@@ -5,7 +5,8 @@
 //! integration 0 c customer             CustomerRow   a customer as Kustomer last had it, or that it is gone
 //! integration 0 p contact              ContactRow    a contact as the phone book last had it, or that it is gone
 //! integration 0 l contact              Link          what joins a contact with its customers
-//! integration 0 i value 0 role id      Mark          who has a value
+//! integration 0 s shelf                Shelf         who has which values (`index.rs`)
+//! integration 0 i value 0 role id      Mark          who has a value, those whom a shelf doesn't take
 //! integration 0 d node                 Mark          to be looked at
 //! integration 0 o node                 Mark          something of it is left out, in conflict or refused: for who asks
 //! integration 0 f contact              Refusal       a write that was refused
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The tree's name.
-pub const TREE: &str = "sync";
+pub const TREE: &str = "contact-sync";
 
 /// Somebody of either side. A link has the name of its contact and is looked at with it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -203,32 +204,28 @@ pub struct Holding {
 }
 
 impl Value {
-    pub(super) fn key(&self) -> Vec<u8> {
+    pub(super) fn key(&self) -> String {
         let (kind, text) = match self {
-            Self::Number(number) => (b'n', number.as_str()),
-            Self::Email(email) => (b'e', email.as_str()),
-            Self::Name(name) => (b'm', name.as_str()),
-            Self::LinkOf(customer) => (b'k', customer.0.as_str()),
-            Self::MergedInto(customer) => (b'g', customer.0.as_str()),
-            Self::External(id) => (b'x', id.as_str()),
+            Self::Number(number) => ('n', number.as_str()),
+            Self::Email(email) => ('e', email.as_str()),
+            Self::Name(name) => ('m', name.as_str()),
+            Self::LinkOf(customer) => ('k', customer.0.as_str()),
+            Self::MergedInto(customer) => ('g', customer.0.as_str()),
+            Self::External(id) => ('x', id.as_str()),
         };
         // The 0 ends it; two values that differ in one only are looked at together, which does no harm.
-        let text = text.bytes().map(|byte| if byte == 0 { b' ' } else { byte });
-        let mut key = vec![kind];
-        key.extend(text);
-        key.push(0);
-        key
+        format!("{kind}{}\0", text.replace('\0', " "))
     }
 }
 
 impl Holding {
-    pub(super) fn key(&self) -> Vec<u8> {
+    pub(super) fn key(&self) -> String {
         let mut key = self.value.key();
-        key.push(self.role.byte());
-        match &self.node {
-            Node::Customer(id) => key.extend(id.0.as_bytes()),
-            Node::Contact(id) => key.extend(id.0.as_bytes()),
-        }
+        key.push(char::from(self.role.byte()));
+        key.push_str(match &self.node {
+            Node::Customer(id) => &id.0,
+            Node::Contact(id) => &id.0,
+        });
         key
     }
 

@@ -288,7 +288,7 @@ fn namesake(
 
 /// The id of a contact that is made for a customer: the same at each try, so that it is found again.
 fn free_id(customer: &CustomerId, links: &Links, scene: &Scene<'_>) -> ContactId {
-    let mut id = ContactId(format!("kustomer-{}", customer.0));
+    let mut id = ContactId::made_for(customer);
     while links.contains_key(&id) || scene.world.contact(&id).is_some() {
         id.0.push('+');
     }
