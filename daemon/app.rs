@@ -47,7 +47,7 @@ const PULSE: Duration = Duration::from_secs(5);
 /// Why the daemon could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AppFault {
-    #[error("the store: {0}")]
+    #[error(transparent)]
     Store(#[from] StoreFault),
     #[error("{what} {place}: {source}")]
     Listen {

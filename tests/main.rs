@@ -21,6 +21,7 @@ mod cloud;
 mod contacts;
 mod crash;
 mod customers;
+mod damage;
 mod decode;
 mod directory;
 mod docs;

@@ -105,7 +105,7 @@ fn events(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
         gauge(
             "tieline_accounting_ok",
             "1: accepted = ends + in flight",
-            one(u64::from(sums.adds_up())),
+            one(u64::from(sums.adds_up)),
         ),
         gauge(
             "tieline_calls_open",

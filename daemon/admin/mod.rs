@@ -93,16 +93,11 @@ pub struct Accounting {
     pub accepted: u64,
     pub counts: Counts,
     pub in_flight: u64,
-    /// Not read yet, and in open calls: what in flight must be made of.
+    /// Not read yet, and in open calls: what in flight is made of.
     pub unread: u64,
     pub open: u64,
-}
-
-impl Accounting {
-    /// accepted = the sum of the ends + in flight, counted from two sides. Meaningful while nothing is being read.
-    pub const fn adds_up(&self) -> bool {
-        self.in_flight == self.unread + self.open
-    }
+    /// accepted = the sum of the ends + in flight, counted from two sides after the last turn of the line.
+    pub adds_up: bool,
 }
 
 impl Admin {
@@ -112,7 +107,9 @@ impl Admin {
         let in_flight = accepted.saturating_sub(counts.ended());
         let unread = accepted.saturating_sub(counts.cursor);
         let open = self.line.open_events.load(Ordering::Relaxed);
+        let adds_up = !self.line.differs.load(Ordering::Relaxed);
         Ok(Accounting {
+            adds_up,
             accepted,
             in_flight,
             unread,

@@ -96,7 +96,7 @@ async fn status(State(admin): State<Arc<Admin>>) -> Answer {
             "in_flight": sums.in_flight,
             "unread": sums.unread,
             "in_open_calls": sums.open,
-            "adds_up": sums.adds_up(),
+            "adds_up": sums.adds_up,
         },
         "open_calls": admin.line.open_calls.load(Ordering::Relaxed),
         "integrations": integrations,

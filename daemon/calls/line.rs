@@ -12,7 +12,7 @@ use crate::store::StoreFault;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -65,6 +65,8 @@ pub enum Order {
 pub struct LineStats {
     pub open_calls: AtomicU64,
     pub open_events: AtomicU64,
+    /// What was read isn't what has an end and what is in open calls (invariant 2). Looked at after each turn.
+    pub differs: AtomicBool,
     /// Unix second of the loop's last turn, for the watchdog.
     pub turned_at: AtomicI64,
 }
@@ -227,7 +229,23 @@ impl Line {
         Ok(())
     }
 
+    /// Events that were read, by their ends and by the calls that hold them: both count the same.
+    fn check_sums(&self) {
+        let (counts, open) = (&self.book.counts, self.book.open_events());
+        let (read, ended) = (counts.cursor, counts.ended());
+        let differs = read != ended.saturating_add(open);
+        if self.stats.differs.swap(differs, Ordering::Relaxed) != differs && differs {
+            tracing::error!(
+                read,
+                ended,
+                open,
+                "the accounting doesn't add up; please report it"
+            );
+        }
+    }
+
     fn show(&self) {
+        self.check_sums();
         self.stats
             .open_calls
             .store(self.book.open_calls(), Ordering::Relaxed);

@@ -16,7 +16,7 @@ pub enum StoreFault {
     )]
     NotWritable { dir: PathBuf, why: String },
     #[error(
-        "the store in {dir} is damaged: {why}; move it away and put a backup of the state folder in its place"
+        "the store's files in {dir} are damaged: {why}; move the folder away and put a backup in its place"
     )]
     Damaged { dir: PathBuf, why: String },
     #[error(
@@ -38,6 +38,11 @@ pub enum StoreFault {
     /// A write or sync failed half-way: what is on disk is only known after the next open.
     #[error("the store failed and takes no more writes until tieline is started again: {why}")]
     Broken { why: String },
+    /// What is read back isn't what was written: the disk, or somebody, changed the files.
+    #[error(
+        "the store's files are damaged: {why}; stop tieline, move the store away and put a backup in its place"
+    )]
+    Unreadable { why: String },
     #[error("the export cannot be written or read: {why}")]
     Export { why: String },
     #[error("the store already holds records; a backup is restored into an empty one")]
@@ -55,6 +60,7 @@ impl StoreFault {
             | Self::NewerRecord { .. }
             | Self::BadRecord { .. }
             | Self::Broken { .. }
+            | Self::Unreadable { .. }
             | Self::Export { .. }
             | Self::NotEmpty => false,
         }
@@ -63,8 +69,38 @@ impl StoreFault {
 
 impl From<sled::Error> for StoreFault {
     fn from(error: sled::Error) -> Self {
-        Self::Broken {
-            why: error.to_string(),
+        let why = words(&error);
+        if is_damage(&error) {
+            Self::Unreadable { why }
+        } else {
+            Self::Broken { why }
         }
+    }
+}
+
+/// Whether the files aren't what they were: changed, or cut short.
+fn is_damage(error: &sled::Error) -> bool {
+    match error {
+        sled::Error::Corruption { .. } => true,
+        sled::Error::Io(fault) => fault.kind() == std::io::ErrorKind::UnexpectedEof,
+        sled::Error::CollectionNotFound(_)
+        | sled::Error::Unsupported(_)
+        | sled::Error::ReportableBug(_) => false,
+    }
+}
+
+/// What sled says, for a person: its own words for damage show an empty backtrace.
+pub(super) fn words(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Corruption { at: None, .. } => "they can't be read back".to_owned(),
+        sled::Error::Corruption { at: Some(at), .. } => {
+            let place: String = format!("{at:?}")
+                .chars()
+                .filter(|sign| sign.is_ascii_digit() || *sign == ',')
+                .collect();
+            format!("they can't be read back at byte {place}")
+        }
+        sled::Error::Io(fault) if is_damage(error) => format!("they end too soon ({fault})"),
+        _ => error.to_string(),
     }
 }

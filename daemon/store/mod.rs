@@ -356,8 +356,8 @@ fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, StoreFault> {
                     why: error.to_string(),
                 });
             }
-            Ok(Err(error)) => return Err(damaged(error.to_string())),
-            Err(_) => return Err(damaged("sled could not make sense of its files".to_owned())),
+            Ok(Err(error)) => return Err(damaged(fault::words(&error))),
+            Err(_) => return Err(damaged("nobody can make sense of them".to_owned())),
         }
     }
     Err(StoreFault::InUse {

@@ -73,17 +73,8 @@ impl Place {
     }
 
     pub async fn start(&self) -> Daemon {
-        let mut daemon = self.spawn();
-        within("the daemon is ready", async {
-            while self.ask(Method::GET, "/ready", None).await.is_none() {
-                if let Some(status) = daemon.child.try_wait().unwrap() {
-                    panic!("the daemon ended: {status}\n{}", self.log());
-                }
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        })
-        .await;
-        daemon
+        let started = self.spawn().ready().await;
+        started.unwrap_or_else(|status| panic!("the daemon ended: {status}\n{}", self.log()))
     }
 
     pub fn log(&self) -> String {
@@ -166,6 +157,20 @@ impl Place {
 }
 
 impl Daemon {
+    /// Waits until it is ready; how it ended, if it does that.
+    pub async fn ready(mut self) -> Result<Self, ExitStatus> {
+        within("the daemon is ready", async {
+            while self.place.ask(Method::GET, "/ready", None).await.is_none() {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    return Err(status);
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Ok(self)
+        })
+        .await
+    }
+
     /// Posts an event of our own dialect, which must be accepted; its id.
     pub async fn post(&self, event: &Value) -> String {
         let body = event.to_string();

@@ -123,6 +123,7 @@ pub(crate) fn unavailable(fault: &StoreFault) -> Problem {
         | StoreFault::NewerRecord { .. }
         | StoreFault::BadRecord { .. }
         | StoreFault::Broken { .. }
+        | StoreFault::Unreadable { .. }
         | StoreFault::Export { .. }
         | StoreFault::NotEmpty => ("store", "the store failed; send it again", RETRY_BROKEN),
     };
