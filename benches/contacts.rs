@@ -1,7 +1,7 @@
 //! The contact sync with many customers: a first import into the built-in phone book by the daemon as a process of its
 //! own, from a Kustomer that is one too (`crowd.rs`), then a run with nothing new, and the plan of everything. Before it a
 //! smaller import from the sandbox, with budgets that are soon used up. `cargo bench --bench contacts`;
-//! `TIELINE_BENCH_CONTACTS` sets how many customers (50,000: a million take half an hour and 9 GB).
+//! `TIELINE_BENCH_CONTACTS` sets how many customers (a million: half an hour and 12 GB).
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
 #![allow(
@@ -50,7 +50,7 @@ fn main() -> Result<(), Fault> {
         }
         _ => {
             let customers = std::env::var("TIELINE_BENCH_CONTACTS");
-            let customers = customers.map_or(Ok(50_000), |count| count.parse())?;
+            let customers = customers.map_or(Ok(1_000_000), |count| count.parse())?;
             runtime.block_on(async {
                 tight().await?;
                 import(customers).await

@@ -2,7 +2,7 @@
 //!
 //! glibc gives each thread that allocates a heap of its own, up to eight for each core (mallopt(3), `M_ARENA_MAX`). Pages of
 //! the store are read by one thread and let go by another, which leaves holes in all of them: with a million contacts the
-//! daemon held twice the memory, and was slower for it (docs/benchmarks.md). glibc reads the number from the environment
+//! daemon held a third more, and was slower for it (docs/benchmarks.md). glibc reads the number from the environment
 //! before `main`, so the program starts itself once more with it: the same process, with the same number, files and sockets.
 
 use std::env::{args_os, current_exe, var_os};
