@@ -69,16 +69,16 @@ fn cases(db: &Path, chance: &mut Rng) -> Vec<Case> {
     let end = written(db);
     let mut cases = vec![
         case("the log is gone", Must::End, |store| {
-            fs::remove_file(store.join("db")).unwrap()
+            fs::remove_file(store.join("db")).unwrap();
         }),
         case("the log is empty", Must::End, |store| {
-            cut(&store.join("db"), 0)
+            cut(&store.join("db"), 0);
         }),
         case("the snapshot is gone", Must::GoOn, |store| {
-            fs::remove_file(snapshot(store)).unwrap()
+            fs::remove_file(snapshot(store)).unwrap();
         }),
         case("the snapshot is cut", Must::End, |store| {
-            cut(&snapshot(store), 10)
+            cut(&snapshot(store), 10);
         }),
         case("the configuration is gone", Must::GoOn, |store| {
             fs::remove_file(store.join("conf")).unwrap();
@@ -88,7 +88,7 @@ fn cases(db: &Path, chance: &mut Rng) -> Vec<Case> {
         let what = format!("the log is cut at {percent} %");
         let length = end * percent / 100;
         cases.push(case(&what, Must::End, move |store| {
-            cut(&store.join("db"), length)
+            cut(&store.join("db"), length);
         }));
     }
     for _ in 0..FLIPS {
