@@ -12,16 +12,25 @@ use std::process::Command;
 const VARIABLE: &str = "MALLOC_ARENA_MAX";
 /// One holds the least memory; with two, threads that take events at the same time don't wait for each other.
 const HEAPS: &str = "2";
+/// Says that the program has started itself again. Newer glibc takes the other variable from a program that has
+/// capabilities of its own (`setcap`): without a second one that would go round for ever.
+const AGAIN: &str = "STARTED_FOR_FEW_HEAPS";
 
 /// Starts the program once more with few heaps, unless whoever started it has said how many. Returns if that can't be
-/// done: it costs memory, nothing else.
+/// done: it costs memory, and a stderr that nobody reads ends the process, for `exec` has let go of SIGPIPE by then.
 pub fn few() {
-    if !cfg!(target_env = "gnu") || var_os(VARIABLE).is_some() {
+    let said = || var_os(VARIABLE).is_some() || var_os(AGAIN).is_some();
+    if !cfg!(target_env = "gnu") || said() {
         return;
     }
     if let Ok(program) = current_exe() {
         let mut again = Command::new(program);
-        let fault = again.args(args_os().skip(1)).env(VARIABLE, HEAPS).exec();
+        let mut args = args_os();
+        if let Some(name) = args.next() {
+            again.arg0(name);
+        }
+        again.args(args).env(VARIABLE, HEAPS).env(AGAIN, "1");
+        let fault = again.exec();
         tracing::debug!(%fault, "the daemon runs with as many heaps as glibc likes");
     }
 }

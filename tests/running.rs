@@ -186,6 +186,8 @@ async fn glibc_keeps_two_heaps_for_the_daemon() {
     let environment = std::fs::read(format!("/proc/{}/environ", daemon.pid())).unwrap();
     let mut variables = environment.split(|byte| *byte == 0);
     assert!(variables.any(|one| one == b"MALLOC_ARENA_MAX=2"));
+    let started_by = std::fs::read(format!("/proc/{}/cmdline", daemon.pid())).unwrap();
+    assert!(started_by.starts_with(env!("CARGO_BIN_EXE_tieline").as_bytes()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

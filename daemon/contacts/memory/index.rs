@@ -78,7 +78,7 @@ fn shelf_of(value: &Value) -> Option<[u8; 4]> {
 }
 
 /// Whether a link's name says it: see `link_of_its_name`.
-fn is_plain(holding: &Holding) -> bool {
+fn is_said_by_its_link(holding: &Holding) -> bool {
     let Value::LinkOf(customer) = &holding.value else {
         return false;
     };
@@ -173,13 +173,13 @@ impl Trees {
         come: &[Holding],
     ) -> Result<(), StoreFault> {
         let mut shelves: BTreeMap<[u8; 4], (Vec<&Holding>, Vec<&Holding>)> = BTreeMap::new();
-        for holding in gone.iter().filter(|one| !is_plain(one)) {
+        for holding in gone.iter().filter(|one| !is_said_by_its_link(one)) {
             match shelf_of(&holding.value) {
                 Some(shelf) => shelves.entry(shelf).or_default().0.push(holding),
                 None => writes.remove(&self.marks, &self.own_key(holding))?,
             }
         }
-        for holding in come.iter().filter(|one| !is_plain(one)) {
+        for holding in come.iter().filter(|one| !is_said_by_its_link(one)) {
             match shelf_of(&holding.value) {
                 Some(shelf) => shelves.entry(shelf).or_default().1.push(holding),
                 None => writes.put(&self.marks, &self.own_key(holding), &Mark::default())?,
