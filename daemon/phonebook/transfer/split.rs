@@ -99,7 +99,8 @@ impl Splitter {
         self.line = self.line.saturating_add(1);
         let ends = match self.format {
             Format::Csv => !self.quoted,
-            Format::Vcard => self.seen.trim_ascii().eq_ignore_ascii_case(CARD_END),
+            // A line that begins with a blank goes on with the one before, whatever it says (RFC 2425, section 5.8.1).
+            Format::Vcard => self.seen.trim_ascii_end().eq_ignore_ascii_case(CARD_END),
         };
         self.seen.clear();
         if !self.over && self.record.trim_ascii().is_empty() {
@@ -140,6 +141,12 @@ mod tests {
                 Piece::TooLong { line, max } => (line, format!("over {max}")),
             })
             .collect()
+    }
+
+    #[test]
+    fn a_folded_line_that_reads_like_the_end_is_none() {
+        let card = "BEGIN:VCARD\nFN:A\nADR:;;\n END:VCARD\nEND:VCARD\n";
+        assert_eq!(cut(Format::Vcard, card, 7), [(1, card.to_owned())]);
     }
 
     #[test]
