@@ -54,12 +54,13 @@ impl Store {
                 tieline_store: FORMAT,
             },
         )?;
-        for entry in self.0.db.iter() {
+        for entry in self.0.shared.engine.prefix(&[]) {
             let (stored, head) = entry?;
             let Some((name, key)) = tree::parse_key(&stored) else {
                 continue;
             };
-            let Some(value) = tree::read(&self.0.db, "export", &stored, Some(head))? else {
+            let Some(value) = tree::read(&self.0.shared.engine, "export", &stored, Some(head))?
+            else {
                 continue;
             };
             let line = Line::Record {
@@ -89,7 +90,7 @@ impl Store {
         mut from: impl BufRead,
         names: &[&'static str],
     ) -> Result<Exported, StoreFault> {
-        if !self.0.db.is_empty() {
+        if !self.0.shared.engine.is_empty() {
             return Err(StoreFault::NotEmpty);
         }
         let mut sum = Sha256::new();

@@ -1,31 +1,34 @@
 //! The store: every record of the daemon, on embedded sled, on disk before anybody hears yes. The only folder that
 //! names sled. Opened once by `app.rs`; each tree is written by the one module that owns it.
 
+mod engine;
 mod export;
 mod fault;
+mod memory;
 mod record;
 mod tree;
 mod writer;
 
 pub use export::Exported;
 pub use fault::StoreFault;
+pub use memory::{MemoryDisk, Moment, OnMoment};
 pub use record::{Record, Stored};
 pub use tree::{Tree, WHOLE_BYTES_MAX};
 pub use writer::Writes;
 
 use crate::clock;
+use engine::{Engine, OnDisk};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use writer::{Job, Work};
+use writer::{Job, Work, Writer};
 
 /// sled's page cache. Small, because what is read often (the end of the journal, calls in flight) is little.
 pub const CACHE_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
@@ -74,11 +77,16 @@ impl WeakStore {
 
 struct Open {
     shared: Arc<Shared>,
-    db: sled::Db,
     queue: Option<mpsc::Sender<Box<dyn Job>>>,
-    writer: Option<JoinHandle<()>>,
-    /// Held as long as the store is open.
-    _lock: File,
+    writer: Option<Writing>,
+    /// Held as long as the store is open; a disk in memory has none.
+    _lock: Option<File>,
+}
+
+/// What runs the writer.
+enum Writing {
+    Thread(std::thread::JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>),
 }
 
 /// Counters for metrics, since the store was opened.
@@ -106,7 +114,7 @@ pub struct StoreHealth {
 }
 
 struct Shared {
-    dir: PathBuf,
+    engine: Engine,
     disk_reserve: u64,
     stats: StoreStats,
     pulse: Mutex<Pulse>,
@@ -140,15 +148,33 @@ impl Store {
         let db = open_sled(dir, options.cache_bytes)?;
         let file = File::open(dir.join("db")).map_err(not_writable)?;
         sync_folders(dir).map_err(not_writable)?;
-        let next_piece = tree::next_piece_number(&db)?;
-        let now = clock::monotonic();
+        let dir = dir.to_owned();
+        let engine = Engine::Sled(Arc::new(OnDisk { db, file, dir }));
+        Self::start(engine, options, Some(lock))
+    }
+
+    /// Opens the store that a disk in memory holds. Call it inside a tokio runtime, whose task is the writer; what is
+    /// still queued when the last handle goes may be lost.
+    ///
+    /// # Errors
+    /// `BadRecord` if what it holds isn't a store's.
+    pub fn open_in_memory(disk: &MemoryDisk, options: StoreOptions) -> Result<Self, StoreFault> {
+        Self::start(Engine::memory(disk), options, None)
+    }
+
+    fn start(
+        engine: Engine,
+        options: StoreOptions,
+        lock: Option<File>,
+    ) -> Result<Self, StoreFault> {
+        let next_piece = tree::next_piece_number(&engine)?;
         let shared = Arc::new(Shared {
-            dir: dir.to_owned(),
+            engine,
             disk_reserve: options.disk_reserve.max(DISK_RESERVE_MIN),
             stats: StoreStats::default(),
             pulse: Mutex::new(Pulse {
                 began: None,
-                ended: now,
+                ended: clock::monotonic(),
                 broken: None,
                 disk_full: false,
             }),
@@ -156,16 +182,10 @@ impl Store {
         let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
         let (written, answers) = mpsc::unbounded_channel();
         tokio::spawn(writer::answer(answers));
-        let writer = std::thread::Builder::new()
-            .name("store writer".to_owned())
-            .spawn({
-                let (shared, db) = (Arc::clone(&shared), db.clone());
-                move || writer::run(&shared, db, &file, next_piece, jobs, &written)
-            })
-            .map_err(not_writable)?;
+        let writer = Writer::new(Arc::clone(&shared), next_piece, written);
+        let writer = Writing::start(writer, jobs, &shared.engine)?;
         Ok(Self(Arc::new(Open {
             shared,
-            db,
             queue: Some(queue),
             writer: Some(writer),
             _lock: lock,
@@ -174,7 +194,7 @@ impl Store {
 
     /// A typed view of the tree of that name. Only the tree's owner calls this.
     pub fn tree<V: Stored>(&self, name: &'static str) -> Tree<V> {
-        Tree::new(name, self.0.db.clone())
+        Tree::new(name, self.0.shared.engine.clone())
     }
 
     /// Runs `work` in the writer thread and answers once its writes are on disk. Waits for a place in the queue.
@@ -211,7 +231,7 @@ impl Store {
         let pulse = self.0.shared.pulse();
         StoreHealth {
             broken: pulse.broken.clone().or_else(|| {
-                let ended = self.0.writer.as_ref().is_none_or(JoinHandle::is_finished);
+                let ended = self.0.writer.as_ref().is_none_or(Writing::is_finished);
                 ended.then(|| "the writer thread has ended".to_owned())
             }),
             writing_for: pulse
@@ -227,7 +247,7 @@ impl Store {
     /// # Errors
     /// `Broken` if the disk cannot be read.
     pub fn size_on_disk(&self) -> Result<u64, StoreFault> {
-        Ok(self.0.db.size_on_disk()?)
+        self.0.shared.engine.size_on_disk()
     }
 
     fn queue(&self) -> Result<&mpsc::Sender<Box<dyn Job>>, StoreFault> {
@@ -238,10 +258,41 @@ impl Store {
 impl Drop for Open {
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(writer) = self.writer.take()
+        if let Some(Writing::Thread(writer)) = self.writer.take()
             && writer.join().is_err()
         {
             tracing::error!("the store's writer thread panicked");
+        }
+    }
+}
+
+impl Writing {
+    fn start(
+        writer: Writer,
+        jobs: mpsc::Receiver<Box<dyn Job>>,
+        engine: &Engine,
+    ) -> Result<Self, StoreFault> {
+        match engine {
+            Engine::Memory(disk) => {
+                let disk = disk.clone();
+                Ok(Self::Task(tokio::spawn(writer.run_in_memory(jobs, disk))))
+            }
+            Engine::Sled(disk) => {
+                let thread = std::thread::Builder::new().name("store writer".to_owned());
+                let thread = thread.spawn(move || writer.run(jobs));
+                let thread = thread.map_err(|error| StoreFault::NotWritable {
+                    dir: disk.dir.clone(),
+                    why: error.to_string(),
+                })?;
+                Ok(Self::Thread(thread))
+            }
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        match self {
+            Self::Thread(thread) => thread.is_finished(),
+            Self::Task(task) => task.is_finished(),
         }
     }
 }
@@ -372,9 +423,4 @@ fn sync_folders(dir: &Path) -> io::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
         Some(_) | None => Ok(()),
     }
-}
-
-fn free_bytes(dir: &Path) -> io::Result<u64> {
-    let disk = rustix::fs::statvfs(dir)?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

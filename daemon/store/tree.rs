@@ -11,6 +11,7 @@
 //! could be acknowledged and lost in a power cut (invariant 1). The page limit is a quarter of the segment (128 KiB),
 //! a leaf holds up to 17 values.
 
+use super::engine::{Engine, Row, Rows};
 use super::fault::StoreFault;
 use super::record::{Stored, bad};
 use std::marker::PhantomData;
@@ -28,7 +29,7 @@ const READS_MAX: usize = 8;
 /// One aggregate's records by key, in key order. Cheap to clone. Each tree is written by one module.
 pub struct Tree<V> {
     pub(super) name: &'static str,
-    pub(super) db: sled::Db,
+    pub(super) db: Engine,
     _value: PhantomData<fn() -> V>,
 }
 
@@ -39,7 +40,7 @@ impl<V> Clone for Tree<V> {
 }
 
 impl<V> Tree<V> {
-    pub(super) fn new(name: &'static str, db: sled::Db) -> Self {
+    pub(super) fn new(name: &'static str, db: Engine) -> Self {
         Self {
             name,
             db,
@@ -66,7 +67,7 @@ impl<V: Stored> Tree<V> {
         &self,
         prefix: &[u8],
     ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, V), StoreFault>> + use<V> {
-        self.records(self.db.scan_prefix(stored_key(self.name, prefix)))
+        self.records(self.db.prefix(&stored_key(self.name, prefix)))
     }
 
     /// The records from `first` on, below `end`, in key order, from both ends.
@@ -91,7 +92,7 @@ impl<V: Stored> Tree<V> {
 
     fn records(
         &self,
-        found: sled::Iter,
+        found: Rows,
     ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, V), StoreFault>> + use<V> {
         let tree = self.clone();
         let key_start = stored_key(self.name, &[]).len();
@@ -101,7 +102,7 @@ impl<V: Stored> Tree<V> {
     fn record(
         &self,
         key_start: usize,
-        entry: sled::Result<(sled::IVec, sled::IVec)>,
+        entry: Result<Row, StoreFault>,
     ) -> Result<Option<(Vec<u8>, V)>, StoreFault> {
         let (stored, head) = entry?;
         let Some(value) = read(&self.db, self.name, &stored, Some(head))? else {
@@ -137,8 +138,8 @@ pub(super) fn piece_key(number: u64, index: u32) -> Vec<u8> {
 }
 
 /// The first number that no piece has.
-pub(super) fn next_piece_number(db: &sled::Db) -> Result<u64, StoreFault> {
-    let Some(last) = db.scan_prefix([PIECE]).next_back() else {
+pub(super) fn next_piece_number(db: &Engine) -> Result<u64, StoreFault> {
+    let Some(last) = db.prefix(&[PIECE]).next_back() else {
         return Ok(0);
     };
     let (key, _) = last?;
@@ -203,7 +204,7 @@ pub(super) fn parse_head<'a>(name: &'static str, value: &'a [u8]) -> Result<Head
 
 /// The whole value behind a stored one; none if it was removed meanwhile.
 pub(super) fn read(
-    db: &sled::Db,
+    db: &Engine,
     name: &'static str,
     stored_key: &[u8],
     mut found: Option<sled::IVec>,
@@ -218,7 +219,7 @@ pub(super) fn read(
         };
         let mut all = Vec::new();
         for index in 0..pieces.count()? {
-            let Some(piece) = db.get(piece_key(pieces.number, index))? else {
+            let Some(piece) = db.get(&piece_key(pieces.number, index))? else {
                 break;
             };
             all.extend_from_slice(&piece);

@@ -7,15 +7,16 @@
 //! sled's `flush` alone ends in `sync_file_range`, which survives a killed process but not a power cut; its
 //! `flush_async` hangs under concurrency (spacejam/sled#1308) and is never used.
 
+use super::Shared;
+use super::engine::{self, Engine};
 use super::fault::StoreFault;
+use super::memory::{self, Moment};
 use super::record::Stored;
 use super::tree::{
     Head, Pieces, Tree, WHOLE_BYTES_MAX, parse_head, piece_key, read, stored_key, whole,
 };
-use super::{Shared, free_bytes};
 use crate::clock;
 use std::collections::HashMap;
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::{mpsc, oneshot};
@@ -37,7 +38,7 @@ pub struct Writes<'a> {
 /// What one job has staged.
 #[derive(Default)]
 struct Own {
-    together: HashMap<Vec<u8>, Option<sled::IVec>>,
+    together: engine::Writes,
     alone: Vec<(Vec<u8>, sled::IVec)>,
 }
 
@@ -169,15 +170,21 @@ impl Writes<'_> {
 
 /// What a group is about to write.
 struct Staged {
-    db: sled::Db,
-    writes: HashMap<Vec<u8>, Option<sled::IVec>>,
+    db: Engine,
+    writes: engine::Writes,
     /// Written before the others, each for itself.
     alone: Vec<(Vec<u8>, sled::IVec)>,
     bytes: usize,
+    /// Something is applied that may not be on disk.
+    unsynced: bool,
     next_piece: u64,
 }
 
 impl Staged {
+    fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.alone.is_empty()
+    }
+
     fn keep(&mut self, own: Own) {
         for (key, value) in own.together {
             self.bytes += key.len() + value.as_ref().map_or(0, |value| value.len());
@@ -245,60 +252,144 @@ pub(super) async fn answer(mut written: mpsc::UnboundedReceiver<Written>) {
     }
 }
 
-/// The thread's life: ends when every `Store` is gone and the queue is empty.
-pub(super) fn run(
-    shared: &Arc<Shared>,
-    db: sled::Db,
-    file: &File,
-    next_piece: u64,
-    mut queue: mpsc::Receiver<Box<dyn Job>>,
-    written: &mpsc::UnboundedSender<Written>,
-) {
-    let mut staged = Staged {
-        db,
-        writes: HashMap::new(),
-        alone: Vec::new(),
-        bytes: 0,
-        next_piece,
-    };
-    let mut waiting = Vec::with_capacity(GROUP_JOBS_MAX);
-    let mut ran = Vec::with_capacity(GROUP_JOBS_MAX);
-    while queue.blocking_recv_many(&mut waiting, GROUP_JOBS_MAX) > 0 {
-        let mut jobs = waiting.drain(..).peekable();
-        while jobs.peek().is_some() {
-            shared.begin();
-            let mut verdict = admit(shared);
-            while verdict.is_ok() && staged.bytes < GROUP_BYTES_MAX {
-                let Some(mut job) = jobs.next() else { break };
-                let mut writes = Writes {
-                    group: &mut staged,
-                    own: Own::default(),
-                };
-                if job.run(&mut writes).is_ok() {
-                    let own = writes.own;
-                    staged.keep(own);
-                }
-                ran.push(job);
-            }
-            if verdict.is_ok() {
-                verdict = write(shared, &mut staged, file);
-            } else {
-                ran.extend(jobs.by_ref());
-            }
-            shared.stats.commits.fetch_add(1, Relaxed);
-            shared
-                .stats
-                .jobs
-                .fetch_add(u64::try_from(ran.len()).unwrap_or(0), Relaxed);
-            shared.end(&verdict);
-            // Gone only when the runtime is: then nobody waits.
-            let _ = written.send(Written {
-                jobs: std::mem::take(&mut ran),
-                verdict,
-            });
+/// Makes groups of the jobs, writes and answers them.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    staged: Staged,
+    /// Taken from the queue, the last one first.
+    waiting: Vec<Box<dyn Job>>,
+    /// Those of the group.
+    ran: Vec<Box<dyn Job>>,
+    written: mpsc::UnboundedSender<Written>,
+}
+
+impl Writer {
+    pub fn new(
+        shared: Arc<Shared>,
+        next_piece: u64,
+        written: mpsc::UnboundedSender<Written>,
+    ) -> Self {
+        let staged = Staged {
+            db: shared.engine.clone(),
+            writes: HashMap::new(),
+            alone: Vec::new(),
+            bytes: 0,
+            unsynced: false,
+            next_piece,
+        };
+        Self {
+            shared,
+            staged,
+            waiting: Vec::with_capacity(GROUP_JOBS_MAX),
+            ran: Vec::with_capacity(GROUP_JOBS_MAX),
+            written,
         }
     }
-    let _ = write(shared, &mut staged, file);
+
+    /// The thread's life: ends when every `Store` is gone and the queue is empty.
+    pub fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        while queue.blocking_recv_many(&mut self.waiting, GROUP_JOBS_MAX) > 0 {
+            self.waiting.reverse();
+            while !self.waiting.is_empty() {
+                let mut verdict = self.gather();
+                if verdict.is_ok() {
+                    verdict = self.apply().and_then(|()| self.sync());
+                }
+                self.answer(verdict);
+            }
+        }
+    }
+
+    /// The same as a task, for a disk in memory, which is asked at each moment whether it goes on.
+    pub async fn run_in_memory(
+        mut self,
+        mut queue: mpsc::Receiver<Box<dyn Job>>,
+        disk: memory::Handle,
+    ) {
+        while queue.recv_many(&mut self.waiting, GROUP_JOBS_MAX).await > 0 {
+            self.waiting.reverse();
+            while !self.waiting.is_empty() {
+                let mut verdict = self.gather();
+                if verdict.is_ok() && !self.staged.is_empty() {
+                    disk.reach(Moment::Staged).await;
+                    verdict = self.apply();
+                    disk.reach(Moment::Applied).await;
+                    verdict = verdict.and_then(|()| self.sync());
+                    disk.reach(Moment::Synced).await;
+                }
+                self.answer(verdict);
+            }
+        }
+    }
+
+    /// Runs jobs until the group is large enough; all of them are refused when nothing may be written.
+    fn gather(&mut self) -> Result<(), StoreFault> {
+        self.shared.begin();
+        if let Err(fault) = admit(&self.shared) {
+            self.ran.append(&mut self.waiting);
+            return Err(fault);
+        }
+        while self.staged.bytes < GROUP_BYTES_MAX {
+            let Some(mut job) = self.waiting.pop() else {
+                break;
+            };
+            let mut writes = Writes {
+                group: &mut self.staged,
+                own: Own::default(),
+            };
+            if job.run(&mut writes).is_ok() {
+                let own = writes.own;
+                self.staged.keep(own);
+            }
+            self.ran.push(job);
+        }
+        Ok(())
+    }
+
+    /// Applies what is staged. After a fault what is on disk isn't known, so the store stays broken.
+    fn apply(&mut self) -> Result<(), StoreFault> {
+        let staged = &mut self.staged;
+        staged.bytes = 0;
+        // In this order: sled's log is read back up to its first gap.
+        for (key, value) in staged.alone.drain(..) {
+            staged.db.append(key, value)?;
+            staged.unsynced = true;
+        }
+        if !staged.writes.is_empty() {
+            staged.db.apply(&mut staged.writes)?;
+            staged.unsynced = true;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StoreFault> {
+        if !std::mem::take(&mut self.staged.unsynced) {
+            return Ok(());
+        }
+        let start = clock::monotonic();
+        self.staged.db.sync()?;
+        let took = clock::monotonic().saturating_duration_since(start);
+        let stats = &self.shared.stats;
+        stats.syncs.fetch_add(1, Relaxed);
+        stats
+            .last_sync_micros
+            .store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        Ok(())
+    }
+
+    fn answer(&mut self, verdict: Result<(), StoreFault>) {
+        let stats = &self.shared.stats;
+        stats.commits.fetch_add(1, Relaxed);
+        stats
+            .jobs
+            .fetch_add(u64::try_from(self.ran.len()).unwrap_or(0), Relaxed);
+        self.shared.end(&verdict);
+        // Gone only when the runtime is: then nobody waits.
+        let _ = self.written.send(Written {
+            jobs: std::mem::take(&mut self.ran),
+            verdict,
+        });
+    }
 }
 
 /// Whether a group may be written now. Nothing has been applied when it may not.
@@ -307,45 +398,11 @@ fn admit(shared: &Shared) -> Result<(), StoreFault> {
         return Err(StoreFault::Broken { why });
     }
     let reserve = shared.disk_reserve;
-    match free_bytes(&shared.dir) {
+    match shared.engine.free() {
         Ok(free) if free < reserve => Err(StoreFault::DiskFull { free, reserve }),
         Ok(_) => Ok(()),
         Err(error) => Err(StoreFault::Broken {
             why: error.to_string(),
         }),
     }
-}
-
-/// Applies and syncs what is staged. After a fault what is on disk isn't known, so the store stays broken.
-fn write(shared: &Shared, staged: &mut Staged, file: &File) -> Result<(), StoreFault> {
-    staged.bytes = 0;
-    if staged.writes.is_empty() && staged.alone.is_empty() {
-        return Ok(());
-    }
-    // In this order: sled's log is read back up to its first gap.
-    for (key, value) in staged.alone.drain(..) {
-        staged.db.insert(key, value)?;
-    }
-    if !staged.writes.is_empty() {
-        let mut batch = sled::Batch::default();
-        for (key, value) in staged.writes.drain() {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        staged.db.apply_batch(batch)?;
-    }
-    staged.db.flush()?;
-    let start = clock::monotonic();
-    file.sync_data().map_err(|error| StoreFault::Broken {
-        why: format!("sync: {error}"),
-    })?;
-    let took = clock::monotonic().saturating_duration_since(start);
-    shared.stats.syncs.fetch_add(1, Relaxed);
-    shared
-        .stats
-        .last_sync_micros
-        .store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
-    Ok(())
 }
