@@ -4,6 +4,7 @@
 //! again (SIGHUP), so that a reload and a start are the same code (invariant 8).
 
 mod fetching;
+mod ground;
 mod hooks;
 mod integrations;
 mod listeners;
@@ -11,7 +12,7 @@ mod syncing;
 
 use crate::admin::{self, Admin};
 use crate::calls::dispatch::Dispatch;
-use crate::calls::intake::server::{self, Answer, Listener, ServeLimits};
+use crate::calls::intake::server::ServeLimits;
 use crate::calls::intake::{Front, Intake, or_unknown};
 use crate::calls::journal::Journal;
 use crate::calls::judge::Judge;
@@ -23,11 +24,11 @@ use crate::contacts::webhooks::door::{Door, Reception};
 use crate::phonebook::api::{Api, Desk};
 use crate::phonebook::directory::ContactBook;
 use crate::settings::types::{AdminAddress, Settings};
-use crate::store::{Store, StoreFault, StoreOptions};
+use crate::store::{Store, StoreFault};
 use crate::systemd;
 use fetching::Fetching;
 use integrations::{Built, Counter, Shelves};
-use listeners::{AdminListener, Listeners};
+use listeners::Listeners;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -37,6 +38,9 @@ use syncing::Syncing;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+
+pub use ground::{Ground, Simulated};
+pub use listeners::Pipe;
 
 /// The loops must have turned within this time for the watchdog to be fed.
 const TURN_AGE_MAX: Duration = Duration::from_secs(60);
@@ -70,8 +74,11 @@ pub struct Running {
     pub admin: AdminAddress,
 }
 
-enum Wish {
+/// What somebody wants of a running daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
     Stop,
+    /// Read the settings again.
     Reload,
 }
 
@@ -96,7 +103,7 @@ pub async fn run(
             }
         }
     });
-    live(settings, reload, wished, |_| {}).await
+    live(&Ground::Machine, settings, reload, wished, |_| {}).await
 }
 
 /// Runs until `stop` is dropped or told; for the demo and for tests within one process. `started` gets the addresses.
@@ -112,6 +119,7 @@ pub async fn run_until(
         let _ = wishes.send(Wish::Stop).await;
     });
     live(
+        &Ground::Machine,
         settings,
         || Err("no file to read again".to_owned()),
         wished,
@@ -120,19 +128,24 @@ pub async fn run_until(
     .await
 }
 
-async fn live(
+/// The daemon's life on `ground`: ends at the first `Wish::Stop`, or when nobody can wish any more.
+///
+/// # Errors
+/// Why it could not start or go on.
+pub async fn live(
+    ground: &Ground,
     mut settings: Settings,
     reload: impl Fn() -> Result<Settings, String> + Send,
     mut wishes: mpsc::Receiver<Wish>,
     started: impl Fn(Running) + Send,
 ) -> Result<(), AppFault> {
-    let store = open_store(&settings).await?;
+    let store = ground.store(&settings).await?;
     let journal = Journal::open(store.clone(), settings.daemon.intake.queue)?;
-    let mut listeners = Listeners::bind(&settings).await?;
+    let mut listeners = ground.listeners(&settings).await?;
     started(listeners.running()?);
     let mut reloaded = None;
     loop {
-        let parts = Parts::build(&settings, &store, &journal, reloaded.take())?;
+        let parts = Parts::build(ground, &settings, &store, &journal, reloaded.take())?;
         let wish = parts.run(&settings, &listeners, &mut wishes).await?;
         match wish {
             Wish::Stop => break,
@@ -165,22 +178,6 @@ fn refused(faults: String) -> String {
     faults
 }
 
-async fn open_store(settings: &Settings) -> Result<Store, AppFault> {
-    let options = StoreOptions {
-        disk_reserve: settings.daemon.disk_reserve,
-        ..StoreOptions::default()
-    };
-    let dir = settings.daemon.state_dir.join("store");
-    // Opening replays sled's log: seconds on a large store, so not on the runtime's threads.
-    let opened = tokio::task::spawn_blocking(move || Store::open(&dir, options)).await;
-    opened
-        .map_err(|error| AppFault::Part {
-            part: "the store",
-            why: error.to_string(),
-        })?
-        .map_err(AppFault::from)
-}
-
 /// Everything that is built from one version of the settings.
 struct Parts {
     line: Line,
@@ -195,6 +192,7 @@ struct Parts {
 
 impl Parts {
     fn build(
+        ground: &Ground,
         settings: &Settings,
         store: &Store,
         journal: &Journal,
@@ -208,6 +206,7 @@ impl Parts {
             shelves: &shelves,
             notices: &notices,
             store,
+            ground,
         };
         let Built {
             integrations,
@@ -283,21 +282,10 @@ impl Parts {
         let desk = Desk::new(self.contacts, intake_stop.clone(), rest);
         let reception = Reception::new(self.doors, settings.daemon.intake, desk);
         let events = Front::new(self.intake, reception);
-        intakes.spawn(serve(
-            Arc::clone(&listeners.events),
-            events,
-            limits,
-            intake_stop.clone(),
-        ));
+        let (public, private) = (listeners.events.clone(), listeners.admin.clone());
+        intakes.spawn(public.serve(events, limits, intake_stop.clone()));
         let shown = admin::router(Arc::clone(&admin));
-        match &listeners.admin {
-            AdminListener::Tcp(listener) => {
-                intakes.spawn(serve(Arc::clone(listener), shown, limits, intake_stop))
-            }
-            AdminListener::Unix(listener, _) => {
-                intakes.spawn(serve(Arc::clone(listener), shown, limits, intake_stop))
-            }
-        };
+        intakes.spawn(private.serve(shown, limits, intake_stop));
         self.syncing.spawn(&mut loops, &loops_stop);
         let line_stop = loops_stop.clone();
         loops.spawn(async move { Ok(self.line.run(line_stop).await?) });
@@ -397,20 +385,6 @@ const fn serve_limits(settings: &Settings) -> ServeLimits {
         idle_timeout: intake.idle_timeout,
         grace: settings.daemon.grace,
     }
-}
-
-async fn serve<L: Listener + Sync + 'static>(
-    listener: Arc<L>,
-    answer: impl Answer,
-    limits: ServeLimits,
-    stop: watch::Receiver<bool>,
-) -> Result<(), AppFault> {
-    server::serve(listener, answer, limits, stop)
-        .await
-        .map_err(|fault| AppFault::Part {
-            part: "a listener",
-            why: fault.to_string(),
-        })
 }
 
 fn contacts_api(settings: &Settings, book: &ContactBook) -> Result<Api, AppFault> {

@@ -15,6 +15,7 @@ pub mod clock;
 pub mod contacts;
 pub mod heaps;
 pub mod kustomer;
+pub mod offload;
 pub mod pace;
 pub mod phonebook;
 pub mod sandbox;

@@ -37,6 +37,7 @@ mod links;
 mod numbers;
 mod onprem;
 mod patterns;
+mod practice;
 mod retention;
 mod running;
 mod samples;
@@ -45,7 +46,7 @@ mod sandbox_faults;
 mod sandbox_records;
 mod sandbox_search;
 mod settings;
-mod simulate;
+
 mod store;
 mod support;
 mod sync;

@@ -13,6 +13,7 @@ use crate::contacts::memory::{Memory, Node};
 use crate::contacts::plan::{Action, Conflict, Edit, LeftOut, Plan, Rules, Step, Whose, Wish};
 use crate::contacts::rounds::{PlanId, Scope, survey};
 use crate::contacts::schedule::{Nudge, SyncStatus, Task, sizes};
+use crate::offload::off_the_runtime;
 use crate::store::StoreFault;
 use crate::terms::contact::{ContactId, Fields};
 use axum::Json;
@@ -127,7 +128,7 @@ pub(super) async fn conflicts(State(admin): State<Arc<Admin>>) -> Answer {
 
 async fn planned(desk: &SyncDesk) -> Result<Value, Problem> {
     let desk = desk.clone();
-    let look = tokio::task::spawn_blocking(move || look_at_all(&desk)).await;
+    let look = off_the_runtime(move || look_at_all(&desk)).await;
     let looked = look.map_err(|error| busy(&error.to_string()))?;
     looked.map_err(broken)
 }

@@ -1,7 +1,7 @@
 //! The integrations: a client, a courier and, where the settings ask for it, a contact sync for each.
 
 use super::syncing::Syncing;
-use super::{AppFault, hooks};
+use super::{AppFault, Ground, hooks};
 use crate::admin::Integration;
 use crate::calls::directory::Directory;
 use crate::calls::dispatch::{Dispatch, DispatchStatus};
@@ -12,7 +12,6 @@ use crate::calls::log::Courier;
 use crate::calls::outbox::Outbox;
 use crate::clock;
 use crate::contacts::webhooks::door::Door;
-use crate::kustomer::client::Client;
 use crate::phonebook::directory::ContactBook;
 use crate::settings::types::{KustomerSettings, Settings};
 use crate::store::Store;
@@ -47,6 +46,7 @@ pub struct Counter<'a> {
     pub shelves: &'a Shelves,
     pub notices: &'a mpsc::UnboundedSender<Notice>,
     pub store: &'a Store,
+    pub ground: &'a Ground,
 }
 
 /// Built, not running yet.
@@ -86,8 +86,8 @@ impl Counter<'_> {
         } = self.shelves;
         let settings = Arc::new(kustomer.clone());
         let used = outbox.used_before(kustomer, clock::now())?;
-        let client =
-            Client::new(kustomer, used).map_err(|fault| AppFault::Secret(fault.to_string()))?;
+        let client = self.ground.client(kustomer, used);
+        let client = client.map_err(|fault| AppFault::Secret(fault.to_string()))?;
         let status = Arc::new(Mutex::new(DispatchStatus::default()));
         let (orders, ordered) = mpsc::unbounded_channel();
         let courier = Courier::new(

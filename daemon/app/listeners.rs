@@ -2,25 +2,41 @@
 //! a reload where an address changed.
 
 use super::{AppFault, Running};
+use crate::calls::intake::server::{self, Answer, Listener, Peer, ServeLimits};
 use crate::settings::types::{AdminAddress, Settings};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Mutex, mpsc, watch};
+
+/// What a pipe holds that nobody has read yet: as much as a socket.
+const PIPE_BYTES: usize = 64 * 1024;
+/// Connections that wait to be accepted.
+const PIPE_WAITING_MAX: usize = 64;
 
 /// They outlive a reload, so that no connection is refused meanwhile.
 #[derive(Clone)]
 pub struct Listeners {
-    pub events: Arc<TcpListener>,
-    pub admin: AdminListener,
+    pub events: Socket,
+    pub admin: Socket,
 }
 
 #[derive(Clone)]
-pub enum AdminListener {
+pub enum Socket {
     Tcp(Arc<TcpListener>),
     Unix(Arc<UnixListener>, PathBuf),
+    /// A simulation's.
+    Pipe(Arc<Pipe>),
+}
+
+/// A socket within this process.
+pub struct Pipe {
+    waiting: Mutex<mpsc::Receiver<DuplexStream>>,
+    callers: mpsc::Sender<DuplexStream>,
 }
 
 impl Listeners {
@@ -29,20 +45,31 @@ impl Listeners {
             Some(listener) => listener,
             None => bind_tcp("events listener", settings.daemon.listen).await?,
         };
-        let admin = AdminListener::bind(&settings.daemon.admin).await?;
+        let admin = Socket::bind_admin(&settings.daemon.admin).await?;
         Ok(Self {
-            events: Arc::new(events),
+            events: Socket::Tcp(Arc::new(events)),
             admin,
         })
     }
 
+    pub const fn pipes(events: Arc<Pipe>, admin: Arc<Pipe>) -> Self {
+        Self {
+            events: Socket::Pipe(events),
+            admin: Socket::Pipe(admin),
+        }
+    }
+
     pub async fn rebind(&self, old: &Settings, new: &Settings) -> Result<Self, AppFault> {
         let mut listeners = self.clone();
+        if matches!(self.events, Socket::Pipe(_)) {
+            return Ok(listeners);
+        }
         if old.daemon.listen != new.daemon.listen {
-            listeners.events = Arc::new(bind_tcp("events listener", new.daemon.listen).await?);
+            let events = bind_tcp("events listener", new.daemon.listen).await?;
+            listeners.events = Socket::Tcp(Arc::new(events));
         }
         if old.daemon.admin != new.daemon.admin {
-            listeners.admin = AdminListener::bind(&new.daemon.admin).await?;
+            listeners.admin = Socket::bind_admin(&new.daemon.admin).await?;
         }
         Ok(listeners)
     }
@@ -53,16 +80,12 @@ impl Listeners {
             place: String::new(),
             source,
         };
+        let address = self.events.address().map_err(fault)?;
         let admin = match &self.admin {
-            AdminListener::Tcp(listener) => {
-                AdminAddress::Tcp(listener.local_addr().map_err(fault)?)
-            }
-            AdminListener::Unix(_, path) => AdminAddress::Unix(path.clone()),
+            Socket::Unix(_, path) => AdminAddress::Unix(path.clone()),
+            socket => AdminAddress::Tcp(socket.address().map_err(fault)?),
         };
-        Ok(Running {
-            address: self.events.local_addr().map_err(fault)?,
-            admin,
-        })
+        Ok(Running { address, admin })
     }
 }
 
@@ -85,8 +108,33 @@ async fn bind_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener
     TcpListener::bind(address).await.map_err(fault)
 }
 
-impl AdminListener {
-    async fn bind(address: &AdminAddress) -> Result<Self, AppFault> {
+impl Socket {
+    /// Serves it until `stop` is true.
+    pub async fn serve(
+        self,
+        answer: impl Answer,
+        limits: ServeLimits,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), AppFault> {
+        let served = match self {
+            Self::Tcp(listener) => server::serve(listener, answer, limits, stop).await,
+            Self::Unix(listener, _) => server::serve(listener, answer, limits, stop).await,
+            Self::Pipe(pipe) => server::serve(pipe, answer, limits, stop).await,
+        };
+        served.map_err(|fault| AppFault::Part {
+            part: "a listener",
+            why: fault.to_string(),
+        })
+    }
+
+    fn address(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr(),
+            Self::Unix(..) | Self::Pipe(_) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        }
+    }
+
+    async fn bind_admin(address: &AdminAddress) -> Result<Self, AppFault> {
         match address {
             AdminAddress::Tcp(address) => Ok(Self::Tcp(Arc::new(
                 bind_tcp("admin listener", *address).await?,
@@ -124,5 +172,42 @@ async fn prepare_socket(path: &Path) -> io::Result<()> {
     match tokio::fs::remove_file(path).await {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+impl Default for Pipe {
+    fn default() -> Self {
+        let (callers, waiting) = mpsc::channel(PIPE_WAITING_MAX);
+        let waiting = Mutex::new(waiting);
+        Self { waiting, callers }
+    }
+}
+
+impl Pipe {
+    /// Connects to whoever listens, now or later.
+    ///
+    /// # Errors
+    /// Too many wait already.
+    pub fn connect(&self) -> io::Result<DuplexStream> {
+        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+        let refused = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
+        self.callers.try_send(theirs).map_err(refused)?;
+        Ok(ours)
+    }
+
+    /// Hangs up on everybody who waits, as when nobody listens any more.
+    pub async fn hang_up(&self) {
+        let mut waiting = self.waiting.lock().await;
+        while waiting.try_recv().is_ok() {}
+    }
+}
+
+impl Listener for Pipe {
+    type Stream = DuplexStream;
+
+    async fn accept(&self) -> io::Result<(Self::Stream, Peer)> {
+        let stream = self.waiting.lock().await.recv().await;
+        let stream = stream.ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok((stream, Peer(IpAddr::V4(Ipv4Addr::LOCALHOST))))
     }
 }

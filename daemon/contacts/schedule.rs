@@ -14,6 +14,7 @@ use super::rounds::{PlanId, Scope, Survey, everybody, name_of, survey};
 use super::unmerge::unmerge;
 use super::webhooks::Webhooks;
 use crate::clock;
+use crate::offload::off_the_runtime;
 use crate::store::StoreFault;
 use crate::terms::contact::ContactId;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -209,7 +210,7 @@ impl Sync {
         for _ in 0..ROUNDS_MAX {
             let (memory, rules) = (self.hands.memory.clone(), self.hands.rules.clone());
             let count = move || survey(&memory, &rules, clock::now(), Scope::Dirty, |_| {});
-            let counted: Survey = off_the_runtime(count).await?;
+            let counted: Survey = aside(count).await?;
             let sizes = sizes(&self.hands.memory.meta()?);
             if let Err(stop) = guard(counted.changes, sizes, self.max)
                 && approve.take() != Some(counted.id)
@@ -249,7 +250,7 @@ impl Sync {
             let (memory, rules) = (self.hands.memory.clone(), self.hands.rules.clone());
             let gather =
                 move || Group::gather(&memory, &rules, clock::now(), last.as_ref(), at_once);
-            let Some(group) = off_the_runtime(gather).await? else {
+            let Some(group) = aside(gather).await? else {
                 return Ok(());
             };
             last = Some(group.last.clone());
@@ -360,10 +361,10 @@ async fn moved<T>(news: &mut Option<watch::Receiver<T>>) {
 }
 
 /// Millions of reads when everything is new: not on the runtime's threads.
-async fn off_the_runtime<T: Send + 'static>(
+async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreFault> + Send + 'static,
 ) -> Result<T, StoreFault> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = off_the_runtime(work).await;
     done.map_err(|error| StoreFault::Broken {
         why: error.to_string(),
     })?

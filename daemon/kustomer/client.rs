@@ -1,12 +1,12 @@
-//! The one HTTP client of an integration: budgets, key, timeouts, sizes, and the verdict on every reply. Owns both
-//! pacers, the key and the counters; the only file that knows reqwest. `customers`, `conversations` and `users` add the
-//! calls; the outbox, contact sync and `check --online` use them.
+//! The one client of an integration: budgets, key and the verdict on every reply. Owns both pacers, the key and the
+//! counters. `customers`, `conversations` and `users` add the calls; the outbox, contact sync and `check --online` use
+//! them.
 //!
-//! It sends each request once: no redirect is followed, nothing is repeated here but one request after a 401 when the
-//! key file holds another key by then. Proxy variables of the environment are not read: what carries the key is
-//! decided by settings alone.
+//! It sends each request once: nothing is repeated here but one request after a 401 when the key file holds another key
+//! by then.
 
-use super::fault::{KustomerFault, scrub};
+use super::fault::KustomerFault;
+use super::http::{Carrier, Http, Url};
 use super::key::{bearer, read_key};
 use super::limits::{self, LimitHeaders};
 use super::pacer::Pacer;
@@ -16,22 +16,16 @@ use super::wire::{self, Record, Reply};
 use crate::clock;
 use crate::pace::{Budget, Lane, PaceView};
 use crate::settings::types::KustomerSettings;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::{HeaderMap, Method, Request};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::AUTHORIZATION;
-use reqwest::{Method, Response, Url, redirect, retry};
+
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use std::error::Error;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Longest reply read: 100 notes of 30 kB, or 500 search results, have room.
-pub const REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// A connection that takes longer than this to open will not do better by waiting.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Shorter than what load balancers keep idle connections for, so that a request seldom meets one being closed.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Room for rows per page where 100 is the most, and where 500 is. Source: Kustomer: Pagination.
 pub(super) const PAGE_ROWS: u32 = 100;
 pub(super) const PAGE_ROWS_LARGE: u32 = 500;
@@ -51,11 +45,10 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Inner {
-    http: reqwest::Client,
+    carrier: Arc<dyn Carrier>,
     origin: Url,
     key_file: PathBuf,
     key: Mutex<SecretString>,
-    timeout: Duration,
     /// The pause after a 429 without a reset time.
     window: Duration,
     requests: Pacer,
@@ -86,32 +79,31 @@ impl Client {
     /// # Errors
     /// `Key` if the key file cannot be used, `Unsendable` if the address is none.
     pub fn new(settings: &KustomerSettings, used_before: u32) -> Result<Self, KustomerFault> {
+        Self::over(Arc::new(Http::new(settings)?), settings, used_before)
+    }
+
+    /// The same over something else than the network.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn over(
+        carrier: Arc<dyn Carrier>,
+        settings: &KustomerSettings,
+        used_before: u32,
+    ) -> Result<Self, KustomerFault> {
         let key = read_key(&settings.api_key_file)?;
         let origin = Url::parse(&settings.url)
             .map_err(|fault| KustomerFault::Unsendable(format!("url: {fault}")))?;
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("tieline/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
-            .timeout(settings.timeout)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .pool_max_idle_per_host(settings.parallel)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .no_proxy()
-            .build()
-            .map_err(|fault| KustomerFault::Unsendable(innermost(&fault)))?;
         let budget = |limit| Budget {
             limit,
             window: settings.budget_window,
             parallel: settings.parallel,
         };
         let inner = Inner {
-            http,
+            carrier,
             origin,
             key_file: settings.api_key_file.clone(),
             key: Mutex::new(key),
-            timeout: settings.timeout,
             window: settings.budget_window,
             requests: Pacer::new(budget(settings.requests_per_minute), used_before),
             searches: Pacer::new(budget(settings.searches_per_minute), used_before),
@@ -271,26 +263,30 @@ impl Inner {
             .origin
             .join(&ask.path)
             .map_err(|fault| KustomerFault::Unsendable(fault.to_string()))?;
-        let mut request = self
-            .http
-            .request(ask.method.clone(), url)
+        let mut request = Request::builder()
+            .method(ask.method.clone())
+            .uri(url.as_str())
             .header(AUTHORIZATION, bearer(key)?);
-        if let Some(body) = &ask.body {
-            request = request.json(body);
-        }
-        let mut response = request
-            .send()
-            .await
-            .map_err(|fault| self.no_reply(&fault))?;
-        let status = response.status().as_u16();
-        let headers = headers(&response);
+        let body = match &ask.body {
+            None => Vec::new(),
+            Some(body) => {
+                request =
+                    request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                body.to_string().into_bytes()
+            }
+        };
+        let request = request
+            .body(body)
+            .map_err(|fault| KustomerFault::Unsendable(fault.to_string()))?;
+        let reply = self.carrier.carry(request).await?;
+        let (status, body) = (reply.status, reply.body);
+        let headers = headers(&reply.headers);
         let pause =
             limits::pause_after(status, headers, self.window, clock::now(), clock::chance());
         let retry_after = limits::retry_after(headers);
         if let Some(pause) = pause {
             self.requests.pause(pause);
         }
-        let body = self.body(&mut response, status).await;
         match status {
             204 => Ok(Reply {
                 records: Vec::new(),
@@ -305,42 +301,6 @@ impl Inner {
                 after: pause.unwrap_or(self.window),
             }),
             _ => Err(refused(status, body, retry_after)),
-        }
-    }
-
-    /// The body, or why it cannot be had.
-    async fn body(&self, response: &mut Response, status: u16) -> Result<Vec<u8>, KustomerFault> {
-        let mut body = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > REPLY_BYTES_MAX => {
-                    let what = format!("larger than {REPLY_BYTES_MAX} bytes");
-                    return Err(KustomerFault::Garbled { status, what });
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(body),
-                Err(fault) if fault.is_timeout() => {
-                    return Err(KustomerFault::Timeout(self.timeout));
-                }
-                Err(_) => {
-                    return Err(KustomerFault::Garbled {
-                        status,
-                        what: "cut short".to_owned(),
-                    });
-                }
-            }
-        }
-    }
-
-    fn no_reply(&self, fault: &reqwest::Error) -> KustomerFault {
-        if fault.is_builder() {
-            KustomerFault::Unsendable(innermost(fault))
-        } else if fault.is_connect() {
-            KustomerFault::Unreachable(innermost(fault))
-        } else if fault.is_timeout() {
-            KustomerFault::Timeout(self.timeout)
-        } else {
-            KustomerFault::Lost(innermost(fault))
         }
     }
 
@@ -407,26 +367,12 @@ pub(super) fn time(at: jiff::Timestamp) -> String {
     format!("{at:.3}")
 }
 
-fn headers(response: &Response) -> LimitHeaders<'_> {
-    let header = |name: &str| {
-        response
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
+fn headers(headers: &HeaderMap) -> LimitHeaders<'_> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     LimitHeaders {
         limit: header("x-ratelimit-limit"),
         remaining: header("x-ratelimit-remaining"),
         reset: header("x-ratelimit-reset"),
         retry_after: header("retry-after"),
     }
-}
-
-/// The first cause, which says the most ("Connection refused"); the outer ones may hold the address.
-fn innermost(fault: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = fault;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    scrub(&cause.to_string())
 }

@@ -7,8 +7,8 @@ use super::text;
 use super::wire::{Record, Reply};
 use crate::terms::ids::CustomerId;
 use crate::terms::number::E164;
+use hyper::Method;
 use jiff::Timestamp;
-use reqwest::Method;
 use serde_json::{Map, Value, json};
 use std::sync::atomic::Ordering;
 

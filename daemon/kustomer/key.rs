@@ -1,7 +1,7 @@
 //! The API key: read from its file, put into the header that carries it. Called by `client`.
 
 use super::fault::KustomerFault;
-use reqwest::header::HeaderValue;
+use hyper::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use std::io::Read;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Everything said to Kustomer and read from it. `client` is the only place that knows HTTP; `customers`,
+//! Everything said to Kustomer and read from it. `client` sends and `http` carries; `customers`,
 //! `conversations`, `users`, `webhooks` and `bulk` add one method for each thing asked for; `wire` reads replies; `fault` says what a
 //! failure means for an exactly-once procedure and `verdict` finds it; `pacer` keeps the budgets; `limits` reads the rate
 //! limit headers; `key` the API key; `text` cuts to Kustomer's lengths.
@@ -9,6 +9,7 @@ pub mod client;
 pub mod conversations;
 pub mod customers;
 pub mod fault;
+pub mod http;
 mod key;
 mod limits;
 pub mod metadata;

@@ -3,7 +3,7 @@
 use super::client::{Ask, Client, PAGE_ROWS, one, segment};
 use super::fault::KustomerFault;
 use super::wire::Record;
-use reqwest::Method;
+use hyper::Method;
 use secrecy::SecretString;
 use serde_json::json;
 

@@ -14,15 +14,15 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Starts counting now.
+    /// Starts counting now, from the wall time `at` if one is given.
     #[allow(
         clippy::disallowed_methods,
         reason = "the sandbox shares nothing with the daemon, its clock included"
     )]
-    pub fn start() -> Clock {
+    pub fn start(at: Option<Timestamp>) -> Clock {
         Clock {
             started: Instant::now(),
-            started_at: Timestamp::now(),
+            started_at: at.unwrap_or_else(Timestamp::now),
         }
     }
 

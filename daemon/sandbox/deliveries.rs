@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use sha2::Sha256;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -27,8 +28,18 @@ const PASS_TIME: Duration = Duration::from_millis(50);
 /// Posts kept for tests to look at; later ones are only made.
 const POSTED_MAX: usize = 10_000;
 
+/// Opens a connection within this process to whoever takes webhooks.
+pub type Connect = dyn Fn() -> io::Result<DuplexStream> + Send + Sync;
+
+/// How posts get to whoever takes them.
+#[derive(Clone)]
+pub enum Way {
+    Network,
+    Within(Arc<Connect>),
+}
+
 /// Posts until dropped.
-pub async fn run(shared: Arc<Shared>, mut inbox: mpsc::Receiver<Delivery>) {
+pub async fn run(shared: Arc<Shared>, way: Way, mut inbox: mpsc::Receiver<Delivery>) {
     let mut under_way = JoinSet::new();
     while let Some(delivery) = inbox.recv().await {
         while under_way.try_join_next().is_some() {}
@@ -42,24 +53,24 @@ pub async fn run(shared: Arc<Shared>, mut inbox: mpsc::Receiver<Delivery>) {
         if options.duplicate {
             together.extend(together.clone());
         }
-        let shared = Arc::clone(&shared);
+        let (shared, way) = (Arc::clone(&shared), way.clone());
         under_way.spawn(async move {
             for delivery in together {
-                deliver(&shared, &delivery).await;
+                deliver(&shared, &way, &delivery).await;
             }
         });
     }
 }
 
 /// Tries until it is taken, the schedule is over, or the webhook is off.
-async fn deliver(shared: &Shared, delivery: &Delivery) {
+async fn deliver(shared: &Shared, way: &Way, delivery: &Delivery) {
     let options = shared.lock().options.webhooks;
     for minutes in std::iter::once(0).chain(SCHEDULE) {
         tokio::time::sleep(options.minute.saturating_mul(minutes)).await;
         let Some(hook) = shared.lock().hooks.enabled(&delivery.hook).cloned() else {
             return;
         };
-        let answer = tokio::time::timeout(ANSWER_TIME_MAX, post(&hook, delivery)).await;
+        let answer = tokio::time::timeout(ANSWER_TIME_MAX, post(&hook, way, delivery)).await;
         let status = answer.ok().and_then(Result::ok);
         let good = status.is_some_and(|status| (200..300).contains(&status));
         let mut state = shared.lock();
@@ -80,16 +91,12 @@ async fn deliver(shared: &Shared, delivery: &Delivery) {
 }
 
 /// One post over a connection of its own; the status. https is not spoken here.
-async fn post(hook: &Hook, delivery: &Delivery) -> io::Result<u16> {
+async fn post(hook: &Hook, way: &Way, delivery: &Delivery) -> io::Result<u16> {
     let uri: Uri = hook.text("url").parse().map_err(io::Error::other)?;
     if uri.scheme_str() != Some("http") {
         return Err(io::ErrorKind::Unsupported.into());
     }
     let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80));
-    let stream = TcpStream::connect((host, port)).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let mut request = Request::builder()
         .method(Method::POST)
@@ -106,6 +113,19 @@ async fn post(hook: &Hook, delivery: &Delivery) -> io::Result<u16> {
     }
     let request = request
         .body(Full::new(delivery.body.clone()))
+        .map_err(io::Error::other)?;
+    match way {
+        Way::Network => exchange(TcpStream::connect((host, port)).await?, request).await,
+        Way::Within(connect) => exchange(connect()?, request).await,
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+) -> io::Result<u16> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
         .map_err(io::Error::other)?;
     let exchange = async {
         let answer = sender.send_request(request).await?;

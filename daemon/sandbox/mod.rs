@@ -51,34 +51,40 @@ use std::io;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use deliveries::Connect;
 pub use faults::{FAULTS_MAX, Fault, FaultKind};
 pub use limits::LimitOptions;
 pub use options::{ApiKey, Counts, MergedRead, SANDBOX_KEY, SandboxOptions};
 pub use requests::{Arrival, Requests};
 pub use webhooks::{Posted, WebhookOptions};
 
+use deliveries::Way;
 use lock::Shared;
 use record::Kind;
 use reply::Refusal;
 use state::State;
+
+/// What a connection within the process holds that nobody has read yet: as much as a socket.
+const PIPE_BYTES: usize = 64 * 1024;
 
 /// A running sandbox; dropping it closes its listener and connections.
 pub struct Sandbox {
     url: String,
     shared: Arc<Shared>,
     changes: watch::Receiver<()>,
-    server: JoinHandle<()>,
+    /// None within the process.
+    server: Option<JoinHandle<()>>,
     poster: JoinHandle<()>,
 }
 
 impl Sandbox {
     /// Binds, seeds and serves. Errors: the address is taken, not valid or not loopback, or a seed breaks a rule.
     pub async fn start(options: SandboxOptions) -> io::Result<Sandbox> {
-        let (changed, changes) = watch::channel(());
         let listener = TcpListener::bind(&options.listen).await?;
         let address = listener.local_addr()?;
         if !address.ip().is_loopback() {
@@ -86,7 +92,20 @@ impl Sandbox {
             let text = format!("the sandbox listens on loopback only, not on {address}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let url = format!("http://{address}");
+        let mut sandbox = Self::open(options, format!("http://{address}"), Way::Network)?;
+        let server = server::accept(listener, Arc::clone(&sandbox.shared));
+        sandbox.server = Some(tokio::spawn(server));
+        Ok(sandbox)
+    }
+
+    /// One that is reached through `connect` alone, and posts its webhooks into connections that `posts` opens: for a
+    /// simulation. Errors: a seed breaks a rule.
+    pub fn within(options: SandboxOptions, posts: Arc<Connect>) -> io::Result<Sandbox> {
+        Self::open(options, "http://127.0.0.1".to_owned(), Way::Within(posts))
+    }
+
+    fn open(options: SandboxOptions, url: String, way: Way) -> io::Result<Sandbox> {
+        let (changed, changes) = watch::channel(());
         let (users, customers) = (options.users.clone(), options.customers.clone());
         let mut state = State::new(options, changed);
         for user in users {
@@ -102,17 +121,23 @@ impl Sandbox {
         let posting = Arc::clone(&shared);
         let poster = tokio::spawn(async move {
             if let Some(inbox) = inbox {
-                deliveries::run(posting, inbox).await;
+                deliveries::run(posting, way, inbox).await;
             }
         });
-        let server = tokio::spawn(server::accept(listener, Arc::clone(&shared)));
         Ok(Sandbox {
             url,
             shared,
             changes,
-            server,
+            server: None,
             poster,
         })
+    }
+
+    /// A connection within this process.
+    pub fn connect(&self) -> DuplexStream {
+        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+        tokio::spawn(server::converse(theirs, Arc::clone(&self.shared)));
+        ours
     }
 
     /// `http://127.0.0.1:port`, without a slash at the end.
@@ -225,16 +250,20 @@ impl Sandbox {
     /// Closes the listener and every connection, and returns when they are closed.
     pub async fn shutdown(mut self) {
         self.poster.abort();
-        self.server.abort();
-        // The only outcome of an aborted task is that it was aborted.
-        let _ = (&mut self.server).await;
+        if let Some(server) = self.server.take() {
+            server.abort();
+            // The only outcome of an aborted task is that it was aborted.
+            let _ = server.await;
+        }
     }
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
         self.poster.abort();
-        self.server.abort();
+        if let Some(server) = &self.server {
+            server.abort();
+        }
     }
 }
 

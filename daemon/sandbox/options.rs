@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -53,6 +54,8 @@ pub struct SandboxOptions {
     pub customers: Vec<Value>,
     /// Seed of ids and of the faults' chances.
     pub seed: u64,
+    /// The time of day at its start; none: that of this machine. Goes on with the runtime's clock.
+    pub started_at: Option<Timestamp>,
 }
 
 /// How a customer reads that was merged into another: not documented.
@@ -95,6 +98,7 @@ impl SandboxOptions {
             users: Vec::new(),
             customers: Vec::new(),
             seed: 1,
+            started_at: None,
         }
     }
 }

@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -50,20 +51,25 @@ pub async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         };
         // Small replies must not wait for an acknowledgement; without it they are only slower.
         let _ = stream.set_nodelay(true);
-        let shared = Arc::clone(&shared);
-        connections.spawn(async move {
-            // A task of its own: a request that arrived takes effect even when its sender has left meanwhile.
-            let service = service_fn(|request| {
-                let serving = tokio::spawn(serve(Arc::clone(&shared), request));
-                async { serving.await.map_err(io::Error::other)? }
-            });
-            // A connection that breaks is the peer's business, or a fault's.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
+        connections.spawn(converse(stream, Arc::clone(&shared)));
     }
+}
+
+/// One connection's requests.
+pub async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    shared: Arc<Shared>,
+) {
+    // A task of its own: a request that arrived takes effect even when its sender has left meanwhile.
+    let service = service_fn(|request| {
+        let serving = tokio::spawn(serve(Arc::clone(&shared), request));
+        async { serving.await.map_err(io::Error::other)? }
+    });
+    // A connection that breaks is the peer's business, or a fault's.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 /// Reads one request and answers it. An error here closes the connection without a reply.

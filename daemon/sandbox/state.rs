@@ -49,7 +49,7 @@ impl State {
     /// Empty but for one machine user per key.
     pub fn new(options: SandboxOptions, changed: watch::Sender<()>) -> State {
         let mut state = State {
-            clock: Clock::start(),
+            clock: Clock::start(options.started_at),
             limits: Limits::new(options.limits),
             faults: Faults::new(options.seed),
             requests: Requests::default(),

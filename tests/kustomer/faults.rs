@@ -3,10 +3,11 @@
 use super::{fault_of, new_conversation, new_note, number, settings, status, world, world_with};
 use serde_json::{Map, json};
 use std::time::Duration;
-use tieline::kustomer::client::{Client, REPLY_BYTES_MAX};
+use tieline::kustomer::client::Client;
 use tieline::kustomer::conversations::NewConversation;
 use tieline::kustomer::customers::NewCustomer;
 use tieline::kustomer::fault::{KustomerFault, Next};
+use tieline::kustomer::http::REPLY_BYTES_MAX;
 use tieline::pace::Lane;
 use tieline::sandbox::{ApiKey, Fault, FaultKind, SANDBOX_KEY, SandboxOptions};
 use tieline::terms::ids::{ConversationId, CustomerId};

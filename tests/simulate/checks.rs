@@ -1,0 +1,259 @@
+//! What must hold after each step and in the end. Numbers are those of docs/architecture.md's invariants.
+
+use super::world::World;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Simulated time in which everything must have come to its end: longer than the last gap of the retries.
+const DRAIN_MAX: Duration = Duration::from_secs(30 * 3600);
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Rounds of taking up dead deliveries, or of syncing, until nothing is left.
+const ROUNDS_MAX: usize = 5;
+
+/// At any moment: what is in Kustomer, and what was asked of it.
+pub fn always(world: &World) -> Result<(), String> {
+    let logged = logged(world)?;
+    for (id, (conversations, notes)) in &logged {
+        let name = id.strip_prefix("tieline:script:").unwrap_or("?");
+        let known = world.known();
+        let wanted = known.subjects.get(name).is_some_and(|(_, wanted)| *wanted);
+        if !wanted {
+            return Err(format!("{id} was logged, and nobody wanted it"));
+        }
+        if *conversations > 1 || *notes > 1 {
+            return Err(format!(
+                "invariant 3: {id} has {conversations} conversations and {notes} notes"
+            ));
+        }
+    }
+    within_budget(world)
+}
+
+/// For each externalId: how many conversations have it, and how many notes these have.
+fn logged(world: &World) -> Result<BTreeMap<String, (usize, usize)>, String> {
+    let mut logged: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let mut names = BTreeMap::new();
+    for conversation in world.sandbox.conversations() {
+        let external = text(&conversation["attributes"]["externalId"]);
+        names.insert(text(&conversation["id"]), external.clone());
+        logged.entry(external).or_default().0 += 1;
+    }
+    for note in world.sandbox.notes() {
+        let of = text(&note["relationships"]["conversation"]["data"]["id"]);
+        let external = names.get(&of).ok_or("a note without a conversation")?;
+        logged.entry(external.clone()).or_default().1 += 1;
+    }
+    Ok(logged)
+}
+
+/// Invariant 7. Who sets the clock forward shortens the minute that a restarted daemon remembers.
+fn within_budget(world: &World) -> Result<(), String> {
+    if world.odds.jump > 0 {
+        return Ok(());
+    }
+    let requests = world.sandbox.requests();
+    let times: Vec<u64> = requests
+        .arrivals
+        .iter()
+        .filter(|arrival| !world.of_people(arrival.at_ms))
+        .map(|arrival| arrival.at_ms)
+        .collect();
+    let limit = usize::try_from(world.odds.budget).unwrap();
+    let full = times
+        .windows(limit + 1)
+        .find(|window| window[limit] - window[0] < 60_000);
+    match full {
+        Some(window) => Err(format!(
+            "invariant 7: more than {limit} requests in a minute from {} ms on",
+            window[0]
+        )),
+        None => Ok(()),
+    }
+}
+
+/// When nothing goes wrong any more.
+pub async fn in_the_end(world: &Arc<World>, posts: &mut JoinSet<()>) -> Result<(), String> {
+    let all_posted = async { while posts.join_next().await.is_some() {} };
+    tokio::time::timeout(DRAIN_MAX, all_posted)
+        .await
+        .map_err(|_| "invariant 1: a post is refused for ever".to_owned())?;
+    drained(world).await?;
+    for _ in 0..ROUNDS_MAX {
+        if !revived(world).await? {
+            break;
+        }
+        drained(world).await?;
+    }
+    accounts(world).await?;
+    everything_logged(world).await?;
+    contacts_agree(world).await?;
+    always(world)
+}
+
+async fn status(world: &World) -> Result<Value, String> {
+    let answer = world.ask("GET", "/status", &Value::Null).await;
+    let answer = answer.ok_or("the daemon doesn't answer its administrator")?;
+    if answer.status.is_success() {
+        Ok(answer.body)
+    } else {
+        Err(format!("status: {}", answer.body))
+    }
+}
+
+async fn drained(world: &World) -> Result<(), String> {
+    let mut waited = Duration::ZERO;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        waited += LOOK_EVERY;
+        let status = status(world).await?;
+        if status["events"]["adds_up"] != json!(true) {
+            return Err(format!("invariant 2: {}", status["events"]));
+        }
+        let owed = &status["integrations"][0]["owed"];
+        if status["events"]["in_flight"] == json!(0) && *owed == json!(0) {
+            return Ok(());
+        }
+        if waited > DRAIN_MAX {
+            return Err(format!("it doesn't come to an end: {status:#}"));
+        }
+    }
+}
+
+/// Takes dead deliveries up again; whether there were any.
+async fn revived(world: &World) -> Result<bool, String> {
+    let dead = world.ask("GET", "/dead", &Value::Null).await;
+    let dead = dead.ok_or("no list of dead letters")?.body;
+    let rows = dead["dead"].as_array().cloned().unwrap_or_default();
+    let ids: Vec<&Value> = rows
+        .iter()
+        .filter(|row| row["kind"] == "delivery")
+        .map(|row| &row["id"])
+        .collect();
+    if ids.is_empty() {
+        return Ok(false);
+    }
+    if world.odds.refused_400 == 0 {
+        return Err(format!("given up without a reason: {dead}"));
+    }
+    world.ask("POST", "/dead/retry", &json!({"ids": ids})).await;
+    Ok(true)
+}
+
+/// Invariants 1 and 2: every event is there once, with its end.
+async fn accounts(world: &World) -> Result<(), String> {
+    let status = status(world).await?;
+    let (sent, acknowledged, junk) = {
+        let known = world.known();
+        (known.sent.len(), known.acknowledged.len(), known.junk)
+    };
+    let events = &status["events"];
+    if events["accepted"] != json!(sent) || sent != acknowledged {
+        return Err(format!(
+            "invariant 1: {sent} events sent, {acknowledged} acknowledged: {events}"
+        ));
+    }
+    if events["dead"] != json!(junk) {
+        return Err(format!("invariant 2: {junk} events were junk: {events}"));
+    }
+    Ok(())
+}
+
+/// Invariant 3, the other half: what was to be logged is.
+async fn everything_logged(world: &World) -> Result<(), String> {
+    let logged = logged(world)?;
+    let subjects = world.known().subjects.clone();
+    for (name, (_, wanted)) in subjects {
+        let of = format!("script:{name}");
+        let found = logged.get(&format!("tieline:{of}")).copied();
+        if wanted && found != Some((1, 1)) {
+            let path = format!("/explain?of={of}");
+            let why = world.ask("GET", &path, &Value::Null).await;
+            let why = why.map(|answer| answer.body).unwrap_or_default();
+            return Err(format!("{of} is logged {found:?}: {why:#}"));
+        }
+    }
+    Ok(())
+}
+
+/// Invariants 5 and 6: both sides agree, a second run changes nothing, and what may not be imported isn't.
+async fn contacts_agree(world: &World) -> Result<(), String> {
+    let mut last = Value::Null;
+    for _ in 0..ROUNDS_MAX {
+        tokio::time::sleep(Duration::from_secs(200)).await;
+        let approve = match &last["stopped"] {
+            Value::Null => json!({}),
+            _ => json!({"approve": last["plan"]}),
+        };
+        world.ask("POST", "/sync/now", &approve).await;
+        let plan = world.ask("GET", "/sync/plan", &Value::Null).await;
+        let plan = plan.ok_or("no plan")?;
+        if !plan.status.is_success() {
+            return Err(format!("no plan: {}", plan.body));
+        }
+        last = plan.body["plans"][0].clone();
+        if last["steps"] == json!([]) {
+            return sides(world, &last).await;
+        }
+    }
+    Err(format!(
+        "invariant 6: the sync doesn't come to rest: {last:#}"
+    ))
+}
+
+async fn sides(world: &World, plan: &Value) -> Result<(), String> {
+    let listed = world
+        .post("GET", "/v1/contacts?limit=1000", &Value::Null)
+        .await;
+    let listed = listed.ok_or("no contacts")?.body;
+    let contacts = listed["contacts"].as_array().cloned().unwrap_or_default();
+    let special = world.known().special.clone();
+    let mut at_phone = BTreeMap::new();
+    for contact in &contacts {
+        for phone in contact["phones"].as_array().into_iter().flatten() {
+            let number = text(&phone["number"]);
+            if special.contains(&number) {
+                return Err(format!("invariant 5: {number} was imported"));
+            }
+            if at_phone
+                .insert(number.clone(), text(&contact["name"]))
+                .is_some()
+            {
+                return Err(format!("{number} is in two contacts"));
+            }
+        }
+    }
+    let mut at_kustomer: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for customer in world.sandbox.customers() {
+        for phone in customer["attributes"]["phones"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let names = at_kustomer.entry(text(&phone["phone"])).or_default();
+            names.insert(text(&customer["attributes"]["name"]));
+        }
+    }
+    for (number, names) in &at_kustomer {
+        // A contact that a person removed stays away though its customer is there.
+        let Some(name) = at_phone.get(number) else {
+            continue;
+        };
+        if names.len() == 1 && !names.contains(name) && plan["conflicts"] == json!([]) {
+            return Err(format!(
+                "invariant 6: {number} is {name:?} on the phone, {names:?} in Kustomer"
+            ));
+        }
+    }
+    let removed = world.known().removed.clone();
+    match removed.iter().find(|number| at_phone.contains_key(*number)) {
+        Some(number) => Err(format!("invariant 6: {number} was removed and came back")),
+        None => Ok(()),
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

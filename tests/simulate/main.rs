@@ -1,0 +1,103 @@
+//! The whole daemon in a simulated world: one thread, and a clock, a disk, a network and chances that are not the machine's.
+//! A seed makes a history of calls, texts, edits, faults, crashes and clock jumps; the invariants are checked after each
+//! step, and in the end everything must have come to its end. A seed that fails is printed, cut down, and replays exactly.
+//!
+//! `SEEDS=n make simulate` plays n seeds, `FROM` the first of them; `SEED=x` plays one and shows its log.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::arithmetic_side_effects,
+    reason = "a test stops at the first surprise and says what it saw"
+)]
+
+mod checks;
+mod fate;
+mod history;
+mod log;
+mod odds;
+mod people;
+mod play;
+mod shrink;
+mod wires;
+mod world;
+
+use history::History;
+use play::play;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+/// Seeds that every test run plays.
+const SEEDS: u64 = 200;
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number")),
+    )
+}
+
+#[test]
+fn every_seed_holds() {
+    if let Some(seed) = number("SEED") {
+        return one(seed);
+    }
+    let first = number("FROM").unwrap_or(0);
+    let end = first + number("SEEDS").unwrap_or(SEEDS);
+    let next = AtomicU64::new(first);
+    let failed = Mutex::new(Vec::new());
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    if let Err(failure) = play(&History::draw(seed)) {
+                        println!("SEED={seed} step {}: {}", failure.step, failure.what);
+                        failed.lock().unwrap().push(seed);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    let Some(seed) = failed.first() else { return };
+    one(*seed);
+    panic!("seeds {failed:?} of {first}..{end} failed");
+}
+
+/// Plays one, shows what it did and, if it fails, the shortest history that still does.
+fn one(seed: u64) {
+    let history = History::draw(seed);
+    let failure = match play(&history) {
+        Ok(told) => {
+            println!(
+                "{}{} lives, {} requests",
+                told.log, told.lives, told.requests
+            );
+            return;
+        }
+        Err(failure) => failure,
+    };
+    let (history, failure) = shrink::shrink(&history, &failure);
+    println!("{:#?}\n{history:#?}", failure.what);
+    panic!(
+        "SEED={seed} fails at step {}: {}",
+        failure.step, failure.what
+    );
+}
+
+#[test]
+fn a_seed_replays_itself() {
+    for seed in 0..10 {
+        let history = History::draw(seed);
+        assert_eq!(play(&history), play(&history), "seed {seed}");
+    }
+}
