@@ -335,6 +335,7 @@ async fn watch_over(
     let mut pulses = tokio::time::interval(pulse);
     loop {
         tokio::select! {
+            biased;
             wish = wishes.recv() => return Ok(wish.unwrap_or(Wish::Stop)),
             Some(ended) = loops.join_next() => return Err(fault_of(ended)),
             Some(ended) = intakes.join_next() => return Err(fault_of(ended)),

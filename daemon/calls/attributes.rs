@@ -71,12 +71,14 @@ impl Attributes {
     pub async fn watch(self, client: Client, mut stop: watch::Receiver<bool>) {
         loop {
             tokio::select! {
-                () = self.look(&client) => {}
+                biased;
                 _ = stop.wait_for(|stop| *stop) => return,
+                () = self.look(&client) => {}
             }
             tokio::select! {
-                () = tokio::time::sleep(RETRY_EVERY) => {}
+                biased;
                 _ = stop.wait_for(|stop| *stop) => return,
+                () = tokio::time::sleep(RETRY_EVERY) => {}
             }
         }
     }

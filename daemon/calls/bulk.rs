@@ -338,9 +338,10 @@ impl Group<'_> {
                 return true;
             }
             tokio::select! {
-                () = tokio::time::sleep(ROOM_EVERY) => {}
+                biased;
                 // Stopped, or whoever could say so is gone.
                 _ = self.stop.changed() => return false,
+                () = tokio::time::sleep(ROOM_EVERY) => {}
             }
         }
     }

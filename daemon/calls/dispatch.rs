@@ -117,12 +117,13 @@ impl Dispatch {
             self.show(now, &crew);
             let nap = self.nap(now, &crew);
             tokio::select! {
+                biased;
                 _ = stop.changed(), if !stopping => {}
-                Some(order) = self.orders.recv(), if !stopping => self.hear(order, &crew),
                 happened = crew.happened() => match happened {
                     Happened::News(news) => self.learn(news)?,
                     Happened::Ended => {}
                 },
+                Some(order) = self.orders.recv(), if !stopping => self.hear(order, &crew),
                 () = tokio::time::sleep(nap), if !stopping => {}
             }
         }

@@ -72,9 +72,10 @@ impl Group<'_> {
         let (mut wait, mut absent) = (first.unwrap_or_default(), 0);
         loop {
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                biased;
                 // Stopped, or whoever could say so is gone.
                 _ = self.stop.changed() => return Answer::Stopped,
+                () = tokio::time::sleep(wait) => {}
             }
             wait = (wait * 2).clamp(ASK_FIRST, ASK_EVERY_MAX);
             let late = clock::now() >= until;

@@ -115,9 +115,10 @@ impl Line {
             }
             let nap = due::nap(self.book.due.first().map(|(at, _)| *at));
             tokio::select! {
+                biased;
                 _ = stop.changed() => {}
-                _ = arrivals.changed() => {}
                 Some(notice) = self.notices.recv() => self.hear(notice).await?,
+                _ = arrivals.changed() => {}
                 () = tokio::time::sleep(nap) => {}
             }
         }

@@ -35,6 +35,7 @@ impl Retention {
         let mut ticks = tokio::time::interval(EVERY);
         loop {
             tokio::select! {
+                biased;
                 _ = stop.changed() => return Ok(()),
                 _ = ticks.tick() => {
                     self.directory.prune(clock::now()).await?;

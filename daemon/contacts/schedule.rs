@@ -102,6 +102,7 @@ impl Sync {
         let mut faults: u32 = 0;
         loop {
             let wake = tokio::select! {
+                biased;
                 _ = stop.wait_for(|stop| *stop) => Wake::Stop,
                 nudge = self.nudges.recv() => nudge.map_or(Wake::Stop, Wake::Nudge),
                 () = tokio::time::sleep_until(due) => Wake::Due,

@@ -115,6 +115,7 @@ async fn run_timer(shared: Arc<Shared>) {
             })),
             Next::At(time) => {
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep_until(shared.origin + time) => {}
                     () = shared.changed.notified() => {}
                 }

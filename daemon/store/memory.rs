@@ -33,8 +33,8 @@ pub struct MemoryDisk {
 #[derive(Default)]
 struct Held {
     rows: BTreeMap<Vec<u8>, IVec>,
-    /// What the rows written since the last sync were before, oldest first.
-    unsynced: Vec<(Vec<u8>, Option<IVec>)>,
+    /// What rows were before each write since the last sync, oldest first.
+    unsynced: Vec<Vec<(Vec<u8>, Option<IVec>)>>,
     full: bool,
     /// The store that was opened last; what an earlier one still writes is lost.
     owner: u64,
@@ -48,23 +48,22 @@ impl MemoryDisk {
         }
     }
 
-    /// Ends the store that is open on it. Of what wasn't synced the first `kept` rows stay.
+    /// Ends the store that is open on it. Of what wasn't synced the first `kept` writes stay, each whole.
     pub fn crash(&self, kept: usize) {
         let mut held = self.held();
         held.owner += 1;
         while held.unsynced.len() > kept {
-            let Some((key, before)) = held.unsynced.pop() else {
-                break;
-            };
-            match before {
-                Some(value) => drop(held.rows.insert(key, value)),
-                None => drop(held.rows.remove(&key)),
+            for (key, before) in held.unsynced.pop().into_iter().flatten().rev() {
+                match before {
+                    Some(value) => drop(held.rows.insert(key, value)),
+                    None => drop(held.rows.remove(&key)),
+                }
             }
         }
         held.unsynced.clear();
     }
 
-    /// How many rows a crash may lose.
+    /// How many writes a crash may lose.
     pub fn unsynced(&self) -> usize {
         self.held().unsynced.len()
     }
@@ -129,13 +128,15 @@ impl Handle {
         if held.owner != self.owner {
             return;
         }
+        let mut write = Vec::new();
         for (key, value) in rows {
             let before = match value {
                 Some(value) => held.rows.insert(key.clone(), value),
                 None => held.rows.remove(&key),
             };
-            held.unsynced.push((key, before));
+            write.push((key, before));
         }
+        held.unsynced.push(write);
     }
 
     pub fn sync(&self) {

@@ -125,6 +125,7 @@ pub async fn serve<L: Listener, A: Answer>(
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
+            biased;
             () = stopped(&mut stop) => break,
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => panicked(ended)?,
             (place, accepted) = accept(&listener, &places, &open) => match (place, accepted) {
@@ -223,6 +224,7 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, A: Answer>(
     let (mut checked, mut leaving) = (false, false);
     loop {
         tokio::select! {
+            biased;
             // A connection's end is its own affair: the peer went away or broke HTTP.
             _ = served.as_mut() => return,
             () = first.as_mut(), if !checked => {
@@ -245,6 +247,7 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, A: Answer>(
 
 async fn asked_to_leave(connection: &Connection, stop: &mut watch::Receiver<bool>) {
     tokio::select! {
+        biased;
         () = connection.leave.notified() => {}
         () = stopped(stop) => {}
     }

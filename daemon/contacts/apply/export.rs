@@ -100,6 +100,7 @@ impl Hands {
         due.iter().all(|one| many.push(&one.new));
         let mut stop = self.stop.clone();
         let told = tokio::select! {
+            biased;
             _ = stop.wait_for(|stop| *stop) => return Err(Halt::Stop),
             told = self.kustomer.create_many(many) => told,
         };

@@ -39,6 +39,7 @@ impl Sync {
             let mut batch = Batch::open(&self.hands.memory)?;
             let cursor = batch.meta().cursor.clone();
             let page = tokio::select! {
+                biased;
                 _ = stop.wait_for(|stop| *stop) => return Err(Halt::Stop),
                 page = self.hands.kustomer.next(&cursor, clock::now()) => page,
             };

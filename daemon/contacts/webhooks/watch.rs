@@ -118,12 +118,14 @@ impl HookWatch {
         let client = client.lane(Lane::Sync);
         loop {
             tokio::select! {
-                found = look(&client, &self.integration, self.url.as_deref()) => self.show(found),
+                biased;
                 _ = stop.wait_for(|stop| *stop) => return,
+                found = look(&client, &self.integration, self.url.as_deref()) => self.show(found),
             }
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                biased;
                 _ = stop.wait_for(|stop| *stop) => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
     }
