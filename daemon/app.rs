@@ -147,6 +147,8 @@ pub async fn live(
     loop {
         let parts = Parts::build(ground, &settings, &store, &journal, reloaded.take())?;
         let wish = parts.run(&settings, &listeners, &mut wishes).await?;
+        // A loop that was cut off at the deadline may have a write under way; what is built next must not miss it.
+        store.settled().await?;
         match wish {
             Wish::Stop => break,
             Wish::Reload => {

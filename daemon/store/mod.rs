@@ -217,6 +217,18 @@ impl Store {
         answer.await.map_err(|_| gone())?
     }
 
+    /// Returns when everything that was asked to be written before has its answer, whoever asked; also where a task that
+    /// asked is gone meanwhile.
+    ///
+    /// # Errors
+    /// `Broken`.
+    pub async fn settled(&self) -> Result<(), StoreFault> {
+        match self.commit(|_| Ok(())).await {
+            Err(fault) if !fault.passes() => Err(fault),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// A handle that doesn't keep the store open.
     pub fn downgrade(&self) -> WeakStore {
         WeakStore(Arc::downgrade(&self.0))

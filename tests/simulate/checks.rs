@@ -138,7 +138,11 @@ async fn revived(world: &World) -> Result<bool, String> {
     if world.odds.refused_400 == 0 {
         return Err(format!("given up without a reason: {dead}"));
     }
-    world.ask("POST", "/dead/retry", &json!({"ids": ids})).await;
+    let retried = world.ask("POST", "/dead/retry", &json!({"ids": ids})).await;
+    let retried = retried.ok_or("a retry isn't answered")?;
+    if retried.body["retried"] != json!(ids.len()) {
+        return Err(format!("{} of {dead}", retried.body));
+    }
     Ok(true)
 }
 
@@ -156,7 +160,9 @@ async fn accounts(world: &World) -> Result<(), String> {
         ));
     }
     if events["dead"] != json!(junk) {
-        return Err(format!("invariant 2: {junk} events were junk: {events}"));
+        let dead = world.ask("GET", "/dead", &Value::Null).await;
+        let dead = dead.map(|answer| answer.body).unwrap_or_default();
+        return Err(format!("invariant 2: {junk} events were junk: {events}\n{dead:#}"));
     }
     Ok(())
 }

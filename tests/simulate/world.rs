@@ -167,7 +167,8 @@ impl World {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header("host", "tieline");
+            .header("host", "tieline")
+            .header("content-type", "application/json");
         send(&self.admin, request, body).await
     }
 
