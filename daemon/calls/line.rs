@@ -205,11 +205,14 @@ impl Line {
         }
         self.book.amend(&mut turn)?;
         turn.changes.counts = self.book.counts.clone();
+        let mut said = false;
         loop {
             match self.ledger.write(turn.changes.clone()).await {
                 Ok(()) => break,
                 Err(fault) if fault.passes() => {
-                    tracing::warn!(%fault, "the store refuses; waiting");
+                    if !std::mem::replace(&mut said, true) {
+                        tracing::warn!(%fault, "the store refuses; waiting");
+                    }
                     tokio::time::sleep(STORE_RETRY).await;
                 }
                 Err(fault) => return Err(fault),

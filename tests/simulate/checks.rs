@@ -13,38 +13,51 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Rounds of taking up dead deliveries, or of syncing, until nothing is left.
 const ROUNDS_MAX: usize = 5;
 
+/// What Kustomer has of each call and text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Logged {
+    conversations: usize,
+    notes: usize,
+    messages: usize,
+}
+
 /// At any moment: what is in Kustomer, and what was asked of it.
 pub fn always(world: &World) -> Result<(), String> {
-    let logged = logged(world)?;
-    for (id, (conversations, notes)) in &logged {
-        let name = id.strip_prefix("tieline:script:").unwrap_or("?");
-        let known = world.known();
-        let wanted = known.subjects.get(name).is_some_and(|(_, wanted)| *wanted);
-        if !wanted {
-            return Err(format!("{id} was logged, and nobody wanted it"));
+    for (name, logged) in logged(world)? {
+        let subject = world.known().subjects.get(&name).cloned();
+        if !subject.is_some_and(|subject| subject.wanted) {
+            return Err(format!("{name} was logged, and nobody wanted it"));
         }
-        if *conversations > 1 || *notes > 1 {
+        if logged.conversations > 1 || logged.notes > 1 || logged.messages > 1 {
             return Err(format!(
-                "invariant 3: {id} has {conversations} conversations and {notes} notes"
+                "invariant 3: {name} is there more than once: {logged:?}"
             ));
         }
     }
     within_budget(world)
 }
 
-/// For each externalId: how many conversations have it, and how many notes these have.
-fn logged(world: &World) -> Result<BTreeMap<String, (usize, usize)>, String> {
-    let mut logged: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    let mut names = BTreeMap::new();
-    for conversation in world.sandbox.conversations() {
-        let external = text(&conversation["attributes"]["externalId"]);
-        names.insert(text(&conversation["id"]), external.clone());
-        logged.entry(external).or_default().0 += 1;
-    }
-    for note in world.sandbox.notes() {
-        let of = text(&note["relationships"]["conversation"]["data"]["id"]);
-        let external = names.get(&of).ok_or("a note without a conversation")?;
-        logged.entry(external.clone()).or_default().1 += 1;
+fn logged(world: &World) -> Result<BTreeMap<String, Logged>, String> {
+    let mut logged: BTreeMap<String, Logged> = BTreeMap::new();
+    let sandbox = &world.sandbox;
+    let all = [
+        ("", sandbox.conversations()),
+        (":note", sandbox.notes()),
+        (":message", sandbox.messages()),
+    ];
+    for (index, (ending, resources)) in all.into_iter().enumerate() {
+        for resource in resources {
+            let external = text(&resource["attributes"]["externalId"]);
+            let name = external.strip_prefix("tieline:script:");
+            let name = name.and_then(|name| name.strip_suffix(ending));
+            let name = name.ok_or_else(|| format!("whose is {resource}?"))?;
+            let logged = logged.entry(name.to_owned()).or_default();
+            match index {
+                0 => logged.conversations += 1,
+                1 => logged.notes += 1,
+                _ => logged.messages += 1,
+            }
+        }
     }
     Ok(logged)
 }
@@ -162,23 +175,42 @@ async fn accounts(world: &World) -> Result<(), String> {
     if events["dead"] != json!(junk) {
         let dead = world.ask("GET", "/dead", &Value::Null).await;
         let dead = dead.map(|answer| answer.body).unwrap_or_default();
-        return Err(format!("invariant 2: {junk} events were junk: {events}\n{dead:#}"));
+        return Err(format!(
+            "invariant 2: {junk} events were junk: {events}\n{dead:#}"
+        ));
     }
     Ok(())
 }
 
-/// Invariant 3, the other half: what was to be logged is.
+/// Invariant 3, the other half: what was to be logged is, and its note says what came late.
 async fn everything_logged(world: &World) -> Result<(), String> {
     let logged = logged(world)?;
+    let notes = world.sandbox.notes();
     let subjects = world.known().subjects.clone();
-    for (name, (_, wanted)) in subjects {
-        let of = format!("script:{name}");
-        let found = logged.get(&format!("tieline:{of}")).copied();
-        if wanted && found != Some((1, 1)) {
-            let path = format!("/explain?of={of}");
+    for (name, subject) in subjects.iter().filter(|(_, subject)| subject.wanted) {
+        let found = logged.get(name).copied().unwrap_or_default();
+        let joins = subject.is_text && world.odds.texts_joined;
+        let whole = found.notes == 1
+            && (found.conversations == 1 || joins)
+            && found.messages == usize::from(world.odds.messages);
+        if !whole {
+            let path = format!("/explain?of=script:{name}");
             let why = world.ask("GET", &path, &Value::Null).await;
             let why = why.map(|answer| answer.body).unwrap_or_default();
-            return Err(format!("{of} is logged {found:?}: {why:#}"));
+            return Err(format!("{name} is logged {found:?}: {why:#}"));
+        }
+        let external = format!("tieline:script:{name}:note");
+        let of = |note: &&Value| note["attributes"]["externalId"] == external.as_str();
+        let note = notes.iter().find(of);
+        let body = note
+            .map(|note| text(&note["attributes"]["body"]))
+            .unwrap_or_default();
+        let says_it_once = |late: &String| body.matches(late.as_str()).count() == 1;
+        if !subject.late.as_ref().is_none_or(says_it_once) {
+            return Err(format!(
+                "{name}: the note doesn't say {:?} once: {body}",
+                subject.late
+            ));
         }
     }
     Ok(())
@@ -242,20 +274,34 @@ async fn sides(world: &World, plan: &Value) -> Result<(), String> {
             names.insert(text(&customer["attributes"]["name"]));
         }
     }
-    for (number, names) in &at_kustomer {
-        // A contact that a person removed stays away though its customer is there.
-        let Some(name) = at_phone.get(number) else {
-            continue;
-        };
-        if names.len() == 1 && !names.contains(name) && plan["conflicts"] == json!([]) {
-            return Err(format!(
-                "invariant 6: {number} is {name:?} on the phone, {names:?} in Kustomer"
-            ));
+    let settled = plan["conflicts"] == json!([]) && plan["left_out"] == json!([]);
+    for (number, name) in &at_phone {
+        match at_kustomer.get(number) {
+            None if settled => return Err(format!("invariant 6: {number} is on the phone alone")),
+            Some(names) if settled && names.len() == 1 && !names.contains(name) => {
+                return Err(format!(
+                    "invariant 6: {number} is {name:?}, in Kustomer {names:?}"
+                ));
+            }
+            None | Some(_) => {}
         }
     }
-    let removed = world.known().removed.clone();
-    match removed.iter().find(|number| at_phone.contains_key(*number)) {
-        Some(number) => Err(format!("invariant 6: {number} was removed and came back")),
+    let known = world.known();
+    if known.merged {
+        return Ok(());
+    }
+    if let Some(number) = known
+        .removed
+        .iter()
+        .find(|number| at_phone.contains_key(*number))
+    {
+        return Err(format!("invariant 6: {number} was removed and came back"));
+    }
+    let missing = at_kustomer
+        .keys()
+        .find(|number| !at_phone.contains_key(*number));
+    match missing.filter(|_| settled && !known.contact_removed) {
+        Some(number) => Err(format!("invariant 6: {number} isn't on the phone")),
         None => Ok(()),
     }
 }

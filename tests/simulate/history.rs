@@ -34,6 +34,11 @@ pub enum Act {
         answered: bool,
         told: Told,
     },
+    /// Calls at once, as in a busy hour.
+    Burst {
+        first: u32,
+        calls: u32,
+    },
     Text {
         number: u32,
         caller: usize,
@@ -98,7 +103,7 @@ impl History {
         let mut chance = Rng::with_seed(seed);
         let odds = Odds::draw(&mut chance);
         let length = chance.usize(5..60);
-        let hurry = *chance.choice(&[50, 2_000, 60_000]).unwrap_or(&50);
+        let hurry = one_of(&mut chance, &[50, 2_000, 60_000]);
         let steps = (0..length).map(|at| Step {
             wait_ms: chance.u64(0..hurry),
             act: act(&mut chance, &odds, u32::try_from(at).unwrap_or(0)),
@@ -109,69 +114,62 @@ impl History {
     }
 }
 
+/// One of the acts, by their odds.
 fn act(chance: &mut Rng, odds: &Odds, number: u32) -> Act {
-    let weights = [
-        odds.call,
-        odds.text,
-        odds.junk,
-        odds.customer,
-        odds.contact,
-        odds.pause,
-        odds.crash,
-        odds.restart,
-        odds.reload,
-        odds.bad_reload,
-        odds.jump,
-        odds.disk_full,
-        odds.outage,
-        odds.locked_out,
-    ];
-    let mut at = chance.u32(0..weights.iter().sum());
-    let mut chosen = 0;
-    for (index, weight) in weights.iter().enumerate() {
-        if at < *weight {
-            chosen = index;
-            break;
-        }
-        at -= weight;
-    }
-    match chosen {
-        0 => call(chance, number),
-        1 => Act::Text {
+    let choices: [(u32, fn(&mut Rng, u32) -> Act); 15] = [
+        (odds.call, call),
+        (odds.burst, |chance, number| Act::Burst {
+            first: 1000 * (number + 1),
+            calls: chance.u32(10..60),
+        }),
+        (odds.text, |chance, number| Act::Text {
             number,
             caller: chance.usize(0..CALLERS),
             sent: chance.bool(),
             ours: chance.usize(0..OURS),
-        },
-        2 => Act::Junk(number),
-        3 => Act::Customer(edit(chance, number)),
-        4 => Act::Contact(edit(chance, number)),
-        5 => Act::Pause {
-            seconds: *chance.choice(&[5, 90, 600, 7200]).unwrap_or(&5),
-        },
-        6 => Act::Crash {
+        }),
+        (odds.junk, |_, number| Act::Junk(number)),
+        (odds.customer, |chance, number| {
+            Act::Customer(edit(chance, number))
+        }),
+        (odds.contact, |chance, number| {
+            Act::Contact(edit(chance, number))
+        }),
+        (odds.pause, |chance, _| Act::Pause {
+            seconds: one_of(chance, &[5, 90, 600, 7200]),
+        }),
+        (odds.crash, |chance, _| Act::Crash {
             moves: chance.u32(0..40),
-            kept: *chance.choice(&[0, 50, 100]).unwrap_or(&0),
-            down_ms: *chance.choice(&[0, 500, 20_000, 900_000]).unwrap_or(&0),
-        },
-        7 => Act::Restart,
-        8 => Act::Reload,
-        9 => Act::BadReload,
-        10 => Act::Jump {
-            seconds: *chance
-                .choice(&[-7200, -61, -1, 1, 61, 3600, 86_400])
-                .unwrap_or(&1),
-        },
-        11 => Act::DiskFull {
+            kept: one_of(chance, &[0, 50, 100]),
+            down_ms: one_of(chance, &[0, 500, 20_000, 900_000]),
+        }),
+        (odds.restart, |_, _| Act::Restart),
+        (odds.reload, |_, _| Act::Reload),
+        (odds.bad_reload, |_, _| Act::BadReload),
+        (odds.jump, |chance, _| Act::Jump {
+            seconds: one_of(chance, &[-7200, -61, -1, 1, 61, 3600, 86_400]),
+        }),
+        (odds.disk_full, |chance, _| Act::DiskFull {
             seconds: chance.u64(1..200),
-        },
-        12 => Act::Outage {
-            seconds: *chance.choice(&[3, 60, 1800, 20_000]).unwrap_or(&3),
-        },
-        _ => Act::LockedOut {
+        }),
+        (odds.outage, |chance, _| Act::Outage {
+            seconds: one_of(chance, &[3, 60, 1800, 20_000]),
+        }),
+        (odds.locked_out, |chance, _| Act::LockedOut {
             seconds: chance.u64(1..400),
-        },
-    }
+        }),
+    ];
+    let mut at = chance.u32(0..choices.iter().map(|(weight, _)| weight).sum());
+    let chosen = choices.iter().find(|(weight, _)| {
+        let found = at < *weight;
+        at = at.saturating_sub(*weight);
+        found
+    });
+    chosen.unwrap().1(chance, number)
+}
+
+fn one_of<T: Copy>(chance: &mut Rng, all: &[T]) -> T {
+    *chance.choice(all).unwrap()
 }
 
 fn call(chance: &mut Rng, number: u32) -> Act {

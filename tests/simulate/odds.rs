@@ -8,6 +8,7 @@ use fastrand::Rng;
 pub struct Odds {
     // What people and phone systems do: weights against each other.
     pub call: u32,
+    pub burst: u32,
     pub text: u32,
     pub junk: u32,
     pub customer: u32,
@@ -26,6 +27,8 @@ pub struct Odds {
     pub shuffled: u32,
     pub repeated: u32,
     pub reply_lost: u32,
+    /// A recording that is told of after the call.
+    pub late_facts: u32,
     // What Kustomer does with a request.
     pub refused_400: u32,
     pub error_500: u32,
@@ -51,12 +54,17 @@ pub struct Odds {
     pub slowness_ms: u64,
     /// Requests that may be sent in a minute.
     pub budget: u32,
+    // How the daemon is set up.
+    pub texts_joined: bool,
+    pub messages: bool,
+    pub kept_for_an_hour: bool,
 }
 
 impl Odds {
     pub fn draw(chance: &mut Rng) -> Self {
         let mut odds = Self {
             call: 30,
+            burst: draw(chance, 300, 4),
             text: draw(chance, 700, 20),
             junk: draw(chance, 300, 6),
             customer: draw(chance, 500, 12),
@@ -73,6 +81,7 @@ impl Odds {
             shuffled: draw(chance, 400, 600),
             repeated: draw(chance, 400, 500),
             reply_lost: draw(chance, 400, 400),
+            late_facts: draw(chance, 300, 500),
             ..Self::default()
         };
         for fault in odds.faults() {
@@ -83,8 +92,12 @@ impl Odds {
         odds.hooks = chance.bool();
         odds.hooks_doubled = chance.bool();
         odds.hooks_reordered = chance.bool();
-        odds.slowness_ms = *chance.choice(&[0, 5, 200, 3000]).unwrap_or(&0);
-        odds.budget = *chance.choice(&[60, 120, 500]).unwrap_or(&500);
+        odds.slowness_ms = *chance.choice(&[0, 5, 200, 3000]).unwrap();
+        odds.budget = *chance.choice(&[60, 120, 500]).unwrap();
+        odds.texts_joined = chance.bool();
+        odds.messages = chance.bool();
+        // What is dead goes with the rest; then nobody can take it up again.
+        odds.kept_for_an_hour = odds.refused_400 == 0 && chance.u8(0..3) == 0;
         odds
     }
 

@@ -69,6 +69,7 @@ pub async fn at_kustomer(world: &World, edit: Edit, chance: &mut Rng) {
             let (Some(one), Some(other)) = (any(chance), any(chance)) else {
                 return;
             };
+            world.known().merged = true;
             let body = json!({"source": one["id"], "target": other["id"]});
             world.kustomer("POST", "/v1/customers/merges", &body).await;
         }
@@ -103,7 +104,15 @@ pub async fn at_phone(world: &World, edit: Edit, chance: &mut Rng) {
         }
         Edit::Remove | Edit::Merge => {
             let Some(contact) = any(chance) else { return };
-            world.post("DELETE", &path(&contact), &Value::Null).await;
+            world.known().contact_removed = true;
+            let answer = world.post("DELETE", &path(&contact), &Value::Null).await;
+            if answer.is_some_and(|answer| answer.status.is_success()) {
+                let phones = contact["phones"].as_array().into_iter().flatten();
+                let numbers = phones.filter_map(|phone| phone["number"].as_str());
+                // Other callers' numbers come again with their calls.
+                let own = numbers.filter(|number| number.starts_with("+493020"));
+                world.known().removed.extend(own.map(str::to_owned));
+            }
         }
     }
 }

@@ -2,9 +2,10 @@
 //! what must have come of it is counted.
 
 use super::checks;
-use super::history::{Act, History, Step, Told};
+use super::history::{Act, CALLERS, History, OURS, Step, Told};
 use super::log::Log;
-use super::world::{START, World, caller, ours};
+use super::people;
+use super::world::{START, Subject, World, caller, ours};
 use fastrand::Rng;
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -128,21 +129,23 @@ async fn script(
     log: &Log,
     at: &std::sync::atomic::AtomicUsize,
 ) -> Result<(), String> {
-    let mut posts = JoinSet::new();
+    let (mut posts, mut spells) = (JoinSet::new(), JoinSet::new());
     for (number, step) in history.steps.iter().enumerate() {
         at.store(number, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(step.wait_ms)).await;
-        act(world, step, &mut posts).await;
+        act(world, step, &mut posts, &mut spells).await;
         checks::always(world)?;
         log.check(&world.known().private)?;
     }
     at.store(history.steps.len(), Ordering::Relaxed);
+    spells.shutdown().await;
     world.calm();
     checks::in_the_end(world, &mut posts).await?;
     log.check(&world.known().private)
 }
 
-async fn act(world: &Arc<World>, step: &Step, posts: &mut JoinSet<()>) {
+/// `spells` are what holds for a while, beside the next steps.
+async fn act(world: &Arc<World>, step: &Step, posts: &mut JoinSet<()>, spells: &mut JoinSet<()>) {
     let mut chance = Rng::with_seed(step.seed);
     match &step.act {
         Act::Call {
@@ -153,9 +156,35 @@ async fn act(world: &Arc<World>, step: &Step, posts: &mut JoinSet<()>) {
             told,
         } => {
             let events = call(*number, *caller, *ours, *answered, *told);
-            let logged = caller.is_some() && *ours + 1 < super::history::OURS;
-            note(world, format!("call-{number}"), &events, logged);
+            let mut subject = Subject {
+                wanted: caller.is_some() && *ours + 1 < OURS,
+                ..Subject::default()
+            };
+            if chance.u32(0..1000) < world.odds.late_facts {
+                let link = format!("https://pbx.example.org/recordings/{number}.wav");
+                let event = json!({"event": "call.ended", "id": format!("call-{number}"), "recording": link});
+                let wait = Duration::from_secs(chance.u64(1..900));
+                let (world, chance) = (Arc::clone(world), chance.fork());
+                posts.spawn(async move {
+                    tokio::time::sleep(wait).await;
+                    world.deliver(event, chance).await;
+                });
+                subject.late = Some(link);
+            }
+            world.expect(format!("call-{number}"), subject);
             send(world, events, &mut chance, posts);
+        }
+        Act::Burst { first, calls } => {
+            for number in *first..first + calls {
+                let from = chance.usize(0..CALLERS);
+                let events = call(number, Some(from), 0, true, Told::Whole);
+                let wanted = Subject {
+                    wanted: true,
+                    ..Subject::default()
+                };
+                world.expect(format!("call-{number}"), wanted);
+                send(world, events, &mut chance, posts);
+            }
         }
         Act::Text {
             number,
@@ -171,13 +200,12 @@ async fn act(world: &Arc<World>, step: &Step, posts: &mut JoinSet<()>) {
             };
             let event = json!({"event": "text", "id": format!("text-{number}"), "direction": direction, "from": from,
                 "to": to_number, "at": clock::now().to_string(), "body": "Is my order ready?"});
-            let logged = *to + 1 < super::history::OURS;
-            note(
-                world,
-                format!("text-{number}"),
-                std::slice::from_ref(&event),
-                logged,
-            );
+            let subject = Subject {
+                is_text: true,
+                wanted: *to + 1 < OURS,
+                late: None,
+            };
+            world.expect(format!("text-{number}"), subject);
             send(world, vec![event], &mut chance, posts);
         }
         Act::Junk(number) => {
@@ -185,8 +213,8 @@ async fn act(world: &Arc<World>, step: &Step, posts: &mut JoinSet<()>) {
             let event = json!({"event": "call.vanished", "id": format!("junk-{number}")});
             send(world, vec![event], &mut chance, posts);
         }
-        Act::Customer(edit) => super::people::at_kustomer(world, *edit, &mut chance).await,
-        Act::Contact(edit) => super::people::at_phone(world, *edit, &mut chance).await,
+        Act::Customer(edit) => people::at_kustomer(world, *edit, &mut chance).await,
+        Act::Contact(edit) => people::at_phone(world, *edit, &mut chance).await,
         Act::Pause { seconds } => tokio::time::sleep(Duration::from_secs(*seconds)).await,
         Act::Crash {
             moves,
@@ -201,20 +229,32 @@ async fn act(world: &Arc<World>, step: &Step, posts: &mut JoinSet<()>) {
         Act::BadReload => {
             *world.settings.lock().unwrap() = None;
             world.wish(Wish::Reload);
-            tokio::time::sleep(Duration::from_secs(30)).await;
-            *world.settings.lock().unwrap() = Some(world.good.clone());
+            let world = Arc::clone(world);
+            spells.spawn(async move {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                *world.settings.lock().unwrap() = Some(world.good.clone());
+            });
         }
         Act::Jump { seconds } => {
             let span = jiff::SignedDuration::from_secs(*seconds);
             clock::simulate(clock::now() + span, None);
         }
         Act::DiskFull { seconds } => {
-            world.disk.fill(true);
-            tokio::time::sleep(Duration::from_secs(*seconds)).await;
-            world.disk.fill(false);
+            let (world, seconds) = (Arc::clone(world), *seconds);
+            spells.spawn(async move {
+                world.disk.fill(true);
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                world.disk.fill(false);
+            });
         }
-        Act::Outage { seconds } => while_true(&world.wires.cut, *seconds).await,
-        Act::LockedOut { seconds } => while_true(&world.wires.locked, *seconds).await,
+        Act::Outage { seconds } => {
+            let (world, seconds) = (Arc::clone(world), *seconds);
+            spells.spawn(async move { while_true(&world.wires.cut, seconds).await });
+        }
+        Act::LockedOut { seconds } => {
+            let (world, seconds) = (Arc::clone(world), *seconds);
+            spells.spawn(async move { while_true(&world.wires.locked, seconds).await });
+        }
     }
 }
 
@@ -222,11 +262,6 @@ async fn while_true(switch: &AtomicBool, seconds: u64) {
     switch.store(true, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     switch.store(false, Ordering::Relaxed);
-}
-
-fn note(world: &World, id: String, events: &[Value], logged: bool) {
-    let events = events.iter().map(Value::to_string).collect();
-    world.known().subjects.insert(id, (events, logged));
 }
 
 fn call(number: u32, from: Option<usize>, to: usize, answered: bool, told: Told) -> Vec<Value> {

@@ -62,15 +62,28 @@ pub struct Known {
     /// Every event that was sent at least once.
     pub sent: BTreeSet<String>,
     pub acknowledged: BTreeSet<String>,
-    /// For each call and text: its events, and whether it is to be logged.
-    pub subjects: BTreeMap<String, (Vec<String>, bool)>,
+    pub subjects: BTreeMap<String, Subject>,
     pub junk: u64,
     /// Words that no log may hold.
     pub private: BTreeSet<String>,
     /// Numbers that are shared, or WhatsApp's.
     pub special: BTreeSet<String>,
-    /// Numbers of contacts that somebody removed, and nobody touched after.
+    /// Numbers of contacts that a clerk removed.
     pub removed: BTreeSet<String>,
+    /// Whether a clerk may have removed a contact: its customer stays without one.
+    pub contact_removed: bool,
+    /// Whether customers may have been merged: numbers moved.
+    pub merged: bool,
+}
+
+/// A call or text, and what must come of it.
+#[derive(Clone, Default)]
+pub struct Subject {
+    pub is_text: bool,
+    /// Whether it is to be logged.
+    pub wanted: bool,
+    /// What its note must say, because it was told of later.
+    pub late: Option<String>,
 }
 
 /// The number of a caller.
@@ -144,6 +157,10 @@ impl World {
 
     pub fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap()
+    }
+
+    pub fn expect(&self, name: String, subject: Subject) {
+        self.known().subjects.insert(name, subject);
     }
 
     pub fn wish(&self, wish: Wish) {
@@ -340,6 +357,7 @@ state_dir = "state"
 admin = "unix:admin.sock"
 default_region = "DE"
 area_code = "211"
+keep = "{keep}"
 
 [[pbx]]
 name = "script"
@@ -363,14 +381,24 @@ requests_per_minute = {budget}
 timeout = "{timeout}s"
 [kustomer.calls]
 connected_numbers = ["{first}", "{second}"]
+voice_message = {messages}
 [kustomer.texts]
 connected_numbers = ["{first}", "{second}"]
+window = "{window}"
+text_message = {messages}
 [kustomer.contacts]
 search_lag = "{lag}s"
 max_changes = {{ count = 100000, percent = 100 }}
 {hooks}
 "#,
         budget = odds.budget,
+        keep = if odds.kept_for_an_hour {
+            "1h"
+        } else {
+            "30 days"
+        },
+        messages = odds.messages,
+        window = if odds.texts_joined { "1h" } else { "0s" },
         timeout = TIMEOUT.as_secs(),
         first = ours(0),
         second = ours(1),
