@@ -292,7 +292,7 @@ impl Group<'_> {
             return;
         }
         for (number, delivery) in deliveries.iter_mut().enumerate() {
-            delivery.intend(create, Some(number));
+            delivery.intend(create, Some(number), clock::now());
         }
         if let Err(fault) = self.keep(deliveries.clone()).await {
             return self.lose(deliveries, &fault);

@@ -48,6 +48,9 @@ pub struct Delivery {
     pub status_set: bool,
     /// A create that was begun: until it is settled nobody knows whether Kustomer did it.
     pub intent: Option<Create>,
+    /// Since when.
+    #[serde(default)]
+    pub intended_at: Option<Timestamp>,
     /// The create that was begun is one item of a bulk request.
     pub bulk: Option<BulkTry>,
     pub first_try: Option<Timestamp>,
@@ -159,6 +162,7 @@ impl Delivery {
             message: None,
             status_set: false,
             intent: None,
+            intended_at: None,
             bulk: None,
             first_try: None,
             attempts: 0,
@@ -209,8 +213,9 @@ impl Delivery {
     }
 
     /// A create is about to be asked for, alone or as an item of a bulk request.
-    pub fn intend(&mut self, create: Create, item: Option<usize>) {
+    pub fn intend(&mut self, create: Create, item: Option<usize>, now: Timestamp) {
         self.intent = Some(create);
+        self.intended_at = Some(now);
         self.bulk = item.map(|item| BulkTry {
             item,
             job: None,

@@ -72,12 +72,12 @@ impl Dispatch {
         status: Arc<Mutex<DispatchStatus>>,
     ) -> Result<Self, StoreFault> {
         let pending = courier.outbox.pending(&courier.settings.name)?;
-        let (now, land_time) = (clock::now(), courier.settings.land_time);
+        let now = clock::now();
         let mut queue = Queue::default();
         for delivery in pending {
             let way = work::way_of(&delivery);
-            // Unclear creates of the last run get time to land, as after any unclear outcome.
-            let land = (way == Way::Alone).then(|| after(now, land_time));
+            let land =
+                (way == Way::Alone).then(|| work::lands_by(&delivery, &courier.settings, now));
             let at = match way {
                 Way::Job(_) => now,
                 Way::Together | Way::Alone => delivery.next_try,

@@ -125,7 +125,7 @@ impl Courier {
         if create == Create::Conversation {
             self.find_extras(delivery).await?;
         }
-        delivery.intend(create, None);
+        delivery.intend(create, None, clock::now());
         let used = self.client.requests().used;
         self.outbox.keep(delivery, used).await?;
         match self.request(delivery, create).await {

@@ -9,6 +9,7 @@ use super::outbox::{Delivery, DeliveryEnd};
 use crate::backoff::{self, Retry};
 use crate::clock;
 use crate::kustomer::fault::{KustomerFault, Next};
+use crate::settings::types::KustomerSettings;
 use crate::store::StoreFault;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -196,6 +197,18 @@ pub fn way_of(delivery: &Delivery) -> Way {
         None if delivery.intent.is_some() => Way::Alone,
         None => Way::Together,
     }
+}
+
+/// When a create that an earlier run left unclear can land no more. Its server may have stalled: it gets as long as if the
+/// reply had been waited for; but no longer than that from now on, in case the clock was set back.
+pub fn lands_by(delivery: &Delivery, settings: &KustomerSettings, now: Timestamp) -> Timestamp {
+    let soonest = after(now, settings.land_time);
+    let stalled = after(
+        delivery.intended_at.unwrap_or(now),
+        settings.timeout.saturating_mul(2),
+    );
+    let latest = after(now, settings.timeout.saturating_mul(2));
+    stalled.min(latest).max(soonest)
 }
 
 fn scheduled(

@@ -112,12 +112,15 @@ impl Kustomer {
     }
 
     /// The next page of a full import or of what has changed: one search request, which counts against both budgets, or
-    /// none while search can't know anything new.
+    /// none while search can't know anything new. `now` is our time; Kustomer's counts as soon as it is known.
     ///
     /// # Errors
     /// Any; `Garbled` also for a page that can't be right. The cursor stays good.
     pub async fn next(&self, cursor: &Cursor, now: Timestamp) -> Result<Page, KustomerFault> {
-        let Some(search) = cursor.search(now, self.lag) else {
+        // Before the first reply a clock that is behind must not keep us from asking.
+        let began = self.client.their_time();
+        let began = began.unwrap_or_else(|| cursor.not_before(now, self.lag));
+        let Some(search) = cursor.search(began, self.lag) else {
             return Ok(Page {
                 rows: Vec::new(),
                 cursor: cursor.clone(),
@@ -126,7 +129,9 @@ impl Kustomer {
                 unreadable: 0,
             });
         };
-        let reply = match self.search(&search).await {
+        let reply = self.search(&search).await;
+        let now = self.client.their_time().unwrap_or(now);
+        let reply = match reply {
             Err(fault) if search.archive && is_nowhere(&fault) => {
                 let (cursor, more) = cursor.without_archive(&search, now);
                 let progress = cursor.progress(None);

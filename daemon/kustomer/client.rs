@@ -11,13 +11,15 @@ use super::key::{bearer, read_key};
 use super::limits::{self, LimitHeaders};
 use super::pacer::Pacer;
 use super::stats::{ClientStats, Counter};
+use super::time::TheirTime;
 use super::verdict::refused;
 use super::wire::{self, Record, Reply};
 use crate::clock;
 use crate::pace::{Budget, Lane, PaceView};
 use crate::settings::types::KustomerSettings;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
 use hyper::{HeaderMap, Method, Request};
+use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -54,6 +56,7 @@ struct Inner {
     requests: Pacer,
     searches: Pacer,
     counter: Counter,
+    time: TheirTime,
     /// Lookups by number with `+` are known to find customers (see `customers::by_phone`).
     pub(super) plus_understood: std::sync::atomic::AtomicBool,
 }
@@ -108,6 +111,7 @@ impl Client {
             requests: Pacer::new(budget(settings.requests_per_minute), used_before),
             searches: Pacer::new(budget(settings.searches_per_minute), used_before),
             counter: Counter::default(),
+            time: TheirTime::default(),
             plus_understood: std::sync::atomic::AtomicBool::new(false),
         };
         Ok(Self {
@@ -132,6 +136,11 @@ impl Client {
     /// The state of the search budget.
     pub fn searches(&self) -> PaceView {
         self.inner.searches.view()
+    }
+
+    /// What time it is at Kustomer; none before its first reply.
+    pub fn their_time(&self) -> Option<Timestamp> {
+        self.inner.time.now()
     }
 
     pub fn stats(&self) -> ClientStats {
@@ -280,9 +289,11 @@ impl Inner {
             .map_err(|fault| KustomerFault::Unsendable(fault.to_string()))?;
         let reply = self.carrier.carry(request).await?;
         let (status, body) = (reply.status, reply.body);
+        let date = reply.headers.get(DATE);
+        self.time.heard(date.and_then(|date| date.to_str().ok()));
         let headers = headers(&reply.headers);
-        let pause =
-            limits::pause_after(status, headers, self.window, clock::now(), clock::chance());
+        let now = self.time.now().unwrap_or_else(clock::now);
+        let pause = limits::pause_after(status, headers, self.window, now, clock::chance());
         let retry_after = limits::retry_after(headers);
         if let Some(pause) = pause {
             self.requests.pause(pause);
@@ -363,7 +374,7 @@ pub(super) fn segment(value: &str) -> String {
 }
 
 /// A time as Kustomer writes it: UTC with milliseconds.
-pub(super) fn time(at: jiff::Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 

@@ -1,7 +1,7 @@
 //! Everything said to Kustomer and read from it. `client` sends and `http` carries; `customers`,
 //! `conversations`, `users`, `webhooks` and `bulk` add one method for each thing asked for; `wire` reads replies; `fault` says what a
 //! failure means for an exactly-once procedure and `verdict` finds it; `pacer` keeps the budgets; `limits` reads the rate
-//! limit headers; `key` the API key; `text` cuts to Kustomer's lengths.
+//! limit headers; `key` the API key; `text` cuts to Kustomer's lengths; `time` is Kustomer's clock.
 //! Called by the outbox, by contact sync and by `check --online`; nothing in here decides policy.
 
 pub mod bulk;
@@ -16,6 +16,7 @@ pub mod metadata;
 mod pacer;
 pub mod stats;
 pub mod text;
+mod time;
 pub mod users;
 mod verdict;
 pub mod webhooks;

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use hyper::header::HeaderValue;
 use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use tokio::time::Instant;
 
 /// Milliseconds since the sandbox started, and the wall time that belongs to them.
@@ -41,6 +43,13 @@ impl Clock {
     /// Now as Kustomer writes times: UTC, milliseconds, `Z`.
     pub fn stamp(&self) -> String {
         format!("{:.3}", self.wall_at(self.elapsed_ms()))
+    }
+
+    /// Now as HTTP's `Date` has it.
+    pub fn http_date(&self) -> Option<HeaderValue> {
+        let now = self.wall_at(self.elapsed_ms());
+        let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&now);
+        text.ok().and_then(|text| HeaderValue::try_from(text).ok())
     }
 
     /// The first whole epoch second at or after `elapsed_ms`, as `x-ratelimit-reset` carries it.

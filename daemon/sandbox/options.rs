@@ -56,6 +56,8 @@ pub struct SandboxOptions {
     pub seed: u64,
     /// The time of day at its start; none: that of this machine. Goes on with the runtime's clock.
     pub started_at: Option<Timestamp>,
+    /// Whether replies tell the time (`Date`), as HTTP wants it of those that have a clock.
+    pub tells_time: bool,
 }
 
 /// How a customer reads that was merged into another: not documented.
@@ -99,6 +101,7 @@ impl SandboxOptions {
             customers: Vec::new(),
             seed: 1,
             started_at: None,
+            tells_time: true,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -62,14 +62,26 @@ pub async fn converse(
 ) {
     // A task of its own: a request that arrived takes effect even when its sender has left meanwhile.
     let service = service_fn(|request| {
-        let serving = tokio::spawn(serve(Arc::clone(&shared), request));
+        let serving = tokio::spawn(dated(Arc::clone(&shared), request));
         async { serving.await.map_err(io::Error::other)? }
     });
     // A connection that breaks is the peer's business, or a fault's.
     let _ = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
+        .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service)
         .await;
+}
+
+/// The answer with the sandbox's own time, or, where it is switched off, with none.
+async fn dated(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Response<ReplyBody>> {
+    let mut response = serve(Arc::clone(&shared), request).await?;
+    let state = shared.lock();
+    let date = state.clock.http_date();
+    if let Some(date) = date.filter(|_| state.options.tells_time) {
+        response.headers_mut().insert(DATE, date);
+    }
+    Ok(response)
 }
 
 /// Reads one request and answers it. An error here closes the connection without a reply.

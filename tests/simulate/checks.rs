@@ -12,6 +12,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(30 * 3600);
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Rounds of taking up dead deliveries, or of syncing, until nothing is left.
 const ROUNDS_MAX: usize = 5;
+/// Looks at a daemon that doesn't run.
+const STARTS_MAX: usize = 20;
 
 /// What Kustomer has of each call and text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,13 +109,19 @@ pub async fn in_the_end(world: &Arc<World>, posts: &mut JoinSet<()>) -> Result<(
 }
 
 async fn status(world: &World) -> Result<Value, String> {
-    let answer = world.ask("GET", "/status", &Value::Null).await;
-    let answer = answer.ok_or("the daemon doesn't answer its administrator")?;
-    if answer.status.is_success() {
-        Ok(answer.body)
-    } else {
-        Err(format!("status: {}", answer.body))
+    for _ in 0..STARTS_MAX {
+        let Some(answer) = world.ask("GET", "/status", &Value::Null).await else {
+            // It died a moment ago.
+            tokio::time::sleep(LOOK_EVERY).await;
+            continue;
+        };
+        return if answer.status.is_success() {
+            Ok(answer.body)
+        } else {
+            Err(format!("status: {}", answer.body))
+        };
     }
+    Err("the daemon doesn't answer its administrator".to_owned())
 }
 
 async fn drained(world: &World) -> Result<(), String> {
@@ -206,7 +214,9 @@ async fn everything_logged(world: &World) -> Result<(), String> {
             .map(|note| text(&note["attributes"]["body"]))
             .unwrap_or_default();
         let says_it_once = |late: &String| body.matches(late.as_str()).count() == 1;
-        if !subject.late.as_ref().is_none_or(says_it_once) {
+        // What Kustomer refuses to have in a note is told by `explain`.
+        let refused = world.odds.refused_400 > 0;
+        if !refused && !subject.late.as_ref().is_none_or(says_it_once) {
             return Err(format!(
                 "{name}: the note doesn't say {:?} once: {body}",
                 subject.late
@@ -300,7 +310,9 @@ async fn sides(world: &World, plan: &Value) -> Result<(), String> {
     let missing = at_kustomer
         .keys()
         .find(|number| !at_phone.contains_key(*number));
-    match missing.filter(|_| settled && !known.contact_removed) {
+    // Kustomer's time is the machine's, or told with its replies; else nobody knows what to ask for.
+    let timed = world.odds.jump == 0 || world.odds.tells_time;
+    match missing.filter(|_| settled && timed && !known.contact_removed) {
         Some(number) => Err(format!("invariant 6: {number} isn't on the phone")),
         None => Ok(()),
     }

@@ -87,7 +87,7 @@ fn one(seed: u64) {
         Err(failure) => failure,
     };
     let (history, failure) = shrink::shrink(&history, &failure);
-    println!("{:#?}\n{history:#?}", failure.what);
+    println!("{history:#?}\n{}\n{}", failure.log, failure.what);
     panic!(
         "SEED={seed} fails at step {}: {}",
         failure.step, failure.what

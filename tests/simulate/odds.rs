@@ -46,6 +46,7 @@ pub struct Odds {
     pub bulk_gone: u32,
     // How this Kustomer is.
     pub unique_external_ids: bool,
+    pub tells_time: bool,
     pub search_lag_s: u64,
     pub hooks: bool,
     pub hooks_doubled: bool,
@@ -88,6 +89,7 @@ impl Odds {
             *fault = draw(chance, 250, 250);
         }
         odds.unique_external_ids = chance.bool();
+        odds.tells_time = chance.u8(0..4) > 0;
         odds.search_lag_s = if chance.bool() { 0 } else { chance.u64(1..60) };
         odds.hooks = chance.bool();
         odds.hooks_doubled = chance.bool();

@@ -23,6 +23,7 @@ pub struct Failure {
     /// The step after which it was seen; the number of steps: at the end.
     pub step: usize,
     pub what: String,
+    pub log: String,
 }
 
 /// What a run came to; the same for the same history.
@@ -56,7 +57,8 @@ pub fn play(history: &History) -> Result<Outcome, Failure> {
         Err(panic) => panic_text(&*panic),
     };
     let step = step.load(Ordering::Relaxed);
-    Err(Failure { step, what })
+    let log = log.text();
+    Err(Failure { step, what, log })
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -312,6 +312,7 @@ fn sandbox(history: &History) -> SandboxOptions {
     options.seed = history.seed;
     options.started_at = Some(START.parse().unwrap());
     options.unique_external_ids = odds.unique_external_ids;
+    options.tells_time = odds.tells_time;
     options.search_lag = Duration::from_secs(odds.search_lag_s);
     options.bulk_delay = Duration::from_secs(2);
     options.webhooks.duplicate = odds.hooks_doubled;

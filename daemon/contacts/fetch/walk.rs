@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 pub const INDEX_LAG: SignedDuration = SignedDuration::from_secs(60);
 /// Read again at each look, for writes that the index shows later than that.
 pub const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
-/// So far our clock may be ahead of Kustomer's: a look begins no later than this (and the overlap) before the end of the
+/// So far our clock may be ahead of Kustomer's, if its replies don't tell the time: a look begins no later than this (and the overlap) before the end of the
 /// last one, if no row said that Kustomer was further.
 pub const CLOCK_AHEAD: SignedDuration = SignedDuration::from_mins(10);
 /// What wasn't updated for so long is in the archive alone.
@@ -154,7 +154,14 @@ impl Cursor {
         })
     }
 
-    /// The cursor behind a page, and whether more is to be read right away.
+    /// `now`, or, if a search at that time would have nothing to ask for, the first moment after at which there is.
+    pub fn not_before(&self, now: Timestamp, lag: SignedDuration) -> Timestamp {
+        let from = self.walk.from.unwrap_or(Timestamp::MIN);
+        let first = from.checked_add(lag + SignedDuration::from_millis(1));
+        now.max(first.unwrap_or(now))
+    }
+
+    /// The cursor behind a page, and whether more is to be read right away. `now` is Kustomer's time, if it is known.
     ///
     /// # Errors
     /// In words: what makes the page unusable.
@@ -203,8 +210,9 @@ impl Cursor {
         (!search.by_creation).then(|| self.done.saturating_add(total))
     }
 
-    /// A whole search was read.
+    /// A whole search was read. If our clock was ahead, it asked for more than there is yet.
     fn ended(mut self, until: Timestamp, now: Timestamp) -> (Self, bool) {
+        let until = until.min(now);
         self.walk = Walk::default();
         match self.phase {
             Phase::Import => {
