@@ -7,7 +7,7 @@ DENY := $(TOOLS)/bin/cargo-deny
 CONFIG ?= config/examples/sandbox.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test bench check fmt clippy doc deny clean
+.PHONY: help demo run test simulate bench check fmt clippy doc deny clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,6 +22,11 @@ run: ## run the daemon with CONFIG (config/examples/sandbox.toml; `tieline sandb
 test: ## all tests, after installing what they need
 	tests/setup.sh
 	$(CARGO) test --locked
+
+SEEDS ?= 1000
+
+simulate: ## play SEEDS histories (1000) through the daemon in a simulated world; FROM is the first, SEED plays one
+	SEEDS=$(SEEDS) $(CARGO) test --profile simulate --locked --test simulate every_seed_holds -- --nocapture
 
 bench: ## the numbers of docs/benchmarks.md, measured on this machine
 	$(CARGO) bench --locked

@@ -116,12 +116,11 @@ fn dead_delivery<'a>(
 }
 
 async fn drop_delivery(admin: &Admin, integration: &str, key: &str) -> Result<bool, Problem> {
-    let Some((part, mut delivery)) = dead_delivery(admin, integration, key)? else {
+    let Some((_, mut delivery)) = dead_delivery(admin, integration, key)? else {
         return Ok(false);
     };
     delivery.end = Some(DeliveryEnd::Dropped);
-    let used = part.client.requests().used;
-    admin.outbox.keep(&delivery, used).await.map_err(broken)?;
+    admin.outbox.keep(&delivery).await.map_err(broken)?;
     let settled = Notice::Settled {
         integration: integration.to_owned(),
         key: key.to_owned(),
@@ -135,8 +134,7 @@ async fn retry_delivery(admin: &Admin, integration: &str, key: &str) -> Result<b
         return Ok(false);
     };
     delivery.revive(clock::now());
-    let used = part.client.requests().used;
-    admin.outbox.keep(&delivery, used).await.map_err(broken)?;
+    admin.outbox.keep(&delivery).await.map_err(broken)?;
     // Before the order, so that the line hears of it before it hears of its end.
     let (integration, owed) = (integration.to_owned(), key.to_owned());
     let revived = Notice::Revived {

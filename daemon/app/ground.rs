@@ -3,7 +3,7 @@
 
 use super::AppFault;
 use super::listeners::{Listeners, Pipe};
-use crate::kustomer::client::Client;
+use crate::kustomer::client::{Client, Past};
 use crate::kustomer::fault::KustomerFault;
 use crate::kustomer::http::Carrier;
 use crate::offload::off_the_runtime;
@@ -56,12 +56,11 @@ impl Ground {
         }
     }
 
-    /// `used` is what an earlier client may have sent within the last budget window.
-    pub fn client(&self, kustomer: &KustomerSettings, used: u32) -> Result<Client, KustomerFault> {
+    pub fn client(&self, kustomer: &KustomerSettings, past: Past) -> Result<Client, KustomerFault> {
         match self {
-            Self::Machine => Client::new(kustomer, used),
+            Self::Machine => Client::new(kustomer, past),
             Self::Simulated(simulated) => {
-                Client::over(Arc::clone(&simulated.carrier), kustomer, used)
+                Client::over(Arc::clone(&simulated.carrier), kustomer, past)
             }
         }
     }

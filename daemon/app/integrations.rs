@@ -12,6 +12,7 @@ use crate::calls::log::Courier;
 use crate::calls::outbox::Outbox;
 use crate::clock;
 use crate::contacts::webhooks::door::Door;
+use crate::kustomer::client::Past;
 use crate::phonebook::directory::ContactBook;
 use crate::settings::types::{KustomerSettings, Settings};
 use crate::store::Store;
@@ -85,8 +86,11 @@ impl Counter<'_> {
             ..
         } = self.shelves;
         let settings = Arc::new(kustomer.clone());
-        let used = outbox.used_before(kustomer, clock::now())?;
-        let client = self.ground.client(kustomer, used);
+        let past = Past {
+            requests: outbox.sent_before(kustomer, clock::now())?,
+            notebook: Some(Arc::new(outbox.usage_of(&kustomer.name))),
+        };
+        let client = self.ground.client(kustomer, past);
         let client = client.map_err(|fault| AppFault::Secret(fault.to_string()))?;
         let status = Arc::new(Mutex::new(DispatchStatus::default()));
         let (orders, ordered) = mpsc::unbounded_channel();

@@ -131,9 +131,7 @@ impl Group<'_> {
     }
 
     pub(super) async fn keep(&self, deliveries: Vec<Delivery>) -> Result<(), StoreFault> {
-        let used = self.courier.client.requests().used;
-        let name = &self.courier.settings.name;
-        self.courier.outbox.keep_all(name, deliveries, used).await
+        self.courier.outbox.keep_all(deliveries).await
     }
 
     pub(super) fn leave(
@@ -243,7 +241,6 @@ impl Group<'_> {
         if asked.contains(&number_of(delivery)?) {
             return Ok(Whose::New);
         }
-        self.keep(Vec::new()).await?;
         self.courier.whose(delivery).await
     }
 
@@ -376,10 +373,6 @@ impl Group<'_> {
             .take(|delivery| delivery.next() == Step::SetStatus)
             .into_iter();
         for mut delivery in due.by_ref() {
-            if delivery.entry.message.is_some() || delivery.joins.is_some() {
-                // It may cost requests, which a restart must know of. A store that refuses is met again at the end.
-                let _ = self.keep(Vec::new()).await;
-            }
             match self.courier.set_status(&mut delivery).await {
                 Ok(()) => self.members.push(delivery),
                 Err(Halt::Kustomer(fault)) if everybody_s(&fault) => {

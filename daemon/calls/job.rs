@@ -95,8 +95,6 @@ impl Group<'_> {
     /// One look at a job; none while it isn't over and there is time.
     async fn look(&self, job: &str, late: bool) -> Result<Option<Answer>, KustomerFault> {
         let client = &self.courier.client;
-        // A store that refuses costs only the note of how much of the budget was used.
-        let _ = self.keep(Vec::new()).await;
         match client.bulk_job(job).await? {
             JobState::Complete => {
                 let told = match client.bulk_results(job).await {

@@ -126,8 +126,7 @@ impl Courier {
             self.find_extras(delivery).await?;
         }
         delivery.intend(create, None, clock::now());
-        let used = self.client.requests().used;
-        self.outbox.keep(delivery, used).await?;
+        self.outbox.keep(delivery).await?;
         match self.request(delivery, create).await {
             Ok(id) => {
                 delivery.note_created(create, id);

@@ -4,12 +4,14 @@
 //! amends, `log` moves each delivery on and settles it.
 
 pub use super::delivery::{BulkTry, Create, Delivery, DeliveryEnd, Step};
-use super::group::GROUPS_MAX;
 use crate::clock;
+use crate::kustomer::reserve::{Notebook, counts_for};
 use crate::settings::types::KustomerSettings;
 use crate::store::{Record, Store, StoreFault, Tree, Writes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fmt::{self, Debug, Formatter};
+use std::pin::Pin;
 use std::time::Duration;
 
 /// The tree's name, for imports.
@@ -58,15 +60,38 @@ impl Record for Amendment {
     const VERSION: u16 = 1;
 }
 
-/// Requests a delivery may make between two times its progress is kept: a lookup with and without plus, the user list,
-/// and the create itself.
-const STEPS_BETWEEN_KEEPS: usize = 4;
-
-/// How much of an integration's budget was used at a time.
+/// How many requests an integration may have sent in the budget window before `at`, and until the next note.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Usage {
     at: Timestamp,
-    used: usize,
+    used: u32,
+}
+
+/// Where one integration's requests are noted.
+pub struct UsageOf {
+    outbox: Outbox,
+    key: Vec<u8>,
+}
+
+impl Debug for UsageOf {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str("usage")
+    }
+}
+
+impl Notebook for UsageOf {
+    fn note(&self, requests: u32) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        let (tree, key) = (self.outbox.usage.clone(), self.key.clone());
+        let usage = Usage {
+            at: clock::now(),
+            used: requests,
+        };
+        let noted = self
+            .outbox
+            .store
+            .commit(move |writes| writes.put(&tree, &key, &usage));
+        Box::pin(async move { noted.await.is_ok() })
+    }
 }
 
 impl Record for Usage {
@@ -165,49 +190,39 @@ impl Outbox {
         }))
     }
 
-    /// Makes the progress durable, and how much of the budget's window is `used`; returns after the sync.
-    pub async fn keep(&self, delivery: &Delivery, used: usize) -> Result<(), StoreFault> {
-        let integration = delivery.integration.clone();
-        self.keep_all(&integration, vec![delivery.clone()], used)
-            .await
+    /// Makes the progress durable; returns after the sync.
+    pub async fn keep(&self, delivery: &Delivery) -> Result<(), StoreFault> {
+        self.keep_all(vec![delivery.clone()]).await
     }
 
-    /// The same for several deliveries of one integration, or for the budget alone: all of it or nothing.
-    pub async fn keep_all(
-        &self,
-        integration: &str,
-        deliveries: Vec<Delivery>,
-        used: usize,
-    ) -> Result<(), StoreFault> {
-        let (outbox, key) = (self.clone(), store_key(b'u', integration, ""));
-        let usage = Usage {
-            at: clock::now(),
-            used,
-        };
+    /// The same for several deliveries: all of it or nothing.
+    pub async fn keep_all(&self, deliveries: Vec<Delivery>) -> Result<(), StoreFault> {
+        let outbox = self.clone();
         self.store
             .commit(move |writes| {
-                writes.put(&outbox.usage, &key, &usage)?;
                 let mut deliveries = deliveries.iter();
                 deliveries.try_for_each(|delivery| outbox.write(writes, delivery))
             })
             .await
     }
 
-    /// How much of its budget an integration may have used within the last window, before this start (invariant 7).
-    /// What was sent since the last note of it is at most `STEPS_BETWEEN_KEEPS` requests for each delivery in flight.
-    pub fn used_before(&self, to: &KustomerSettings, now: Timestamp) -> Result<u32, StoreFault> {
+    pub fn usage_of(&self, integration: &str) -> UsageOf {
+        UsageOf {
+            outbox: self.clone(),
+            key: store_key(b'u', integration, ""),
+        }
+    }
+
+    /// How many requests an integration may have sent within the last window, before this start (invariant 7).
+    pub fn sent_before(&self, to: &KustomerSettings, now: Timestamp) -> Result<u32, StoreFault> {
         let Some(usage) = self.usage.get(&store_key(b'u', &to.name, ""))? else {
             return Ok(0);
         };
         let age = Duration::try_from(now.duration_since(usage.at)).unwrap_or_default();
-        if age >= to.budget_window {
+        if age >= counts_for(to.budget_window) {
             return Ok(0);
         }
-        // New calls and waiting ones have `parallel` workers each.
-        let workers = to.parallel.saturating_mul(2).saturating_add(GROUPS_MAX);
-        let unnoted = workers.saturating_mul(STEPS_BETWEEN_KEEPS);
-        let used = u32::try_from(usage.used.saturating_add(unnoted)).unwrap_or(u32::MAX);
-        Ok(used.min(to.requests_per_minute))
+        Ok(usage.used.min(to.requests_per_minute))
     }
 
     pub fn get(&self, integration: &str, key: &str) -> Result<Option<Delivery>, StoreFault> {

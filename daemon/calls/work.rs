@@ -84,8 +84,7 @@ pub async fn try_one(courier: &Courier, mut delivery: Delivery) -> Outcome {
         return outcome;
     }
     note_outcome(&mut delivery, &outcome);
-    let used = courier.client.requests().used;
-    match (courier.outbox.keep(&delivery, used).await, outcome) {
+    match (courier.outbox.keep(&delivery).await, outcome) {
         (Ok(()), outcome) => outcome,
         (Err(fault), Outcome::Again { land, .. }) => Outcome::Store { fault, land },
         (Err(fault), _) => Outcome::Store { fault, land: None },

@@ -3,7 +3,7 @@
 mod particulars;
 
 use super::{ConfigArgs, small_runtime, table};
-use crate::kustomer::client::Client;
+use crate::kustomer::client::{Client, Past};
 use crate::kustomer::fault::KustomerFault;
 use crate::settings::load;
 use crate::settings::summary::summary;
@@ -124,7 +124,7 @@ async fn probe_all(settings: &Settings) -> Vec<(String, Vec<Probe>)> {
 
 /// Requests for what nobody has, answered 404 at most, each of which needs one role (Kustomer: API keys and roles).
 async fn probe(integration: &KustomerSettings) -> Vec<Probe> {
-    let client = match Client::new(integration, 0) {
+    let client = match Client::new(integration, Past::default()) {
         Ok(client) => client,
         Err(fault) => {
             return vec![Probe {

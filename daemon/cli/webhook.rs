@@ -3,7 +3,7 @@
 use super::{ConfigArgs, EXIT_CONFIG, EXIT_NOT_FOUND, Exit, small_runtime};
 use crate::contacts::webhooks::event::EVENTS;
 use crate::contacts::webhooks::watch::{Registered, look, name_of, ours};
-use crate::kustomer::client::Client;
+use crate::kustomer::client::{Client, Past};
 use crate::kustomer::fault::KustomerFault;
 use crate::kustomer::webhooks::{
     CREATE_ROLE, DELETE_ROLE, OutboundWebhook, READ_ROLE, WEBHOOKS_MAX,
@@ -47,7 +47,7 @@ pub fn run(args: &WebhookArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
     let settings = args.config.load_to_ask()?;
     let (integration, webhook) = chosen(&settings.kustomers, args.integration.as_deref())?;
     small_runtime()?.block_on(async {
-        let client = Client::new(integration, 0)?;
+        let client = Client::new(integration, Past::default())?;
         let desk = Desk {
             client: &client,
             name: &integration.name,

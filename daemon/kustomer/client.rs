@@ -10,6 +10,7 @@ use super::http::{Carrier, Http, Url};
 use super::key::{bearer, read_key};
 use super::limits::{self, LimitHeaders};
 use super::pacer::Pacer;
+use super::reserve::{Notebook, Reserve};
 use super::stats::{ClientStats, Counter};
 use super::time::TheirTime;
 use super::verdict::refused;
@@ -55,10 +56,20 @@ struct Inner {
     window: Duration,
     requests: Pacer,
     searches: Pacer,
+    reserve: Reserve,
     counter: Counter,
     time: TheirTime,
     /// Lookups by number with `+` are known to find customers (see `customers::by_phone`).
     pub(super) plus_understood: std::sync::atomic::AtomicBool,
+}
+
+/// What an earlier client of this integration may have sent, and where it is noted for the next one. The default knows
+/// nothing of either.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// Requests within the last budget window.
+    pub requests: u32,
+    pub notebook: Option<Arc<dyn Notebook>>,
 }
 
 /// One request to send.
@@ -76,13 +87,10 @@ pub(super) struct Ask {
 impl Client {
     /// Reads the key file and starts both budgets; needs a tokio runtime, speaks to nobody yet.
     ///
-    /// `used_before`: requests that an earlier client of this integration may have sent within the last budget window
-    /// (on a reload its `requests().used`, after a restart the attempts recorded in that time).
-    ///
     /// # Errors
     /// `Key` if the key file cannot be used, `Unsendable` if the address is none.
-    pub fn new(settings: &KustomerSettings, used_before: u32) -> Result<Self, KustomerFault> {
-        Self::over(Arc::new(Http::new(settings)?), settings, used_before)
+    pub fn new(settings: &KustomerSettings, past: Past) -> Result<Self, KustomerFault> {
+        Self::over(Arc::new(Http::new(settings)?), settings, past)
     }
 
     /// The same over something else than the network.
@@ -92,7 +100,7 @@ impl Client {
     pub fn over(
         carrier: Arc<dyn Carrier>,
         settings: &KustomerSettings,
-        used_before: u32,
+        past: Past,
     ) -> Result<Self, KustomerFault> {
         let key = read_key(&settings.api_key_file)?;
         let origin = Url::parse(&settings.url)
@@ -108,8 +116,13 @@ impl Client {
             key_file: settings.api_key_file.clone(),
             key: Mutex::new(key),
             window: settings.budget_window,
-            requests: Pacer::new(budget(settings.requests_per_minute), used_before),
-            searches: Pacer::new(budget(settings.searches_per_minute), used_before),
+            requests: Pacer::new(budget(settings.requests_per_minute), past.requests),
+            searches: Pacer::new(budget(settings.searches_per_minute), past.requests),
+            reserve: Reserve::new(
+                past.notebook,
+                settings.requests_per_minute,
+                settings.budget_window,
+            ),
             counter: Counter::default(),
             time: TheirTime::default(),
             plus_understood: std::sync::atomic::AtomicBool::new(false),
@@ -247,6 +260,8 @@ impl Client {
             None
         };
         let permit = self.inner.requests.acquire(self.lane).await;
+        let used = self.inner.requests.view().used;
+        self.inner.reserve.take(used).await;
         let started = clock::monotonic();
         let result = self.inner.exchange(ask, key).await;
         drop((permit, search));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tieline::clock;
 use tieline::contacts::fetch::{Cursor, INDEX_LAG, Kustomer, Page, Paging, Row, Stamp};
-use tieline::kustomer::client::Client;
+use tieline::kustomer::client::{Client, Past};
 use tieline::kustomer::fault::KustomerFault;
 use tieline::pace::Lane;
 use tieline::sandbox::{Fault, FaultKind, LimitOptions, MergedRead, SandboxOptions};
@@ -36,11 +36,20 @@ impl Desk {
             requests: 10_000,
             ..LimitOptions::default()
         };
-        let api = Api::start(SandboxOptions { limits, ..options }).await;
+        // The tests say what time it is.
+        let tells_time = false;
+        let api = Api::start(SandboxOptions {
+            limits,
+            tells_time,
+            ..options
+        })
+        .await;
         let folder = tempfile::tempdir().unwrap();
         let mut settings = settings(api.sandbox.url(), folder.path());
         settings.budget_window = Duration::from_millis(20);
-        let client = Client::new(&settings, 0).unwrap().lane(Lane::Sync);
+        let client = Client::new(&settings, Past::default())
+            .unwrap()
+            .lane(Lane::Sync);
         Self {
             api,
             kustomer: Kustomer::new(client, plan()),

@@ -3,7 +3,7 @@
 use super::{fault_of, new_conversation, new_note, number, settings, status, world, world_with};
 use serde_json::{Map, json};
 use std::time::Duration;
-use tieline::kustomer::client::Client;
+use tieline::kustomer::client::{Client, Past};
 use tieline::kustomer::conversations::NewConversation;
 use tieline::kustomer::customers::NewCustomer;
 use tieline::kustomer::fault::{KustomerFault, Next};
@@ -19,14 +19,22 @@ async fn no_connection_is_certainly_not_done() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let refused = Client::new(&settings(&format!("http://{free}"), folder.path()), 0).unwrap();
+    let refused = Client::new(
+        &settings(&format!("http://{free}"), folder.path()),
+        Past::default(),
+    )
+    .unwrap();
     let world = world().await;
     let tls = Client::new(
         &settings(&world.sandbox.url().replace("http", "https"), folder.path()),
-        0,
+        Past::default(),
     )
     .unwrap();
-    let unknown_host = Client::new(&settings("https://tieline.invalid", folder.path()), 0).unwrap();
+    let unknown_host = Client::new(
+        &settings("https://tieline.invalid", folder.path()),
+        Past::default(),
+    )
+    .unwrap();
     for client in [refused, tls, unknown_host] {
         let fault = fault_of(client.create_customer(&NewCustomer::default())).await;
         assert!(matches!(fault, KustomerFault::Unreachable(_)), "{fault}");
@@ -78,7 +86,7 @@ async fn a_key_file_that_cannot_be_used_is_a_fault_that_names_it() {
     let settings = settings("http://127.0.0.1:1", folder.path());
     for content in ["", " \n", "two words", "ü", &"x".repeat(20_000)] {
         std::fs::write(&settings.api_key_file, content).unwrap();
-        let fault = Client::new(&settings, 0).unwrap_err();
+        let fault = Client::new(&settings, Past::default()).unwrap_err();
         assert!(
             matches!(&fault, KustomerFault::Key(text) if text.contains("key")),
             "{fault}"
@@ -87,7 +95,7 @@ async fn a_key_file_that_cannot_be_used_is_a_fault_that_names_it() {
     }
     std::fs::remove_file(&settings.api_key_file).unwrap();
     assert!(matches!(
-        Client::new(&settings, 0).unwrap_err(),
+        Client::new(&settings, Past::default()).unwrap_err(),
         KustomerFault::Key(_)
     ));
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-use tieline::kustomer::client::Client;
+use tieline::kustomer::client::{Client, Past};
 use tieline::kustomer::conversations::{NewConversation, NewNote, Status};
 use tieline::kustomer::customers::NewCustomer;
 use tieline::kustomer::fault::KustomerFault;
@@ -37,7 +37,7 @@ async fn world_with(options: SandboxOptions, change: impl Fn(&mut KustomerSettin
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(sandbox.url(), folder.path());
     change(&mut settings);
-    let client = Client::new(&settings, 0).unwrap();
+    let client = Client::new(&settings, Past::default()).unwrap();
     World {
         sandbox,
         client,

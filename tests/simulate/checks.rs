@@ -81,10 +81,20 @@ fn within_budget(world: &World) -> Result<(), String> {
         .windows(limit + 1)
         .find(|window| window[limit] - window[0] < 60_000);
     match full {
-        Some(window) => Err(format!(
-            "invariant 7: more than {limit} requests in a minute from {} ms on",
-            window[0]
-        )),
+        Some(window) => {
+            let of = window[0]..=window[limit];
+            let asked = requests
+                .arrivals
+                .iter()
+                .filter(|one| of.contains(&one.at_ms));
+            let asked: Vec<String> = asked
+                .map(|one| format!("{} {}", one.at_ms, one.route))
+                .collect();
+            Err(format!(
+                "invariant 7: more than {limit} requests in a minute:\n{}",
+                asked.join("\n")
+            ))
+        }
         None => Ok(()),
     }
 }

@@ -20,6 +20,8 @@ mod log;
 mod odds;
 mod people;
 mod play;
+#[cfg(test)]
+mod regressions;
 mod shrink;
 mod wires;
 mod world;

@@ -112,6 +112,7 @@ impl World {
         let sandbox = Arc::new(sandbox);
         let folder = tempfile::tempdir().unwrap();
         let token = hook(&sandbox, odds.hooks).await;
+        sandbox.reset_requests();
         let settings = settings(folder.path(), &odds, &token);
         let mut known = Known::default();
         known.private.extend((0..CALLERS).map(caller));
