@@ -20,6 +20,7 @@ pub mod pace;
 pub mod phonebook;
 pub mod sandbox;
 pub mod settings;
+pub mod shares;
 pub mod simulate;
 pub mod store;
 pub mod systemd;

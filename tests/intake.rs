@@ -1,5 +1,8 @@
 //! The listener over real sockets: every outcome of a post, bad input and floods included.
 
+mod attacks;
+mod shares;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

@@ -36,6 +36,7 @@ mod late;
 mod links;
 mod numbers;
 mod onprem;
+mod overload;
 mod patterns;
 mod practice;
 mod retention;

@@ -13,6 +13,7 @@ mod held;
 mod page;
 mod scribe;
 
+use crate::shares::Shares;
 use crate::store::{Store, StoreFault, Stored, Tree, Writes};
 use crate::terms::ids::EventId;
 use held::{Found, Held};
@@ -22,13 +23,21 @@ use scribe::{Scribe, Waiting};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// The tree's name, for imports.
 pub const TREE: &str = "journal";
 /// Posts that wait for the disk, when the settings say nothing else; beyond it `append` answers `Busy`.
-pub const QUEUE_POSTS_DEFAULT: usize = 1024;
+pub const QUEUE_POSTS_DEFAULT: usize = 4096;
+/// Events without an end, at most: with their calls, which are held in memory, less than 1 GB of the unit's 2 GB. Kustomer
+/// may be away for three days at four events a second.
+const IN_FLIGHT_MAX: u64 = 1_000_000;
+/// Events held: their ids are in memory, in a table that is doubled at this number, to 1.7 GB. A thousand agents' of a month.
+const HELD_MAX: u64 = 29_000_000;
+/// A phone system may hold as many places of the queue as are free: alone half of it.
+const QUEUE_GREED: usize = 1;
 const FLOOR: &[u8] = &[0x00];
 const PAGE: u8 = 0x01;
 const IDS: u8 = 0x02;
@@ -86,7 +95,30 @@ pub struct Journal {
     ids: Tree<Ids>,
     floor: Tree<Number>,
     posts: mpsc::Sender<Waiting>,
+    /// The queue's places by phone system.
+    places: Arc<Shares<String>>,
+    limits: JournalLimits,
     shared: Arc<Shared>,
+}
+
+/// How much a journal takes; beyond it `append` refuses until there is less.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalLimits {
+    /// Posts that wait for the disk.
+    pub queue: usize,
+    /// Events without an end, once somebody tells how many have one.
+    pub in_flight: u64,
+    pub held: u64,
+}
+
+impl JournalLimits {
+    pub const fn with_queue(queue: usize) -> Self {
+        Self {
+            queue,
+            in_flight: IN_FLIGHT_MAX,
+            held: HELD_MAX,
+        }
+    }
 }
 
 /// What the journal and its scribe both see.
@@ -95,6 +127,8 @@ struct Shared {
     held: Mutex<Held>,
     /// The last number that is on disk.
     synced: watch::Sender<u64>,
+    /// How many events have an end; the highest number while nobody has told.
+    ended: AtomicU64,
 }
 
 impl Shared {
@@ -106,11 +140,20 @@ impl Shared {
 
 impl Journal {
     /// Reads the ids of what is held and starts the scribe; needs a tokio runtime. At most `queue` posts wait for the
-    /// disk.
+    /// disk, and of one phone system no more than leave room for another's.
     ///
     /// # Errors
     /// A fault of the store.
     pub fn open(store: Store, queue: usize) -> Result<Self, StoreFault> {
+        Self::with(store, JournalLimits::with_queue(queue))
+    }
+
+    /// The same within other limits.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn with(store: Store, limits: JournalLimits) -> Result<Self, StoreFault> {
+        let queue = limits.queue.max(1);
         let (pages, ids) = (store.tree::<Page>(TREE), store.tree::<Ids>(TREE));
         let floor = store.tree::<Number>(TREE);
         let pruned = floor.get(FLOOR)?.map_or(0, |number| number.0);
@@ -123,8 +166,9 @@ impl Journal {
         let shared = Arc::new(Shared {
             held: Mutex::new(held),
             synced: watch::Sender::new(last),
+            ended: AtomicU64::new(u64::MAX),
         });
-        let (posts, waiting) = mpsc::channel(queue.max(1));
+        let (posts, waiting) = mpsc::channel(queue);
         let scribe = Scribe {
             store: store.downgrade(),
             shared: Arc::clone(&shared),
@@ -138,6 +182,8 @@ impl Journal {
             ids,
             floor,
             posts,
+            places: Shares::new(queue, QUEUE_GREED),
+            limits,
             shared,
         })
     }
@@ -145,12 +191,15 @@ impl Journal {
     /// Takes an event; answers once it is on disk. A repeat waits for the first one's sync too.
     ///
     /// # Errors
-    /// `Busy` when too many wait, `DiskFull`, `Broken`.
+    /// `Busy` when too many wait, of this phone system or in all, `TooMany`, `DiskFull`, `Broken`.
     pub async fn append(&self, posted: Posted) -> Result<Accepted, StoreFault> {
+        self.has_room()?;
+        let place = self.places.take(posted.pbx.clone(), 1);
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting {
             id: posted.id(),
             event: page::event(&posted)?,
+            place: place.ok_or(StoreFault::Busy)?,
             answer,
         };
         drop(posted);
@@ -159,6 +208,26 @@ impl Journal {
             mpsc::error::TrySendError::Closed(_) => gone(),
         })?;
         answered.await.map_err(|_| gone())?
+    }
+
+    /// How many events have an end; so many may come beyond them as may be in flight.
+    pub fn tell_ended(&self, ended: u64) {
+        self.shared.ended.store(ended, Relaxed);
+    }
+
+    /// What every event adds to what is in memory, until it has its end and until it is removed, has a limit too.
+    fn has_room(&self) -> Result<(), StoreFault> {
+        let ended = self.shared.ended.load(Relaxed);
+        let in_flight = self.last_seq().saturating_sub(ended);
+        let held = u64::try_from(self.shared.held().len()).unwrap_or(u64::MAX);
+        let full = |count, what| Err(StoreFault::TooMany { count, what });
+        if in_flight >= self.limits.in_flight {
+            return full(in_flight, "wait for their end");
+        }
+        if held >= self.limits.held {
+            return full(held, "are kept (daemon.keep)");
+        }
+        Ok(())
     }
 
     /// # Errors

@@ -23,6 +23,10 @@ const BATCH_EVENTS_MAX: usize = 256;
 /// again and again gets on all the same.
 const TURN_TIME_MAX: Duration = Duration::from_millis(20);
 
+/// So long events are read while calls are due and ends are to be written down. After a restart some ten thousand, so that
+/// a call is seldom decided before all that is known of it was read; in a flood that never ends nothing waits longer.
+const READ_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// A store that refuses (disk full) is tried again after this.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
@@ -113,6 +117,12 @@ impl Line {
             if *stop.borrow() {
                 return Ok(());
             }
+            if self.is_behind() {
+                while let Ok(notice) = self.notices.try_recv() {
+                    self.hear(notice).await?;
+                }
+                continue;
+            }
             let nap = due::nap(self.book.due.first().map(|(at, _)| *at));
             tokio::select! {
                 biased;
@@ -124,9 +134,13 @@ impl Line {
         }
     }
 
-    /// Reads every event that is journaled and not yet decoded, batch by batch.
+    /// Reads every event that is journaled and not yet decoded, batch by batch; not for longer than others may wait.
     async fn read_new(&mut self, stop: &watch::Receiver<bool>) -> Result<(), StoreFault> {
-        while self.book.counts.cursor < self.journal.last_seq() && !*stop.borrow() {
+        let start = clock::monotonic();
+        while self.is_behind() && !*stop.borrow() {
+            if clock::monotonic().duration_since(start) >= READ_TIME_MAX {
+                break;
+            }
             let events = self
                 .journal
                 .after(self.book.counts.cursor, BATCH_EVENTS_MAX)?;
@@ -147,6 +161,11 @@ impl Line {
             tokio::task::yield_now().await;
         }
         Ok(())
+    }
+
+    /// Whether events wait to be read.
+    fn is_behind(&self) -> bool {
+        self.book.counts.cursor < self.journal.last_seq()
     }
 
     async fn decide_due(&mut self) -> Result<(), StoreFault> {
@@ -250,6 +269,7 @@ impl Line {
 
     fn show(&self) {
         self.check_sums();
+        self.journal.tell_ended(self.book.counts.ended());
         self.stats
             .open_calls
             .store(self.book.open_calls(), Ordering::Relaxed);

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-/// One fault of the store. `Busy` and `DiskFull` pass by themselves; `Broken` ends the process so that systemd
+/// One fault of the store. `Busy`, `DiskFull` and `TooMany` pass by themselves; `Broken` ends the process so that systemd
 /// starts it again; the rest needs a person.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreFault {
@@ -35,6 +35,8 @@ pub enum StoreFault {
         "the store's disk has {free} bytes free, below the reserve of {reserve}; free some space"
     )]
     DiskFull { free: u64, reserve: u64 },
+    #[error("{count} events {what}: more don't fit into the memory")]
+    TooMany { count: u64, what: &'static str },
     /// A write or sync failed half-way: what is on disk is only known after the next open.
     #[error("the store failed and takes no more writes until tieline is started again: {why}")]
     Broken { why: String },
@@ -53,7 +55,7 @@ impl StoreFault {
     /// Whether it goes away without a person: the caller waits and asks again.
     pub const fn passes(&self) -> bool {
         match self {
-            Self::Busy | Self::DiskFull { .. } => true,
+            Self::Busy | Self::DiskFull { .. } | Self::TooMany { .. } => true,
             Self::InUse { .. }
             | Self::NotWritable { .. }
             | Self::Damaged { .. }

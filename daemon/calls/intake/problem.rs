@@ -12,6 +12,8 @@ use std::time::Duration;
 /// When to come again: a full queue is written within milliseconds, a full disk needs a person.
 const RETRY_BUSY: Duration = Duration::from_secs(1);
 const RETRY_DISK_FULL: Duration = Duration::from_secs(30);
+/// Ends are written in thousands a second.
+const RETRY_TOO_MANY: Duration = Duration::from_secs(10);
 const RETRY_BROKEN: Duration = Duration::from_secs(5);
 
 /// One problem on its way out.
@@ -116,6 +118,11 @@ pub(crate) fn unavailable(fault: &StoreFault) -> Problem {
             "disk-full",
             "the disk is full; send it again once there is space",
             RETRY_DISK_FULL,
+        ),
+        StoreFault::TooMany { .. } => (
+            "too-many",
+            "more events wait, or are kept, than fit into the memory; send it again later",
+            RETRY_TOO_MANY,
         ),
         StoreFault::InUse { .. }
         | StoreFault::NotWritable { .. }

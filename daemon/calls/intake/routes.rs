@@ -5,11 +5,12 @@ use super::body::{oversized, read, refuse};
 use super::problem::{Extra, Problem, malformed, unavailable};
 use super::proof::{Proof, ProofFault, Unproven};
 use super::reply;
-use super::server::{Answer, Peer};
+use super::server::{Answer, Peer, Source};
 use crate::calls::decode::{self, RawEvent};
 use crate::calls::journal::{Accepted, Journal, Posted};
 use crate::clock;
 use crate::settings::types::{Dialect, IntakeLimits, PbxSettings};
+use crate::shares::{Share, Shares};
 use crate::store::StoreFault;
 use axum::Router;
 use axum::extract::Request;
@@ -21,11 +22,14 @@ use hyper::body::Incoming;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Bytes of all bodies held at once, from their first byte to the journal: what intake may use of the memory.
+/// Bytes of all bodies held at once, from their first byte to the journal: what intake may use of the memory. Twice
+/// `body_bytes` if that is more: the largest body leaves room for another's.
 const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bodies are counted in pieces of this size, as a semaphore's permits.
+/// What is in hand of one phone system from one address, requests and bytes, is never more than what is still free: one
+/// that floods, or a stranger who posts in its name, keeps nobody else out.
+const GREED: usize = 1;
+/// Bodies are counted in pieces of this size.
 const BODY_PIECE_BYTES: usize = 1024;
 /// The query holds what a phone system appends, such as a call id; a longer one is no phone system's.
 const QUERY_BYTES_MAX: usize = 2048;
@@ -75,11 +79,18 @@ pub struct Intake {
     doors: BTreeMap<String, Door>,
     journal: Journal,
     limits: IntakeLimits,
-    bodies: Semaphore,
+    /// Requests from the end of their head to their answer; one place for each connection.
+    requests: Arc<Shares<Sender>>,
+    /// Pieces of bodies.
+    bodies: Arc<Shares<Sender>>,
     stats: Arc<IntakeStats>,
 }
 
+/// A phone system, by its door's number, and where the request came from.
+type Sender = (usize, Source);
+
 struct Door {
+    number: usize,
     dialect: Dialect,
     proof: Proof,
     allow_from: Vec<ipnet::IpNet>,
@@ -115,6 +126,7 @@ impl Intake {
             })?;
             let manners = decode::manners(pbx.dialect);
             let door = Door {
+                number: doors.len(),
                 dialect: pbx.dialect,
                 get: manners.get && !matches!(proof, Proof::Hmac { .. }),
                 answer: manners.answer,
@@ -124,7 +136,7 @@ impl Intake {
             doors.insert(pbx.name.clone(), door);
             stats.insert(pbx.name.clone(), PbxCounts::default());
         }
-        let bodies = Semaphore::new(BODIES_BYTES_MAX.max(limits.body_bytes) / BODY_PIECE_BYTES + 1);
+        let bodies = BODIES_BYTES_MAX.max(limits.body_bytes.saturating_mul(2)) / BODY_PIECE_BYTES;
         let stats = Arc::new(IntakeStats {
             pbxs: stats,
             unknown: AtomicU64::new(0),
@@ -133,7 +145,8 @@ impl Intake {
             doors,
             journal,
             limits,
-            bodies,
+            requests: Shares::new(limits.connections, GREED),
+            bodies: Shares::new(bodies + 1, GREED),
             stats,
         })
     }
@@ -207,7 +220,7 @@ async fn events(intake: &Intake, peer: Peer, name: &str, request: Request<Incomi
         return response;
     }
     let checked = check_head(door, peer, &head, intake.limits.body_bytes)
-        .and_then(|query| Ok((query, hold(intake, &head)?)));
+        .and_then(|query| Ok((query, hold(intake, (door.number, peer.source()), &head)?)));
     let (query, _held) = match checked {
         Ok(checked) => checked,
         Err(problem) => {
@@ -366,8 +379,12 @@ async fn append(intake: &Intake, posted: Posted) -> Result<Accepted, Problem> {
     Ok(accepted)
 }
 
-/// Takes room for a body; one of unknown length takes the most it may have.
-fn hold<'a>(intake: &'a Intake, head: &request::Parts) -> Result<SemaphorePermit<'a>, Problem> {
+/// Takes a request in hand, with room for its body; one of unknown length takes the most it may have.
+fn hold(
+    intake: &Intake,
+    sender: Sender,
+    head: &request::Parts,
+) -> Result<[Share<Sender>; 2], Problem> {
     let length = head
         .headers
         .get(CONTENT_LENGTH)
@@ -380,11 +397,11 @@ fn hold<'a>(intake: &'a Intake, head: &request::Parts) -> Result<SemaphorePermit
             } else {
                 intake.limits.body_bytes
             });
-    let pieces = u32::try_from(length.div_ceil(BODY_PIECE_BYTES)).unwrap_or(u32::MAX);
-    intake
-        .bodies
-        .try_acquire_many(pieces)
-        .map_err(|_| unavailable(&StoreFault::Busy))
+    let pieces = length.div_ceil(BODY_PIECE_BYTES);
+    let busy = || unavailable(&StoreFault::Busy);
+    let request = intake.requests.take(sender, 1).ok_or_else(busy)?;
+    let body = intake.bodies.take(sender, pieces).ok_or_else(busy)?;
+    Ok([request, body])
 }
 
 fn is_from(door: &Door, peer: Peer) -> bool {

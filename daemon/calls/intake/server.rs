@@ -2,11 +2,14 @@
 //! deadline. Serves the public listener and the admin one; `app.rs` calls it.
 //!
 //! Each connection holds a place. When all are taken, the connection that has waited longest without a request is
-//! closed, strangers first: whoever opens thousands and leaves them pushes out his own, and a real post gets through.
+//! closed, strangers first. One address never has all of them: beyond its share its own connections are closed, so that
+//! whoever opens thousands and leaves them pushes out his own, and a real post gets through.
 
+use crate::shares::{Share, Shares};
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::header::{CONNECTION, TRANSFER_ENCODING};
+use axum::http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -14,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +36,12 @@ const HEADERS_MAX: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often a full listener looks for a connection to close while all are busy.
 const EVICT_PAUSE: Duration = Duration::from_millis(20);
+/// One address may have three times as many connections as are free: alone three quarters, as a proxy that stands before
+/// all phone systems needs; more than one phone system may have in hand (half), so that behind a proxy, too, one that
+/// floods leaves connections to the others.
+const ADDRESS_GREED: usize = 3;
+/// Who has one IPv6 address has a network of this size (RFC 6177).
+const IPV6_NETWORK_BITS: u32 = 64;
 
 /// Limits of one listener.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +58,23 @@ pub struct ServeLimits {
 /// Where a request came from; a local socket counts as loopback. In every request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
+
+impl Peer {
+    /// Whom its share of the places is counted for.
+    pub fn source(self) -> Source {
+        match self.0 {
+            IpAddr::V4(_) => Source(self.0),
+            IpAddr::V6(address) => {
+                let network = address.to_bits() & (u128::MAX << IPV6_NETWORK_BITS);
+                Source(IpAddr::V6(Ipv6Addr::from_bits(network)))
+            }
+        }
+    }
+}
+
+/// An address, or all of an IPv6 network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Source(IpAddr);
 
 /// A bound socket that gives streams.
 pub trait Listener: Send {
@@ -121,7 +147,7 @@ pub async fn serve<L: Listener, A: Answer>(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Panicked> {
     let places = Arc::new(Semaphore::new(limits.connections));
-    let open = Arc::new(OpenConnections::default());
+    let open = Arc::new(OpenConnections::new(limits.connections));
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
@@ -130,8 +156,10 @@ pub async fn serve<L: Listener, A: Answer>(
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => panicked(ended)?,
             (place, accepted) = accept(&listener, &places, &open) => match (place, accepted) {
                 (Some(place), Ok((stream, peer))) => {
-                    let connection = open.enter(place);
-                    tasks.spawn(drive(stream, peer, connection, answer.clone(), limits, stop.clone()));
+                    // Without a share of the places the stream is closed here.
+                    if let Some(connection) = open.enter(place, peer.source()) {
+                        tasks.spawn(drive(stream, peer, connection, answer.clone(), limits, stop.clone()));
+                    }
                 }
                 (None, _) | (_, Err(_)) => time::sleep(ACCEPT_PAUSE).await,
             },
@@ -170,7 +198,7 @@ async fn accept<L: Listener>(
         match Arc::clone(places).try_acquire_owned() {
             Ok(place) => break Some(place),
             Err(_) => {
-                open.evict();
+                drop(open.evict(None));
                 if let Ok(place) =
                     time::timeout(EVICT_PAUSE, Arc::clone(places).acquire_owned()).await
                 {
@@ -182,7 +210,7 @@ async fn accept<L: Listener>(
     let accepted = listener.accept().await;
     if let Err(error) = &accepted {
         tracing::warn!(%error, "a connection could not be accepted");
-        open.evict();
+        drop(open.evict(None));
     }
     (place, accepted)
 }
@@ -203,7 +231,14 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, A: Answer>(
             let (place, answer) = (Arc::clone(&place), answer.clone());
             async move {
                 place.begin();
-                let response = answer.answer(peer, request).await;
+                let chunked = request.headers().contains_key(TRANSFER_ENCODING);
+                let mut response = answer.answer(peer, request).await;
+                if chunked {
+                    // There may have been a length, too, which hyper then passes over: what comes next on this connection
+                    // may be what a proxy took for the body, so nothing does (RFC 9112, 6.1).
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
                 place.end();
                 Ok::<_, Infallible>(response)
             }
@@ -254,15 +289,17 @@ async fn asked_to_leave(connection: &Connection, stop: &mut watch::Receiver<bool
 }
 
 /// Every connection that may be told to leave, by number.
-#[derive(Default)]
 struct OpenConnections {
+    shares: Arc<Shares<Source>>,
     by_number: Mutex<HashMap<u64, Arc<Connection>>>,
     /// Counts connections and answers: a clock that orders waits.
     tick: AtomicU64,
 }
 
-#[derive(Default)]
 struct Connection {
+    /// Of the places; one that was told to leave has none.
+    share: Mutex<Option<Share<Source>>>,
+    source: Source,
     busy: AtomicBool,
     served: AtomicBool,
     /// The tick of its accept or last answer.
@@ -279,44 +316,72 @@ struct Place {
 }
 
 impl OpenConnections {
-    fn enter(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
+    fn new(places: usize) -> Self {
+        Self {
+            shares: Shares::new(places, ADDRESS_GREED),
+            by_number: Mutex::default(),
+            tick: AtomicU64::new(0),
+        }
+    }
+
+    /// A place for a connection from there, if need be that of the one from there that has waited longest.
+    fn enter(self: &Arc<Self>, permit: OwnedSemaphorePermit, source: Source) -> Option<Place> {
+        let share = self.shares.take(source, 1);
+        let share = share.or_else(|| self.evict(Some(source)));
+        let Some(share) = share else {
+            tracing::debug!("an address has its share of the connections, all busy");
+            return None;
+        };
         let number = self.tick.fetch_add(1, Relaxed);
         let connection = Arc::new(Connection {
+            share: Mutex::new(Some(share)),
+            source,
+            busy: AtomicBool::new(false),
+            served: AtomicBool::new(false),
             since: AtomicU64::new(number),
-            ..Connection::default()
+            leave: Notify::new(),
         });
         self.all().insert(number, Arc::clone(&connection));
-        Place {
+        Some(Place {
             number,
             connection,
             open: Arc::clone(self),
             _permit: permit,
-        }
+        })
     }
 
-    /// Tells the connection that has waited longest to leave: one without a request so far before a kept one.
-    fn evict(&self) {
+    /// Tells the connection that has waited longest, of all or of those from there, to leave: one without a request so
+    /// far before a kept one. Its share of the places; none if none waits.
+    fn evict(&self, source: Option<Source>) -> Option<Share<Source>> {
         let mut all = self.all();
-        let idle = all
-            .iter()
-            .filter(|(_, connection)| !connection.busy.load(Relaxed));
+        let idle = all.iter().filter(|(_, connection)| {
+            !connection.busy.load(Relaxed)
+                && source.is_none_or(|source| source == connection.source)
+        });
         let oldest = idle.min_by_key(|(_, connection)| {
             (
                 connection.served.load(Relaxed),
                 connection.since.load(Relaxed),
             )
         });
-        if let Some(number) = oldest.map(|(number, _)| *number)
-            && let Some(connection) = all.remove(&number)
-        {
-            connection.leave.notify_one();
-        }
+        let leaves = oldest.map(|(number, _)| *number);
+        let connection = leaves.and_then(|number| all.remove(&number))?;
+        connection.leave.notify_one();
+        connection.share()
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<u64, Arc<Connection>>> {
         self.by_number
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    /// Takes its share from it, to be given back.
+    fn share(&self) -> Option<Share<Source>> {
+        let mut share = self.share.lock().unwrap_or_else(PoisonError::into_inner);
+        share.take()
     }
 }
 

@@ -6,6 +6,7 @@
 use super::held::Unindexed;
 use super::page::{Ids, PAGE_BYTES_MAX, Page};
 use super::{Accepted, Shared, TREE, ids_key, page_key};
+use crate::shares::Share;
 use crate::store::{StoreFault, WeakStore};
 use crate::terms::ids::EventId;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(super) struct Waiting {
     pub id: EventId,
     /// As `page::event` wrote it.
     pub event: Vec<u8>,
+    /// Its place in the queue.
+    pub place: Share<String>,
     pub answer: oneshot::Sender<Result<Accepted, StoreFault>>,
 }
 
@@ -94,9 +97,16 @@ impl Scribe {
         let mut held = self.shared.held();
         let mut last = self.last;
         while group.bytes < GROUP_BYTES_MAX {
-            let Some(Waiting { id, event, answer }) = posts.next() else {
+            let Some(Waiting {
+                id,
+                event,
+                place,
+                answer,
+            }) = posts.next()
+            else {
                 break;
             };
+            drop(place);
             let known = held.get(&id).copied();
             let seq = known.unwrap_or(last + 1);
             if known.is_none() {
