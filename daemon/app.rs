@@ -145,7 +145,8 @@ pub async fn live(
     started(listeners.running()?);
     let mut reloaded = None;
     loop {
-        let parts = Parts::build(ground, &settings, &store, &journal, reloaded.take())?;
+        let mut parts = Parts::build(ground, &settings, &store, &journal, reloaded.take())?;
+        parts.admin.certificate.clone_from(&listeners.certificate);
         let wish = parts.run(&settings, &listeners, &mut wishes).await?;
         // A loop that was cut off at the deadline may have a write under way; what is built next must not miss it.
         store.settled().await?;
@@ -252,6 +253,7 @@ impl Parts {
             book: shelves.book,
             lookups: contacts.stats(),
             reloaded,
+            certificate: None,
         };
         Ok(Self {
             line,
@@ -284,8 +286,8 @@ impl Parts {
         let desk = Desk::new(self.contacts, intake_stop.clone(), rest);
         let reception = Reception::new(self.doors, settings.daemon.intake, desk);
         let events = Front::new(self.intake, reception);
-        let (public, private) = (listeners.events.clone(), listeners.admin.clone());
-        intakes.spawn(public.serve(events, limits, intake_stop.clone()));
+        let (public, private) = (listeners.clone(), listeners.admin.clone());
+        intakes.spawn(public.serve_events(events, limits, intake_stop.clone()));
         let shown = admin::router(Arc::clone(&admin));
         intakes.spawn(private.serve(shown, limits, intake_stop));
         self.syncing.spawn(&mut loops, &loops_stop);

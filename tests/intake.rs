@@ -1,6 +1,7 @@
 //! The listener over real sockets: every outcome of a post, bad input and floods included.
 
 mod attacks;
+mod handshakes;
 mod shares;
 
 use std::net::SocketAddr;
@@ -114,6 +115,14 @@ fn pbxs(dir: &Path) -> Vec<PbxSettings> {
 }
 
 async fn world(wanted: Wanted) -> World {
+    world_behind(wanted, |listener| listener).await
+}
+
+/// The same with something in front of the listener.
+async fn world_behind<L>(wanted: Wanted, guard: impl FnOnce(TcpListener) -> L) -> World
+where
+    L: server::Listener + Sync + 'static,
+{
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("store"), wanted.store).unwrap();
     let journal = Journal::open(store, QUEUE_POSTS_DEFAULT).unwrap();
@@ -129,7 +138,7 @@ async fn world(wanted: Wanted) -> World {
         grace: wanted.grace,
     };
     let (stop, stopped) = watch::channel(false);
-    let served = tokio::spawn(server::serve(listener, router, limits, stopped));
+    let served = tokio::spawn(server::serve(guard(listener), router, limits, stopped));
     World {
         address,
         journal,

@@ -54,4 +54,5 @@ mod sync;
 mod systemd;
 mod texts;
 mod tidy;
+mod tls;
 mod webhooks;

@@ -681,7 +681,7 @@ fn the_environment_is_named_by_its_variables() {
     assert_eq!(
         etc.faults(),
         [
-            "TIELINE_DAEMON__LISTN: daemon.listn: there is no such key; did you mean listen?; allowed: admin, area_code, default_region, disk_reserve, grace, intake, keep, listen, state_dir, time_zone",
+            "TIELINE_DAEMON__LISTN: daemon.listn: there is no such key; did you mean listen?; allowed: admin, area_code, default_region, disk_reserve, grace, intake, keep, listen, state_dir, time_zone, tls",
             "TIELINE_KUSTOMER__SUPPORT__API_KEY: kustomer.support.api_key: secrets are not written into settings, which are copied and shown: put it alone into a file and name that file with api_key_file",
             "TIELINE_KUSTOMER__SUPPORT__PARALLEL: kustomer.support.parallel: this text can't be read as a value; allowed: a whole number from 1 to 32",
             "TIELINE_PBX__H.Q__SETTLE: pbx: \"h.q\" is no name; allowed: 1 to 32 of a-z, 0-9, _ and -",

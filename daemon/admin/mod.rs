@@ -33,6 +33,7 @@ use crate::contacts::webhooks::watch::HookWatch;
 use crate::kustomer::client::Client;
 use crate::phonebook::api::LookupStats;
 use crate::phonebook::directory::ContactBook;
+use crate::settings::certificate::Certificate;
 use crate::settings::types::{KustomerSettings, Settings};
 use crate::store::{Store, StoreFault};
 use crate::terms::ids::EventId;
@@ -86,6 +87,8 @@ pub struct Admin {
     pub lookups: Arc<LookupStats>,
     /// When the settings were last read again, or why the new ones are not in force; none since the start.
     pub reloaded: Option<Result<Timestamp, String>>,
+    /// What the events listener shows; none: it speaks plain HTTP.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// How the accepted events divide up right now (invariant 2).

@@ -3,6 +3,7 @@
 use super::answer::{Answer, EVENT, broken, not_found};
 use super::{Admin, Integration, contacts, dead, explain, hooks, links, lookup, metrics, sync};
 use crate::calls::intake::problem::Problem;
+use crate::clock;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -107,6 +108,10 @@ async fn status(State(admin): State<Arc<Admin>>) -> Answer {
         },
         "contacts": size.contacts,
         "settings": settings,
+        "tls": admin.certificate.as_ref().map(|certificate| json!({
+            "expires": certificate.expires.map(|at| at.to_string()),
+            "doubt": certificate.doubt(clock::now()),
+        })),
         "connections": links::connections(&admin.links),
         "folders": links::folders(&admin.links),
         "phone_systems": admin.settings.pbxs.iter().map(|pbx| pbx.name.as_str()).collect::<Vec<_>>(),

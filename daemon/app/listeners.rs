@@ -3,6 +3,9 @@
 
 use super::{AppFault, Running};
 use crate::calls::intake::server::{self, Answer, Listener, Peer, ServeLimits};
+use crate::calls::intake::tls::TlsListener;
+use crate::offload::off_the_runtime;
+use crate::settings::certificate::Certificate;
 use crate::settings::types::{AdminAddress, Settings};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,6 +25,8 @@ const PIPE_WAITING_MAX: usize = 64;
 #[derive(Clone)]
 pub struct Listeners {
     pub events: Socket,
+    /// What the events listener shows; none: it speaks plain HTTP.
+    pub certificate: Option<Arc<Certificate>>,
     pub admin: Socket,
 }
 
@@ -48,6 +53,7 @@ impl Listeners {
         let admin = Socket::bind_admin(&settings.daemon.admin).await?;
         Ok(Self {
             events: Socket::Tcp(Arc::new(events)),
+            certificate: certificate(settings).await?,
             admin,
         })
     }
@@ -55,6 +61,7 @@ impl Listeners {
     pub const fn pipes(events: Arc<Pipe>, admin: Arc<Pipe>) -> Self {
         Self {
             events: Socket::Pipe(events),
+            certificate: None,
             admin: Socket::Pipe(admin),
         }
     }
@@ -64,6 +71,7 @@ impl Listeners {
         if matches!(self.events, Socket::Pipe(_)) {
             return Ok(listeners);
         }
+        listeners.certificate = certificate(new).await?;
         if old.daemon.listen != new.daemon.listen {
             let events = bind_tcp("events listener", new.daemon.listen).await?;
             listeners.events = Socket::Tcp(Arc::new(events));
@@ -89,6 +97,25 @@ impl Listeners {
     }
 }
 
+fn ended(served: Result<(), server::Panicked>) -> Result<(), AppFault> {
+    served.map_err(|fault| AppFault::Part {
+        part: "a listener",
+        why: fault.to_string(),
+    })
+}
+
+/// Read again at every reload: certificates are renewed under the same name.
+async fn certificate(settings: &Settings) -> Result<Option<Arc<Certificate>>, AppFault> {
+    let Some(tls) = settings.daemon.tls.clone() else {
+        return Ok(None);
+    };
+    let read = off_the_runtime(move || Certificate::read(&tls)).await;
+    let read = read.map_err(|error| error.to_string());
+    let read = read.and_then(|read| read.map_err(|fault| fault.to_string()));
+    read.map(|certificate| Some(Arc::new(certificate)))
+        .map_err(AppFault::Secret)
+}
+
 /// The socket systemd passes (tieline.socket), if any.
 fn inherited_socket() -> Option<TcpListener> {
     let listener = listenfd::ListenFd::from_env()
@@ -108,6 +135,24 @@ async fn bind_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener
     TcpListener::bind(address).await.map_err(fault)
 }
 
+impl Listeners {
+    /// Serves phone systems until `stop` is true, over TLS if there is a certificate.
+    pub async fn serve_events(
+        self,
+        answer: impl Answer,
+        limits: ServeLimits,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), AppFault> {
+        match (self.events, self.certificate) {
+            (Socket::Tcp(listener), Some(certificate)) => {
+                let listener = TlsListener::new(listener, Arc::clone(&certificate.config));
+                ended(server::serve(listener, answer, limits, stop).await)
+            }
+            (events, _) => events.serve(answer, limits, stop).await,
+        }
+    }
+}
+
 impl Socket {
     /// Serves it until `stop` is true.
     pub async fn serve(
@@ -121,10 +166,7 @@ impl Socket {
             Self::Unix(listener, _) => server::serve(listener, answer, limits, stop).await,
             Self::Pipe(pipe) => server::serve(pipe, answer, limits, stop).await,
         };
-        served.map_err(|fault| AppFault::Part {
-            part: "a listener",
-            why: fault.to_string(),
-        })
+        ended(served)
     }
 
     fn address(&self) -> io::Result<SocketAddr> {

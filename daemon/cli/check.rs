@@ -3,8 +3,10 @@
 mod particulars;
 
 use super::{ConfigArgs, small_runtime, table};
+use crate::clock;
 use crate::kustomer::client::{Client, Past};
 use crate::kustomer::fault::KustomerFault;
+use crate::settings::certificate::Certificate;
 use crate::settings::load;
 use crate::settings::summary::summary;
 use crate::settings::types::{KustomerSettings, LateFacts, Settings};
@@ -37,7 +39,7 @@ struct Probe {
 }
 
 pub fn run(args: &CheckArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let settings = match load::load(&args.config.sources()) {
+    let mut settings = match load::load(&args.config.sources()) {
         Ok(settings) => settings,
         Err(faults) => {
             if args.json {
@@ -48,6 +50,11 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(super::EXIT_CONFIG));
         }
     };
+    if let Some(tls) = &settings.daemon.tls {
+        let doubt = Certificate::read(tls)?.doubt(clock::now());
+        let note = |doubt| format!("{}: {doubt}", tls.certificate_file.display());
+        settings.notes.extend(doubt.map(note));
+    }
     let probes = if args.online {
         small_runtime()?.block_on(probe_all(&settings))
     } else {

@@ -77,6 +77,12 @@ fn print(status: &Value, out: &mut dyn Write) -> io::Result<()> {
         ""
     };
     writeln!(out, "store     {} bytes{full}", store["bytes"])?;
+    if let Some(tls) = status["tls"].as_object() {
+        let at = |key: &str| tls.get(key).and_then(Value::as_str);
+        let doubt = at("doubt").map_or_else(String::new, |doubt| format!(": {doubt}"));
+        let expires = at("expires").unwrap_or("nobody knows when");
+        writeln!(out, "tls       certificate until {expires}{doubt}")?;
+    }
     let settings = &status["settings"];
     writeln!(
         out,

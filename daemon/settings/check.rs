@@ -10,6 +10,7 @@ mod link;
 mod lists;
 mod pbx;
 mod per_type;
+mod tls;
 
 use super::file::{DaemonFile, File};
 use super::origin::Origins;
@@ -136,6 +137,7 @@ fn daemon(file: &DaemonFile, fields: &mut Fields<'_>) -> Option<DaemonSettings> 
         keep,
         grace,
         intake: limits,
+        tls: tls::tls(&file.tls, fields),
     })
 }
 
@@ -201,6 +203,12 @@ fn remark(file: &File, fields: &mut Fields<'_>) {
                 .notes
                 .push(format!("{key} is not set, so it is {value:?}: {what}"));
         }
+    }
+    let listen = read::socket(&file.daemon.listen);
+    let far = listen.is_some_and(|listen| !listen.ip().is_loopback());
+    if far && file.daemon.tls.certificate_file.is_none() {
+        let what = "daemon.listen is reached from other machines, without [daemon.tls]: calls, texts and secrets can be read on the way";
+        origins.notes.push(what.to_owned());
     }
     if file.pbx.is_empty() {
         origins

@@ -79,6 +79,19 @@ pub struct DaemonFile {
     pub grace: String,
     /// Limits of the listener.
     pub intake: IntakeFile,
+    /// What the listener for phone systems shows; unset: it speaks plain HTTP.
+    pub tls: TlsFile,
+}
+
+/// Certificate and key of the listener, read again at a reload.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(transform = without_default)]
+pub struct TlsFile {
+    /// File of the certificate (PEM), followed by those of who signed it.
+    pub certificate_file: Option<String>,
+    /// File of its private key (PEM), without a passphrase.
+    pub key_file: Option<String>,
 }
 
 /// Limits of the listener.

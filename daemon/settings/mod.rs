@@ -3,6 +3,7 @@
 //! `load` reads the layers, each through `shape` (keys and types, by the schema of `file`), merges them and has `check`
 //! turn the result into `types`, what all others read. `origin` remembers where each key came from.
 
+pub mod certificate;
 mod check;
 pub mod fault;
 pub mod file;

@@ -97,10 +97,16 @@ pub fn probe(file: &Path) -> Option<Finding> {
         );
         return Some(Finding::Unusable(what));
     }
-    let open_to_all = meta.permissions().mode() & WORLD_READABLE != 0;
-    open_to_all.then(|| {
-        Finding::Doubtful(format!(
-            "everybody on this machine can read {shown}: chmod o= {shown}"
-        ))
-    })
+    readable(&meta, file).map(Finding::Doubtful)
+}
+
+/// A remark if everybody on the machine may read the file, one that holds a key in several lines too.
+pub fn open_to_all(file: &Path) -> Option<String> {
+    readable(&fs::metadata(file).ok()?, file)
+}
+
+fn readable(meta: &fs::Metadata, file: &Path) -> Option<String> {
+    let shown = file.display();
+    let by_all = meta.permissions().mode() & WORLD_READABLE != 0;
+    by_all.then(|| format!("everybody on this machine can read {shown}: chmod o= {shown}"))
 }

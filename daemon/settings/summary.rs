@@ -16,9 +16,13 @@ pub fn summary(settings: &Settings) -> Vec<String> {
         AdminAddress::Unix(path) => format!("unix:{}", path.display()),
         AdminAddress::Tcp(address) => address.to_string(),
     };
+    let tls = match &daemon.tls {
+        Some(_) => " (TLS)",
+        None => "",
+    };
     let mut lines = vec![
         format!(
-            "daemon: listens on {}, admin on {admin}, keeps its state in {}",
+            "daemon: listens on {}{tls}, admin on {admin}, keeps its state in {}",
             daemon.listen,
             daemon.state_dir.display()
         ),

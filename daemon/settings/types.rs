@@ -54,6 +54,16 @@ pub struct DaemonSettings {
     pub grace: Duration,
     /// Limits of the listener.
     pub intake: IntakeLimits,
+    /// What the listener shows; none: it speaks plain HTTP.
+    pub tls: Option<TlsSettings>,
+}
+
+/// Files of PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The listener's own certificate first, then those of who signed it.
+    pub certificate_file: PathBuf,
+    pub key_file: PathBuf,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

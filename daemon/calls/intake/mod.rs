@@ -7,5 +7,6 @@ pub mod proof;
 mod reply;
 pub mod routes;
 pub mod server;
+pub mod tls;
 
 pub use routes::{Front, Intake, IntakeFault, IntakeStats, PbxCounts, or_unknown};

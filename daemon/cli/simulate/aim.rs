@@ -69,6 +69,11 @@ impl Aim {
                 "[[pbx]] {name} has no `auth`: nothing is posted to it; --serve is for `connect`"
             )
         })?;
+        if settings.daemon.tls.is_some() {
+            bail!(
+                "the daemon listens with TLS ([daemon.tls]), and `simulate` posts without: take the block out while you try"
+            );
+        }
         let address = within_reach(settings.daemon.listen);
         let real = settings
             .kustomers
