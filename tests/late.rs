@@ -4,7 +4,10 @@
 use crate::support::{Config, Daemon, World, attribute, call, logs, request};
 use hyper::Method;
 use serde_json::{Value, json};
+use tieline::calls::delivery::Delivery;
+use tieline::calls::outbox::{Amendment, DeliveryEnd, Outbox};
 use tieline::sandbox::{ApiKey, Fault, SANDBOX_KEY, Sandbox, SandboxOptions};
+use tieline::store::{Store, StoreOptions};
 
 const MAX: &str = "+491711234567";
 const LINK: &str = "https://pbx.example/r/1";
@@ -329,4 +332,41 @@ async fn facts_that_come_for_a_dead_delivery_are_there_after_its_retry() {
     let support = &status["integrations"][0];
     assert_eq!(support["dead_since_start"], 2, "{support}");
     assert_eq!(support["settled_since_start"], 2, "{support}");
+}
+
+/// The line and a courier write at the same time: facts come just before the courier writes that the call is logged. A start
+/// must find them, whatever happens before the courier does.
+#[tokio::test]
+async fn facts_that_come_just_before_the_end_are_still_owed_after_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    let (outbox, at) = (
+        Outbox::open(&store),
+        "2026-11-20T12:24:29Z".parse().unwrap(),
+    );
+    let entry = json!({
+        "external_id": "tieline:hq:a1", "note_external_id": "tieline:hq:a1:note", "name": "n", "direction": "in",
+        "status": "done", "created_at": "2026-11-20T12:24:29Z", "agent": null, "tags": [], "note": "n",
+        "message": null, "create": null,
+    });
+    let entry = serde_json::from_value(entry).unwrap();
+    let key = "call:hq:a1".to_owned();
+    let mut delivery = Delivery::new("support", key.clone(), entry, None, None, at);
+    let amendment = Amendment {
+        integration: "support".to_owned(),
+        key,
+        note: "n, and a recording".to_owned(),
+        reopens: false,
+        tags: Vec::new(),
+    };
+    outbox.keep(&delivery, 0).await.unwrap();
+    let (line, late) = (outbox.clone(), amendment.clone());
+    let amended = store.commit(move |writes| line.amend(writes, &late)).await;
+    amended.unwrap();
+    delivery.end = Some(DeliveryEnd::Logged);
+    outbox.keep(&delivery, 0).await.unwrap();
+    assert_eq!(outbox.pending("support").unwrap(), [delivery.clone()]);
+    delivery.amended = Some(amendment.note);
+    outbox.keep(&delivery, 0).await.unwrap();
+    assert_eq!(outbox.pending("support").unwrap(), []);
 }

@@ -106,6 +106,24 @@ impl Record for Mark {
     const VERSION: u16 = 1;
 }
 
+impl Amendment {
+    /// What of it isn't in Kustomer yet.
+    fn beyond(self, delivery: &Delivery) -> Option<Late> {
+        let said = delivery.amended.as_ref().unwrap_or(&delivery.entry.note);
+        let note = Some(self.note).filter(|note| note != said);
+        let known =
+            |tag: &String| delivery.entry.tags.contains(tag) || delivery.added_tags.contains(tag);
+        let tags: Vec<String> = self.tags.into_iter().filter(|tag| !known(tag)).collect();
+        let nothing = note.is_none() && tags.is_empty();
+        let reopens = self.reopens && note.is_some();
+        (!nothing).then_some(Late {
+            note,
+            reopens,
+            tags,
+        })
+    }
+}
+
 impl Outbox {
     pub fn open(store: &Store) -> Self {
         Self {
@@ -173,21 +191,8 @@ impl Outbox {
     /// What came late for a delivery and isn't in Kustomer yet; none if nothing came or all of it is there.
     pub fn amendment(&self, delivery: &Delivery) -> Result<Option<Late>, StoreFault> {
         let key = store_key(b'l', &delivery.integration, &delivery.key);
-        let Some(late) = self.amendments.get(&key)? else {
-            return Ok(None);
-        };
-        let said = delivery.amended.as_ref().unwrap_or(&delivery.entry.note);
-        let note = Some(late.note).filter(|note| note != said);
-        let known =
-            |tag: &String| delivery.entry.tags.contains(tag) || delivery.added_tags.contains(tag);
-        let tags: Vec<String> = late.tags.into_iter().filter(|tag| !known(tag)).collect();
-        let nothing = note.is_none() && tags.is_empty();
-        let reopens = late.reopens && note.is_some();
-        Ok((!nothing).then_some(Late {
-            note,
-            reopens,
-            tags,
-        }))
+        let late = self.amendments.get(&key)?;
+        Ok(late.and_then(|late| late.beyond(delivery)))
     }
 
     /// Makes the progress durable; returns after the sync.
@@ -271,9 +276,12 @@ impl Outbox {
         let (pending, dead) = match &delivery.end {
             None => (true, false),
             Some(DeliveryEnd::Dead { .. }) => (false, true),
-            Some(DeliveryEnd::Logged | DeliveryEnd::Skipped { .. } | DeliveryEnd::Dropped) => {
-                (false, false)
+            // What came late before this end was written is still owed: a start must find it.
+            Some(DeliveryEnd::Logged) => {
+                let late = writes.get(&self.amendments, &at(b'l'))?;
+                (late.and_then(|late| late.beyond(delivery)).is_some(), false)
             }
+            Some(DeliveryEnd::Skipped { .. } | DeliveryEnd::Dropped) => (false, false),
         };
         for (mark, present) in [(b'p', pending), (b'd', dead)] {
             if present {
