@@ -40,6 +40,7 @@ mod overload;
 mod patterns;
 mod practice;
 mod retention;
+mod roles;
 mod running;
 mod samples;
 mod sandbox;
