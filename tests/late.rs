@@ -359,14 +359,14 @@ async fn facts_that_come_just_before_the_end_are_still_owed_after_a_start() {
         reopens: false,
         tags: Vec::new(),
     };
-    outbox.keep(&delivery, 0).await.unwrap();
+    outbox.keep(&delivery).await.unwrap();
     let (line, late) = (outbox.clone(), amendment.clone());
     let amended = store.commit(move |writes| line.amend(writes, &late)).await;
     amended.unwrap();
     delivery.end = Some(DeliveryEnd::Logged);
-    outbox.keep(&delivery, 0).await.unwrap();
+    outbox.keep(&delivery).await.unwrap();
     assert_eq!(outbox.pending("support").unwrap(), [delivery.clone()]);
     delivery.amended = Some(amendment.note);
-    outbox.keep(&delivery, 0).await.unwrap();
+    outbox.keep(&delivery).await.unwrap();
     assert_eq!(outbox.pending("support").unwrap(), []);
 }
