@@ -18,6 +18,7 @@ pub mod kustomer;
 pub mod offload;
 pub mod pace;
 pub mod phonebook;
+pub mod recovery;
 pub mod sandbox;
 pub mod settings;
 pub mod shares;

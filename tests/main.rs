@@ -39,6 +39,7 @@ mod onprem;
 mod overload;
 mod patterns;
 mod practice;
+mod recovery;
 mod retention;
 mod roles;
 mod running;

@@ -1,13 +1,14 @@
 //! The store's promises: what is acknowledged is on disk (invariant 1), a job is written whole or not at all, and
 //! every fault says what is wrong.
 
+use crate::recovery::files::{closed, line};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use tieline::store::{Record, Store, StoreFault, StoreOptions};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use tieline::store::{BackupReader, Record, Store, StoreFault, StoreOptions};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Text(String);
@@ -322,51 +323,180 @@ async fn a_full_disk_refuses_and_recovers_by_itself() {
     assert_eq!(keys, ["after", "before"]);
 }
 
+async fn import(store: &Store, lines: &[u8]) -> Result<u64, StoreFault> {
+    let mut reader = BackupReader::open(lines)?;
+    let done = store.import(&mut reader, &["texts"]).await?;
+    Ok(done.records)
+}
+
+/// What a backup is written to.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn backup(store: &Store) -> Vec<u8> {
+    let kept = Kept::default();
+    store.backup(kept.clone()).await.unwrap();
+    let bytes = kept.0.lock().unwrap();
+    bytes.clone()
+}
+
 #[tokio::test]
-async fn an_export_comes_back_whole_and_a_cut_or_changed_one_is_refused() {
+async fn a_backup_comes_back_whole_and_a_cut_or_changed_one_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("a"));
     for (key, size) in [("a", 10), ("b", 100_000), ("c", 0)] {
         put(&store, key, text(7, size)).await.unwrap();
     }
-    let mut lines = Vec::new();
-    assert_eq!(store.export(&mut lines).unwrap().records, 3);
-    assert_eq!(
-        store.import(&lines[..], &["texts"]).await,
-        Err(StoreFault::NotEmpty)
-    );
+    let lines = backup(&store).await;
+    assert_eq!(import(&store, &lines).await, Err(StoreFault::NotEmpty));
 
     let other = open(&dir.path().join("b"));
-    assert_eq!(
-        other.import(&lines[..], &["texts"]).await.unwrap().records,
-        3
-    );
-    let mut again = Vec::new();
-    other.export(&mut again).unwrap();
-    assert_eq!(lines, again);
+    assert_eq!(import(&other, &lines).await, Ok(3));
+    let again = backup(&other).await;
+    let body = |lines: &[u8]| -> Vec<String> {
+        let text = String::from_utf8(lines.to_vec()).unwrap();
+        let all: Vec<String> = text.lines().map(str::to_owned).collect();
+        all[1..all.len() - 1].to_vec()
+    };
+    assert_eq!(body(&lines), body(&again));
 
     let text = String::from_utf8(lines).unwrap();
     let cut = text.rsplitn(3, '\n').last().unwrap().to_owned();
-    let changed = text
-        .replacen("\"key\":\"YQ==\"", "\"key\":\"YZ==\"", 1)
-        .replacen("\"key\":\"YQ==\"", "\"key\":\"eA==\"", 1);
+    let changed = text.replacen("\"key\":\"YQ==\"", "\"key\":\"eA==\"", 1);
     for (number, wrong) in [
         cut,
         changed,
-        text.replacen("{\"tieline_store\":1}", "{\"tieline_store\":2}", 1),
+        text.replacen("{\"tieline_store\":2", "{\"tieline_store\":3", 1),
         String::new(),
     ]
     .into_iter()
     .enumerate()
     {
         let store = open(&dir.path().join(format!("c{number}")));
-        let fault = store
-            .import(wrong.as_bytes(), &["texts"])
-            .await
-            .unwrap_err();
+        let fault = import(&store, wrong.as_bytes()).await.unwrap_err();
         assert!(
             matches!(fault, StoreFault::Export { .. }),
             "{number}: {fault}"
         );
     }
+}
+
+/// Format 1 had no removals, and nothing in its first line but its number.
+#[tokio::test]
+async fn a_backup_of_the_first_format_is_read() {
+    let record = line("texts", b"a", b"\x00\x01\"old\"");
+    let lines = closed(&["{\"tieline_store\":1}".to_owned(), record]);
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    assert_eq!(import(&store, lines.as_bytes()).await, Ok(1));
+    let tree = store.tree::<Text>("texts");
+    assert_eq!(tree.get(b"a").unwrap(), Some(Text("old".to_owned())));
+}
+
+/// Pairs that are always written and removed together, and a count of all that was done: a backup has a whole number of
+/// turns, however many went on meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_under_load_is_of_one_moment() {
+    const PAIRS: usize = 400;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a"));
+    let done = Arc::new(AtomicBool::new(false));
+    let turns = Arc::new(AtomicUsize::new(0));
+    let writer = tokio::spawn({
+        let (store, done, turns) = (store.clone(), Arc::clone(&done), Arc::clone(&turns));
+        async move {
+            let mut chance = fastrand::Rng::with_seed(5);
+            while !done.load(Relaxed) {
+                let tree = store.tree::<Text>("texts");
+                let turn = turns.load(Relaxed) + 1;
+                let (pair, remove) = (chance.usize(..PAIRS), chance.u8(..4) == 0);
+                let size = if chance.u8(..10) == 0 { 20_000 } else { 50 };
+                let work = move |writes: &mut tieline::store::Writes<'_>| {
+                    for side in ["left", "right"] {
+                        let key = format!("{side}{pair}");
+                        if remove {
+                            writes.remove(&tree, key.as_bytes())?;
+                        } else {
+                            writes.put(&tree, key.as_bytes(), &text(turn, size))?;
+                        }
+                    }
+                    writes.put(&tree, b"turn", &Text(turn.to_string()))
+                };
+                store.commit(work).await.unwrap();
+                turns.store(turn, Relaxed);
+            }
+        }
+    });
+    for round in 0..5 {
+        while turns.load(Relaxed) < (round + 1) * 300 {
+            tokio::task::yield_now().await;
+        }
+        let before = turns.load(Relaxed);
+        let lines = backup(&store).await;
+        let after = turns.load(Relaxed);
+        let copy = open(&dir.path().join(format!("copy{round}")));
+        import(&copy, &lines).await.unwrap();
+        let tree = copy.tree::<Text>("texts");
+        let Text(turn) = tree.get(b"turn").unwrap().unwrap();
+        let turn: usize = turn.parse().unwrap();
+        assert!(
+            (before..=after + 1).contains(&turn),
+            "{before} {turn} {after}"
+        );
+        let mut newest = 0;
+        for pair in 0..PAIRS {
+            let side = |side: &str| tree.get(format!("{side}{pair}").as_bytes()).unwrap();
+            let (left, right) = (side("left"), side("right"));
+            assert_eq!(left, right, "half of pair {pair}");
+            if let Some(Text(value)) = left {
+                newest = newest.max(value.split('-').next().unwrap().parse().unwrap());
+            }
+        }
+        assert!(
+            newest <= turn,
+            "a write of turn {newest} in a backup of turn {turn}"
+        );
+        println!(
+            "round {round}: turns {before} to {after}, {} bytes",
+            lines.len()
+        );
+    }
+    done.store(true, Relaxed);
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn one_backup_at_a_time_and_one_that_fails_ends_for_good() {
+    struct Full;
+    impl std::io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    put(&store, "a", text(1, 100_000)).await.unwrap();
+    let failed = store.backup(Full).await;
+    assert!(
+        matches!(failed, Err(StoreFault::Export { .. })),
+        "{failed:?}"
+    );
+    let (held, taken) = tokio::join!(store.backup(Kept::default()), store.backup(Kept::default()));
+    assert!(held.is_ok(), "{held:?}");
+    assert_eq!(taken, Err(StoreFault::BackupRuns));
+    store.backup(Kept::default()).await.unwrap();
 }

@@ -1,6 +1,6 @@
 //! The built-in phone book over the admin interface: list, show, import, export. `tieline contacts` asks.
 
-use super::answer::{Answer, broken, not_found};
+use super::answer::{Answer, Part, Parts, broken, not_found};
 use super::{Admin, sync};
 use crate::calls::intake::problem::Problem;
 use crate::phonebook::Entry;
@@ -8,7 +8,6 @@ use crate::phonebook::api::page;
 use crate::phonebook::directory::ContactBook;
 use crate::phonebook::transfer::{self, Format, Import, ImportFault, Report};
 use crate::phonebook::wire;
-use crate::store::StoreFault;
 use crate::terms::contact::ContactId;
 use axum::Json;
 use axum::body::Body;
@@ -17,12 +16,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::body::Frame;
 use serde::Deserialize;
 use serde_json::json;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 /// Contacts read together for a page or a part of an export: some hundred kilobytes.
@@ -134,13 +130,11 @@ pub(super) async fn export(
         Format::Csv => "text/csv; charset=utf-8",
         Format::Vcard => "text/vcard; charset=utf-8",
     };
-    let mut response = Response::new(Body::new(Parts(waiting)));
+    let mut response = Response::new(Body::new(Parts::new(None, waiting)));
     let kind = header::HeaderValue::from_static(kind);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     Ok(response)
 }
-
-type Part = Result<Bytes, StoreFault>;
 
 async fn write_parts(book: ContactBook, format: Format, parts: mpsc::Sender<Part>) {
     let mut text = transfer::head(format);
@@ -163,21 +157,5 @@ async fn write_parts(book: ContactBook, format: Format, parts: mpsc::Sender<Part
             Some(last) => after = Some(last.contact.id.clone()),
             None => return,
         }
-    }
-}
-
-/// A body in parts.
-struct Parts(mpsc::Receiver<Part>);
-
-impl hyper::body::Body for Parts {
-    type Data = Bytes;
-    type Error = StoreFault;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, StoreFault>>> {
-        let part = self.0.poll_recv(context);
-        part.map(|part| part.map(|part| part.map(Frame::data)))
     }
 }

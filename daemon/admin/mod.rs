@@ -2,6 +2,7 @@
 //! loopback only; `cli/` is its main reader. Owns nothing: it shows what the parts know and passes wishes on.
 
 mod answer;
+mod backup;
 mod contacts;
 mod dead;
 mod explain;

@@ -1,7 +1,9 @@
 //! The admin interface's routes but the dead letters' and the contacts': health, readiness, metrics, status, explain, lookup.
 
 use super::answer::{Answer, EVENT, broken, not_found};
-use super::{Admin, Integration, contacts, dead, explain, hooks, links, lookup, metrics, sync};
+use super::{
+    Admin, Integration, backup, contacts, dead, explain, hooks, links, lookup, metrics, sync,
+};
 use crate::calls::intake::problem::Problem;
 use crate::clock;
 use axum::extract::{Query, State};
@@ -24,6 +26,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/status", get(status))
         .route("/explain", get(show_explain))
         .route("/lookup", get(show_lookup))
+        .route("/backup", get(backup::backup))
         .route("/contacts", get(contacts::list))
         .route("/contacts/import", post(contacts::import))
         .route("/contacts/export", get(contacts::export))

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// Longest reason kept with a delivery, in bytes: enough for a status line and Kustomer's own detail.
 const FAULT_BYTES_MAX: usize = 400;
 
+/// What people read of a delivery with doubts.
+const RESTORED: &str = "a backup was restored: it is looked for in Kustomer before it is created";
+
 /// A call or text that one integration has to log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
@@ -53,6 +56,9 @@ pub struct Delivery {
     pub intended_at: Option<Timestamp>,
     /// The create that was begun is one item of a bulk request.
     pub bulk: Option<BulkTry>,
+    /// Since a backup was restored: what may stand in Kustomer already is looked for before it is created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubts: Option<Doubts>,
     pub first_try: Option<Timestamp>,
     pub attempts: u32,
     pub next_try: Timestamp,
@@ -70,6 +76,15 @@ pub struct BulkTry {
     pub job: Option<String>,
     /// From then on "not found" means "not done"; none as long as nobody knows when the request was over.
     pub land_at: Option<Timestamp>,
+}
+
+/// What may have been created by a tieline whose store is lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubts {
+    /// When the backup was restored: the last request of the lost one may still be done for a while.
+    pub since: Timestamp,
+    /// Not a customer: that one is always looked up by number first.
+    pub creates: Vec<Create>,
 }
 
 /// The creates of a delivery, each with an intent of its own.
@@ -126,8 +141,9 @@ pub enum Step {
 }
 
 impl Record for Delivery {
-    /// 2: bulk tries, which a tieline that doesn't know them would look for too early.
-    const VERSION: u16 = 2;
+    /// 2: bulk tries, which a tieline that doesn't know them would look for too early. 3: doubts, which it would create
+    /// without looking.
+    const VERSION: u16 = 3;
 
     fn upgrade(_version: u16, old: serde_json::Value) -> Result<Self, String> {
         serde_json::from_value(old).map_err(|error| error.to_string())
@@ -164,6 +180,7 @@ impl Delivery {
             intent: None,
             intended_at: None,
             bulk: None,
+            doubts: None,
             first_try: None,
             attempts: 0,
             next_try: now,
@@ -178,6 +195,10 @@ impl Delivery {
             return Step::Verify(create);
         }
         if self.conversation.is_none() {
+            // First of all: whoever has it has its customer too.
+            if self.doubts_since(Create::Conversation).is_some() {
+                return Step::Verify(Create::Conversation);
+            }
             if self.joins.is_some() {
                 return Step::Join;
             }
@@ -187,16 +208,57 @@ impl Delivery {
             return Step::Create(Create::Conversation);
         }
         if self.note.is_none() {
-            return Step::Create(Create::Note);
+            return self.making(Create::Note);
         }
         if self.entry.message.is_some() && self.message.is_none() {
-            return Step::Create(Create::Message);
+            return self.making(Create::Message);
         }
         if self.status_set {
             Step::Finish
         } else {
             Step::SetStatus
         }
+    }
+
+    fn making(&self, create: Create) -> Step {
+        match self.doubts_since(create) {
+            Some(_) => Step::Verify(create),
+            None => Step::Create(create),
+        }
+    }
+
+    /// A backup was restored: whatever isn't known to be done may be. What was begun is doubted like the rest, for
+    /// nobody knows what became of its request.
+    pub fn doubt(&mut self, since: Timestamp) {
+        self.take_back();
+        self.doubts = Some(Doubts {
+            since,
+            creates: vec![Create::Conversation, Create::Note, Create::Message],
+        });
+        self.note_fault(RESTORED);
+    }
+
+    /// Since when it has to be looked for before it is created; none: it needn't be.
+    pub fn doubts_since(&self, create: Create) -> Option<Timestamp> {
+        let doubts = self.doubts.as_ref()?;
+        doubts.creates.contains(&create).then_some(doubts.since)
+    }
+
+    /// It was looked for and isn't there.
+    pub fn note_missing(&mut self, create: Create) {
+        self.take_back();
+        self.settle_doubt(create);
+        if create == Create::Conversation && self.joins.is_none() {
+            // What would stand in it isn't there either.
+            self.doubts = None;
+        }
+    }
+
+    fn settle_doubt(&mut self, create: Create) {
+        if let Some(doubts) = &mut self.doubts {
+            doubts.creates.retain(|one| *one != create);
+        }
+        self.doubts = self.doubts.take().filter(|left| !left.creates.is_empty());
     }
 
     /// Keeps a fault for people; cut to a limit on a character's edge.
@@ -245,6 +307,19 @@ impl Delivery {
     /// The create is settled: its intent is gone and its id kept.
     pub fn note_created(&mut self, create: Create, id: String) {
         self.take_back();
+        if self.doubts_since(create).is_some() {
+            self.settle_doubt(create);
+            let last = match self.entry.message {
+                Some(_) => Create::Message,
+                None => Create::Note,
+            };
+            // All of it stood there already: by now its status is people's.
+            self.status_set |= create == last;
+            if create == Create::Conversation {
+                // One of its own, whatever was meant for it.
+                self.joins = None;
+            }
+        }
         match create {
             Create::Customer => self.customer = Some(id),
             Create::Conversation => self.conversation = Some(id),

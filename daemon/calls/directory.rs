@@ -2,7 +2,7 @@
 //!
 //! Owns the tree `directory`. `log` asks before it searches Kustomer and forgets an entry that turned out wrong.
 
-use crate::store::{Record, Store, StoreFault, Tree};
+use crate::store::{Record, Store, StoreFault, Tree, readable};
 use crate::terms::number::E164;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,14 @@ impl Directory {
             .commit(move |writes| writes.remove(&tree, &key))
             .await
     }
+}
+
+/// Whether this tieline can read a record of the tree, as a backup has it.
+///
+/// # Errors
+/// `NewerRecord` if a later tieline wrote it, `BadRecord` if it makes no sense.
+pub fn check(value: &[u8]) -> Result<(), StoreFault> {
+    readable::<Known>(TREE, value)
 }
 
 fn store_key(integration: &str, number: &E164) -> Vec<u8> {

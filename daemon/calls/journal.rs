@@ -14,7 +14,7 @@ mod page;
 mod scribe;
 
 use crate::shares::Shares;
-use crate::store::{Store, StoreFault, Stored, Tree, Writes};
+use crate::store::{Store, StoreFault, Stored, Tree, Writes, readable, unknown_kind};
 use crate::terms::ids::EventId;
 use held::{Found, Held};
 use jiff::Timestamp;
@@ -324,6 +324,23 @@ impl Journal {
             held.remove(id);
         }
         Ok(())
+    }
+}
+
+/// Whether this tieline can read a record of the tree, as a backup has it.
+///
+/// # Errors
+/// `NewerRecord` if a later tieline wrote it, `BadRecord` if it makes no sense.
+pub fn check(key: &[u8], value: &[u8]) -> Result<(), StoreFault> {
+    match key.first() {
+        Some(0x00) => readable::<Number>(TREE, value),
+        Some(&PAGE) => {
+            let page = Page::from_bytes(TREE, value)?;
+            page.entries(parse_key(key))
+                .try_for_each(|entry| entry.map(drop))
+        }
+        Some(&IDS) => readable::<Ids>(TREE, value),
+        kind => Err(unknown_kind(TREE, kind.copied())),
     }
 }
 

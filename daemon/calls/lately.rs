@@ -3,7 +3,7 @@
 //! Owns the tree `lately`: one small record for each integration and number, written when an answered call is logged, and
 //! only where some `assign` asks for it; removed by `retention` after `daemon.keep`, or with `forget`.
 
-use crate::store::{Record, Store, StoreFault, Tree};
+use crate::store::{Record, Store, StoreFault, Tree, readable};
 use crate::terms::number::E164;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,14 @@ impl Lately {
             .commit(move |writes| writes.remove(&tree, &key))
             .await
     }
+}
+
+/// Whether this tieline can read a record of the tree, as a backup has it.
+///
+/// # Errors
+/// `NewerRecord` if a later tieline wrote it, `BadRecord` if it makes no sense.
+pub fn check(value: &[u8]) -> Result<(), StoreFault> {
+    readable::<Talk>(TREE, value)
 }
 
 fn store_key(integration: &str, number: &E164) -> Vec<u8> {

@@ -6,7 +6,7 @@
 
 use super::exchange::{Exchange, Pair};
 use super::outbox::{Amendment, Delivery, Outbox};
-use crate::store::{Record, Store, StoreFault, Tree};
+use crate::store::{Record, Store, StoreFault, Tree, readable, unknown_kind};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -389,6 +389,21 @@ impl Ledger {
                 Ok(())
             })
             .await
+    }
+}
+
+/// Whether this tieline can read a record of the tree, as a backup has it.
+///
+/// # Errors
+/// `NewerRecord` if a later tieline wrote it, `BadRecord` if it makes no sense.
+pub fn check(tree: &'static str, key: &[u8], value: &[u8]) -> Result<(), StoreFault> {
+    match key.first() {
+        Some(b'r') => readable::<CallRecord>(tree, value),
+        Some(b'o') => readable::<Open>(tree, value),
+        Some(b'x') => readable::<Exchange>(tree, value),
+        Some(b'e') => readable::<EventMark>(tree, value),
+        Some(b'c') => readable::<Counts>(tree, value),
+        kind => Err(unknown_kind(tree, kind.copied())),
     }
 }
 

@@ -289,11 +289,15 @@ impl Courier {
                 Match::One { id, .. } => Some(id),
                 Match::None | Match::Ambiguous { .. } => None,
             },
-            Create::Conversation => self
-                .client
-                .conversation_by_external_id(&entry.external_id)
-                .await?
-                .map(|found| found.id.0),
+            Create::Conversation => {
+                let client = &self.client;
+                let found = client.conversation_by_external_id(&entry.external_id);
+                let found = found.await?;
+                if let Some(customer) = found.as_ref().and_then(|found| found.customer.as_ref()) {
+                    delivery.customer.get_or_insert_with(|| customer.0.clone());
+                }
+                found.map(|found| found.id.0)
+            }
             Create::Note => {
                 let notes = self.client.notes_of(&conversation_of(delivery)?).await;
                 if notes == Err(KustomerFault::NotFound) && delivery.joins.is_some() {
@@ -317,7 +321,7 @@ impl Courier {
         };
         match found {
             Some(id) => delivery.note_created(create, id),
-            None => self.missing(delivery)?,
+            None => self.missing(delivery, create)?,
         }
         if create == Create::Customer {
             self.remember_customer(delivery).await?;
@@ -325,9 +329,16 @@ impl Courier {
         Ok(())
     }
 
-    /// What isn't found was never done, unless it is an item of a bulk job that may still come to it.
-    fn missing(&self, delivery: &mut Delivery) -> Result<(), Halt> {
+    /// What isn't found was never done, unless it is an item of a bulk job that may still come to it. A tieline whose
+    /// store is lost may have sent such a job with its last breath.
+    fn missing(&self, delivery: &mut Delivery, create: Create) -> Result<(), Halt> {
         let now = clock::now();
+        if let Some(since) = delivery.doubts_since(create) {
+            let land_at = due::after(since, self.settings.bulk_land_time);
+            if now < land_at {
+                return Err(Halt::Landing(land_at));
+            }
+        }
         if let Some(bulk) = &mut delivery.bulk {
             // Without a time nobody lived to see the request's end; over it is, or this wouldn't be asked.
             let latest = due::after(now, self.settings.bulk_land_time);
@@ -336,7 +347,7 @@ impl Courier {
                 return Err(Halt::Landing(land_at));
             }
         }
-        delivery.take_back();
+        delivery.note_missing(create);
         Ok(())
     }
 }

@@ -3,12 +3,15 @@
 //! One record per integration and call holds the whole progress. The tree `outbox` is written here only. `line` owes and
 //! amends, `log` moves each delivery on and settles it.
 
-pub use super::delivery::{BulkTry, Create, Delivery, DeliveryEnd, Step};
+mod restored;
+
+pub use super::delivery::{BulkTry, Create, Delivery, DeliveryEnd, Doubts, Step};
 use crate::clock;
 use crate::kustomer::reserve::{Notebook, counts_for};
 use crate::settings::types::KustomerSettings;
-use crate::store::{Record, Store, StoreFault, Tree, Writes};
+use crate::store::{Record, Store, StoreFault, Tree, Writes, readable, unknown_kind};
 use jiff::Timestamp;
+use restored::Restored;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Debug, Formatter};
 use std::pin::Pin;
@@ -19,7 +22,8 @@ pub const TREE: &str = "outbox";
 
 /// The tree of deliveries: `r` + integration + 0 + call key holds the record, `p` and `d` with the same key mark the
 /// pending and the dead ones, so that a start reads what is owed and not all that was ever logged; `l` has what the note
-/// should say by now, if facts came late. `u` + integration: how much of the budget was used.
+/// should say by now, if facts came late. `u` + integration: how much of the budget was used. `t`: when a backup was
+/// restored into this store.
 #[derive(Clone)]
 pub struct Outbox {
     store: Store,
@@ -27,6 +31,7 @@ pub struct Outbox {
     marks: Tree<Mark>,
     amendments: Tree<Amendment>,
     usage: Tree<Usage>,
+    restored: Tree<Restored>,
 }
 
 /// What a delivery's note should say, and which tags its conversation should have, since facts came after it was decided. A
@@ -132,14 +137,20 @@ impl Outbox {
             marks: store.tree(TREE),
             amendments: store.tree(TREE),
             usage: store.tree(TREE),
+            restored: store.tree(TREE),
         }
     }
 
     /// Writes a new delivery within the caller's group commit; one that is already there keeps its progress, so that
     /// deciding a call twice (after a crash) owes it once.
     pub fn owe(&self, writes: &mut Writes<'_>, delivery: &Delivery) -> Result<(), StoreFault> {
+        let doubt = self.doubt_of(writes, delivery)?;
         match self.get(&delivery.integration, &delivery.key)? {
-            None => self.write(writes, delivery)?,
+            None => {
+                let mut new = delivery.clone();
+                doubt.into_iter().for_each(|since| new.doubt(since));
+                self.write(writes, &new)?;
+            }
             // Taken up again: what was done stays done, what was not starts anew.
             Some(mut old)
                 if matches!(
@@ -155,6 +166,7 @@ impl Outbox {
                     old.entry.note = delivery.entry.note.clone();
                 }
                 old.revive(delivery.next_try);
+                doubt.into_iter().for_each(|since| old.doubt(since));
                 self.write(writes, &old)?;
             }
             Some(_) => {}
@@ -291,6 +303,21 @@ impl Outbox {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether this tieline can read a record of the tree, as a backup has it.
+///
+/// # Errors
+/// `NewerRecord` if a later tieline wrote it, `BadRecord` if it makes no sense.
+pub fn check(key: &[u8], value: &[u8]) -> Result<(), StoreFault> {
+    match key.first() {
+        Some(b'r') => readable::<Delivery>(TREE, value),
+        Some(b'p' | b'd') => readable::<Mark>(TREE, value),
+        Some(b'l') => readable::<Amendment>(TREE, value),
+        Some(b'u') => readable::<Usage>(TREE, value),
+        Some(b't') => readable::<Restored>(TREE, value),
+        kind => Err(unknown_kind(TREE, kind.copied())),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::due::after;
 use super::log::{Courier, Halt};
-use super::outbox::{Delivery, DeliveryEnd};
+use super::outbox::{Delivery, DeliveryEnd, Step};
 use crate::backoff::{self, Retry};
 use crate::clock;
 use crate::kustomer::fault::{KustomerFault, Next};
@@ -193,7 +193,7 @@ pub fn unfinished(courier: &Courier, delivery: &mut Delivery) -> Outcome {
 pub fn way_of(delivery: &Delivery) -> Way {
     match delivery.job() {
         Some(job) => Way::Job(job.to_owned()),
-        None if delivery.intent.is_some() => Way::Alone,
+        None if matches!(delivery.next(), Step::Verify(_)) => Way::Alone,
         None => Way::Together,
     }
 }

@@ -5,6 +5,7 @@
 //! 78 the configuration is wrong (sysexits.h EX_UNAVAILABLE, EX_CONFIG).
 
 pub mod ask;
+pub mod backup;
 pub mod check;
 pub mod contacts;
 pub mod dead;
@@ -16,6 +17,7 @@ pub mod plan;
 mod progress;
 pub mod recording;
 pub mod replay;
+pub mod restore;
 pub mod run;
 pub mod sandbox;
 pub mod show;
@@ -81,6 +83,10 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Sync contacts now, or approve a plan that was stopped; exit code 3 if one waits
     Sync(sync::SyncArgs),
+    /// Take a backup of the running daemon's store, or check one
+    Backup(backup::BackupArgs),
+    /// Make a store of a backup, where none is; the daemon must not run
+    Restore(restore::RestoreArgs),
     /// Show how a number is read and whose it is
     Lookup(lookup::LookupArgs),
     /// Play calls and texts against a running daemon, as its phone system would
@@ -153,6 +159,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Webhook(args) => webhook::run(&args, &mut out),
         Command::Plan(args) => plan::run(&args, &mut out),
         Command::Sync(args) => sync::run(&args, &mut out),
+        Command::Backup(args) => backup::run(&args, &mut out),
+        Command::Restore(args) => restore::run(&args, &mut out),
         Command::Lookup(args) => lookup::run(&args, &mut out),
         Command::Simulate(args) => simulate::run(&args, &mut out),
         Command::Sandbox(args) => sandbox::run(&args, &mut out),

@@ -8,7 +8,7 @@ mod records;
 
 pub use batch::Batch;
 pub use records::{
-    ContactRow, CustomerRow, Holding, Meta, Node, Refusal, Role, TREE, Value, of_contact,
+    ContactRow, CustomerRow, Holding, Meta, Node, Refusal, Role, TREE, Value, check, of_contact,
     of_customer,
 };
 

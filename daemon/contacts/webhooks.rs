@@ -7,7 +7,7 @@ pub mod event;
 pub mod watch;
 
 use crate::clock;
-use crate::store::{Record, Store, StoreFault, Tree};
+use crate::store::{Record, Store, StoreFault, Tree, readable, unknown_kind};
 use crate::terms::ids::CustomerId;
 use event::Event;
 use jiff::{SignedDuration, Timestamp};
@@ -48,6 +48,18 @@ struct Waits {
 
 impl Record for Waits {
     const VERSION: u16 = 1;
+}
+
+/// Whether this tieline can read a record of the tree, as a backup has it.
+///
+/// # Errors
+/// `NewerRecord` if a later tieline wrote it, `BadRecord` if it makes no sense.
+pub fn check(key: &[u8], value: &[u8]) -> Result<(), StoreFault> {
+    match key.first() {
+        Some(b'e') => readable::<Seen>(TREE, value),
+        Some(b'w') => readable::<Waits>(TREE, value),
+        kind => Err(unknown_kind(TREE, kind.copied())),
+    }
 }
 
 /// What became of an event.

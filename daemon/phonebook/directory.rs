@@ -11,7 +11,7 @@ mod port;
 mod record;
 mod write;
 
-pub use record::{Claim, TREE};
+pub use record::{Claim, TREE, check};
 pub use write::{
     Condition, Memory, Outcome, TOMBSTONE_AGE_MAX, TOMBSTONES_MAX, Versions, WriteFault,
 };
@@ -47,6 +47,9 @@ pub struct Row {
     pub id: ContactId,
     pub content: Content,
 }
+
+/// More writes than there can have been between a backup and its restore; small beside what a number in JSON holds (2^53).
+const LOST_REVISIONS_MAX: u64 = 1 << 32;
 
 /// How much there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +87,23 @@ impl ContactBook {
             trees,
             durable: Arc::new(watch::Sender::new(meta.revision)),
         })
+    }
+
+    /// The store was restored from a backup: revisions that were given since mean nothing in it. Later ones begin far
+    /// behind all of them, and whoever read up to one of the others reads everything again.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn note_restored(&self) -> Result<(), StoreFault> {
+        let metas = self.trees.meta.clone();
+        self.store
+            .commit(move |writes| {
+                let mut meta = writes.get(&metas, META)?.unwrap_or_default();
+                meta.revision = meta.revision.saturating_add(LOST_REVISIONS_MAX);
+                meta.floor = meta.revision;
+                writes.put(&metas, META, &meta)
+            })
+            .await
     }
 
     /// Tells of every change, whoever made it, once it is on disk: the last revision.

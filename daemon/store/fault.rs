@@ -45,8 +45,10 @@ pub enum StoreFault {
         "the store's files are damaged: {why}; stop tieline, move the store away and put a backup in its place"
     )]
     Unreadable { why: String },
-    #[error("the export cannot be written or read: {why}")]
+    #[error("the backup cannot be written or read: {why}")]
     Export { why: String },
+    #[error("another backup is being taken; wait for its end")]
+    BackupRuns,
     #[error("the store already holds records; a backup is restored into an empty one")]
     NotEmpty,
 }
@@ -64,6 +66,7 @@ impl StoreFault {
             | Self::Broken { .. }
             | Self::Unreadable { .. }
             | Self::Export { .. }
+            | Self::BackupRuns
             | Self::NotEmpty => false,
         }
     }

@@ -1,18 +1,22 @@
 //! The store: every record of the daemon, on embedded sled, on disk before anybody hears yes. The only folder that
 //! names sled. Opened once by `app.rs`; each tree is written by the one module that owns it.
 
+mod backup;
+mod changed;
 mod engine;
-mod export;
 mod fault;
+mod lines;
 mod memory;
 mod record;
+mod restore;
 mod tree;
 mod writer;
 
-pub use export::Exported;
 pub use fault::StoreFault;
+pub use lines::{BackupReader, Exported, Item};
 pub use memory::{MemoryDisk, Moment, OnMoment};
-pub use record::{Record, Stored};
+pub use record::{Record, Stored, readable, unknown_kind};
+pub use restore::{in_use, released, unknown};
 pub use tree::{Tree, WHOLE_BYTES_MAX};
 pub use writer::Writes;
 
@@ -118,6 +122,8 @@ struct Shared {
     disk_reserve: u64,
     stats: StoreStats,
     pulse: Mutex<Pulse>,
+    /// For a backup that runs.
+    changed: changed::Changed,
 }
 
 struct Pulse {
@@ -178,6 +184,7 @@ impl Store {
                 broken: None,
                 disk_full: false,
             }),
+            changed: changed::Changed::default(),
         });
         let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
         let (written, answers) = mpsc::unbounded_channel();

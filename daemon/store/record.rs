@@ -57,6 +57,23 @@ impl<T: Record> Stored for T {
     }
 }
 
+/// Whether a value can be read as what it should be.
+///
+/// # Errors
+/// `NewerRecord`, `BadRecord`.
+pub fn readable<V: Stored>(tree: &'static str, bytes: &[u8]) -> Result<(), StoreFault> {
+    V::from_bytes(tree, bytes).map(drop)
+}
+
+/// A record under a key that nobody of this tieline writes.
+pub fn unknown_kind(tree: &'static str, kind: Option<u8>) -> StoreFault {
+    let why = match kind {
+        None => "its key is empty".to_owned(),
+        Some(kind) => format!("nothing is known of records whose key begins with {kind}"),
+    };
+    bad(tree, why)
+}
+
 pub(super) fn bad(tree: &'static str, why: impl Into<String>) -> StoreFault {
     StoreFault::BadRecord {
         tree,

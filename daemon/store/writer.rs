@@ -104,8 +104,16 @@ impl Writes<'_> {
     /// # Errors
     /// `Broken` if the disk fails.
     pub fn remove<V: Stored>(&mut self, tree: &Tree<V>, key: &[u8]) -> Result<(), StoreFault> {
-        let key = stored_key(tree.name, key);
-        self.remove_pieces(tree.name, &key)?;
+        self.remove_bytes(tree.name, key)
+    }
+
+    pub(super) fn remove_bytes(
+        &mut self,
+        name: &'static str,
+        key: &[u8],
+    ) -> Result<(), StoreFault> {
+        let key = stored_key(name, key);
+        self.remove_pieces(name, &key)?;
         self.own.together.insert(key, None);
         Ok(())
     }
@@ -350,6 +358,9 @@ impl Writer {
     fn apply(&mut self) -> Result<(), StoreFault> {
         let staged = &mut self.staged;
         staged.bytes = 0;
+        let alone = staged.alone.iter().map(|(key, _)| key);
+        let keys = alone.chain(staged.writes.keys());
+        self.shared.changed.note(keys);
         // In this order: sled's log is read back up to its first gap.
         for (key, value) in staged.alone.drain(..) {
             staged.db.append(key, value)?;

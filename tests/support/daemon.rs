@@ -81,13 +81,19 @@ impl Place {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
-    /// One of the program's commands with this installation's settings.
-    pub async fn cli(&self, args: &[&str]) -> Finished {
+    /// One of the program's commands with this installation's settings, not started.
+    pub fn command_of(&self, args: &[&str]) -> Command {
         let mut command = self.command();
         command
             .args(args)
             .args(["--config", "tieline.toml"])
             .stdin(Stdio::null());
+        command
+    }
+
+    /// One of the program's commands with this installation's settings.
+    pub async fn cli(&self, args: &[&str]) -> Finished {
+        let mut command = self.command_of(args);
         let output = tokio::task::spawn_blocking(move || command.output())
             .await
             .unwrap()

@@ -132,6 +132,7 @@ pub(crate) fn unavailable(fault: &StoreFault) -> Problem {
         | StoreFault::Broken { .. }
         | StoreFault::Unreadable { .. }
         | StoreFault::Export { .. }
+        | StoreFault::BackupRuns
         | StoreFault::NotEmpty => ("store", "the store failed; send it again", RETRY_BROKEN),
     };
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail).with(Extra::RetryAfter(wait))

@@ -1,7 +1,7 @@
 //! What a connection must know after a restart: until when it was alive, how far the file of call records was read, and the
 //! gaps there were. Owns the tree `links`: phone system -> one record.
 
-use crate::store::{Record, Store, StoreFault, Tree};
+use crate::store::{Record, Store, StoreFault, Tree, readable};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,14 @@ pub struct Remembered {
 
 impl Record for Remembered {
     const VERSION: u16 = 1;
+}
+
+/// Whether this tieline can read a record of the tree, as a backup has it.
+///
+/// # Errors
+/// `NewerRecord` if a later tieline wrote it, `BadRecord` if it makes no sense.
+pub fn check(value: &[u8]) -> Result<(), StoreFault> {
+    readable::<Remembered>(TREE, value)
 }
 
 impl Remembered {

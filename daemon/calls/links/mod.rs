@@ -26,6 +26,6 @@ mod wire;
 
 pub use fault::LinkFault;
 pub use life::{Link, LinkParts};
-pub use memory::{Gap, TREE};
+pub use memory::{Gap, TREE, check};
 pub use pickup::{Pickup, PickupStats};
 pub use status::{LinkState, LinkStatus, Links};

@@ -17,8 +17,9 @@ use super::super::fetch::{Cursor, Stamp};
 use super::super::link::Link;
 use super::super::merge::name_key;
 use super::super::world::{Customer, CustomerState};
+use super::index::Shelf;
 use crate::phonebook::{Entry, Token};
-use crate::store::Record;
+use crate::store::{Record, StoreFault, readable, unknown_kind};
 use crate::terms::contact::{ContactId, EmailAddress};
 use crate::terms::ids::CustomerId;
 use crate::terms::number::E164;
@@ -143,6 +144,26 @@ impl Record for Mark {
 }
 impl Record for Meta {
     const VERSION: u16 = 1;
+}
+
+/// Whether this tieline can read a record of the tree, as a backup has it.
+///
+/// # Errors
+/// `NewerRecord` if a later tieline wrote it, `BadRecord` if it makes no sense.
+pub fn check(key: &[u8], value: &[u8]) -> Result<(), StoreFault> {
+    // The integration's name has no zero in it.
+    let mut parts = key.splitn(2, |byte| *byte == 0);
+    let kind = parts.nth(1).and_then(<[u8]>::first);
+    match kind {
+        Some(b'c') => readable::<CustomerRow>(TREE, value),
+        Some(b'p') => readable::<ContactRow>(TREE, value),
+        Some(b'l') => readable::<Link>(TREE, value),
+        Some(b's') => readable::<Shelf>(TREE, value),
+        Some(b'i' | b'd' | b'o') => readable::<Mark>(TREE, value),
+        Some(b'f') => readable::<Refusal>(TREE, value),
+        Some(b'm') => readable::<Meta>(TREE, value),
+        kind => Err(unknown_kind(TREE, kind.copied())),
+    }
 }
 
 /// Something that people are found by.

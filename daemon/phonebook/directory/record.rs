@@ -11,7 +11,7 @@
 //! m           Meta        the last revision, counts, and up to where tombstones were forgotten
 //! ```
 
-use crate::store::Record;
+use crate::store::{Record, StoreFault, readable, unknown_kind};
 use crate::terms::contact::{Address, Contact, ContactId, Email, Fields, Phone, Source};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -214,6 +214,22 @@ pub(super) struct Meta {
 
 impl Record for Meta {
     const VERSION: u16 = 1;
+}
+
+/// Whether this tieline can read a record of the tree, as a backup has it.
+///
+/// # Errors
+/// `NewerRecord` if a later tieline wrote it, `BadRecord` if it makes no sense.
+pub fn check(key: &[u8], value: &[u8]) -> Result<(), StoreFault> {
+    match key.first() {
+        Some(b'r') => readable::<Stored>(TREE, value),
+        Some(b'n') => readable::<Caller>(TREE, value),
+        Some(b'e' | b'c') => readable::<Owner>(TREE, value),
+        Some(b'x') => readable::<Tombstone>(TREE, value),
+        Some(b'd') => readable::<Removed>(TREE, value),
+        Some(b'm') => readable::<Meta>(TREE, value),
+        kind => Err(unknown_kind(TREE, kind.copied())),
+    }
 }
 
 pub(super) const META: &[u8] = b"m";
