@@ -1,7 +1,9 @@
 //! Backups of the running program and stores made of them (invariants 1 to 3): what was acknowledged before a backup is in
 //! it, and after a restore nothing is logged twice, though Kustomer knows more than the backup.
 
+mod erase;
 pub(crate) mod files;
+mod kept;
 mod older;
 mod sync;
 

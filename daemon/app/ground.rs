@@ -7,6 +7,7 @@ use crate::kustomer::client::{Client, Past};
 use crate::kustomer::fault::KustomerFault;
 use crate::kustomer::http::Carrier;
 use crate::offload::off_the_runtime;
+use crate::recovery;
 use crate::settings::types::{KustomerSettings, Settings};
 use crate::store::{MemoryDisk, Store, StoreOptions};
 use std::sync::Arc;
@@ -43,7 +44,12 @@ impl Ground {
             part: "the store",
             why: error.to_string(),
         })?;
-        Ok(opened?)
+        let opened = opened?;
+        // With the store held, so that nobody is at it.
+        if let Err(fault) = recovery::remove_unfinished(&settings.daemon.state_dir) {
+            tracing::warn!(%fault, "what an erasure left that was ended before its end is still there");
+        }
+        Ok(opened)
     }
 
     pub async fn listeners(&self, settings: &Settings) -> Result<Listeners, AppFault> {

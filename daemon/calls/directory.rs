@@ -6,6 +6,7 @@ use crate::store::{Record, Store, StoreFault, Tree, readable};
 use crate::terms::number::E164;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The tree's name, for imports.
 pub const TREE: &str = "directory";
@@ -103,6 +104,24 @@ impl Directory {
         Ok(removed)
     }
 
+    /// Removes these numbers for all integrations.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn erase(&self, numbers: &BTreeSet<E164>) -> Result<(), StoreFault> {
+        let mut keys = Vec::new();
+        for row in self.tree.prefix(&[]) {
+            let (key, _) = row?;
+            if is_of(&key, numbers) {
+                keys.push(key);
+            }
+        }
+        let tree = self.tree.clone();
+        self.store
+            .commit(move |writes| keys.iter().try_for_each(|key| writes.remove(&tree, key)))
+            .await
+    }
+
     pub async fn forget(&self, integration: &str, number: &E164) -> Result<(), StoreFault> {
         let (tree, key) = (self.tree.clone(), store_key(integration, number));
         self.store
@@ -117,6 +136,12 @@ impl Directory {
 /// `NewerRecord` if a later tieline wrote it, `BadRecord` if it makes no sense.
 pub fn check(value: &[u8]) -> Result<(), StoreFault> {
     readable::<Known>(TREE, value)
+}
+
+/// Whether a key is of one of the numbers, whichever the integration.
+fn is_of(key: &[u8], numbers: &BTreeSet<E164>) -> bool {
+    let number = key.rsplit(|byte| *byte == 0).next().unwrap_or_default();
+    numbers.iter().any(|one| one.as_str().as_bytes() == number)
 }
 
 fn store_key(integration: &str, number: &E164) -> Vec<u8> {

@@ -4,6 +4,10 @@
 //! Owns the trees `calls` and `ends`; written by `line` only, read by `explain` and `status`. `calls` also has the running
 //! exchanges of texts.
 
+mod erase;
+
+pub use erase::Forgotten;
+
 use super::exchange::{Exchange, Pair};
 use super::outbox::{Amendment, Delivery, Outbox};
 use crate::store::{Record, Store, StoreFault, Tree, readable, unknown_kind};

@@ -246,6 +246,12 @@ impl Outbox {
         self.records.get(&store_key(b'r', integration, key))
     }
 
+    /// Every delivery that is held, of all integrations.
+    pub fn all(&self) -> impl Iterator<Item = Result<Delivery, StoreFault>> + use<> {
+        let rows = self.records.prefix(b"r");
+        rows.map(|row| row.map(|(_, delivery)| delivery))
+    }
+
     /// What an integration still has to deliver, in key order.
     pub fn pending(&self, integration: &str) -> Result<Vec<Delivery>, StoreFault> {
         self.marked(b'p', integration)

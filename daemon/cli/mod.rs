@@ -11,6 +11,7 @@ pub mod contacts;
 pub mod dead;
 pub mod decode;
 pub mod demo;
+pub mod erase;
 pub mod explain;
 pub mod lookup;
 pub mod plan;
@@ -87,6 +88,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Make a store of a backup, where none is; the daemon must not run
     Restore(restore::RestoreArgs),
+    /// Forget one person before their time: calls, texts, contacts; the daemon must not run
+    Erase(erase::EraseArgs),
     /// Show how a number is read and whose it is
     Lookup(lookup::LookupArgs),
     /// Play calls and texts against a running daemon, as its phone system would
@@ -161,6 +164,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sync(args) => sync::run(&args, &mut out),
         Command::Backup(args) => backup::run(&args, &mut out),
         Command::Restore(args) => restore::run(&args, &mut out),
+        Command::Erase(args) => erase::run(&args, &mut out),
         Command::Lookup(args) => lookup::run(&args, &mut out),
         Command::Simulate(args) => simulate::run(&args, &mut out),
         Command::Sandbox(args) => sandbox::run(&args, &mut out),

@@ -3,10 +3,12 @@
 //! still so when it writes.
 
 mod batch;
+mod erase;
 mod index;
 mod records;
 
 pub use batch::Batch;
+pub use erase::Found;
 pub use records::{
     ContactRow, CustomerRow, Holding, Meta, Node, Refusal, Role, TREE, Value, check, of_contact,
     of_customer,

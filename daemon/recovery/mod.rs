@@ -1,8 +1,13 @@
-//! Backups from the file's side: whether this tieline can read all of one, and a store made of one. `cli/` calls it;
+//! Backups from the file's side: whether this tieline can read all of one, a store made of one, and one
+//! written anew without somebody. `cli/` calls it;
 //! `store/` writes and reads the lines.
 
+mod erase;
+mod person;
 mod restore;
 
+pub use erase::{EraseFault, Erased, erase, remove_unfinished};
+pub use person::Person;
 pub use restore::{Restored, restore};
 
 use crate::calls::{directory, journal, lately, ledger, links, outbox};

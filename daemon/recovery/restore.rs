@@ -124,7 +124,7 @@ async fn fill(file: &File, at: &Path) -> Result<(Exported, Option<Timestamp>, us
 }
 
 /// Restored by root, read by the daemon's user: the files get the owner of the folder that they are in.
-fn give_to_owner(state_dir: &Path, made: &Path) -> io::Result<()> {
+pub(super) fn give_to_owner(state_dir: &Path, made: &Path) -> io::Result<()> {
     let owner = fs::metadata(state_dir)?;
     let (uid, gid) = (owner.uid(), owner.gid());
     for path in all_below(made)? {
@@ -136,7 +136,7 @@ fn give_to_owner(state_dir: &Path, made: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn sync(made: &Path) -> io::Result<()> {
+pub(super) fn sync(made: &Path) -> io::Result<()> {
     for path in all_below(made)? {
         File::open(path)?.sync_all()?;
     }

@@ -16,7 +16,7 @@ pub use fault::StoreFault;
 pub use lines::{BackupReader, Exported, Item};
 pub use memory::{MemoryDisk, Moment, OnMoment};
 pub use record::{Record, Stored, readable, unknown_kind};
-pub use restore::{in_use, released, unknown};
+pub use restore::{hold, in_use, released, unknown};
 pub use tree::{Tree, WHOLE_BYTES_MAX};
 pub use writer::Writes;
 

@@ -1,7 +1,7 @@
 //! A backup put into an empty store, group by group.
 
 use super::lines::{BackupReader, Exported, Item, export};
-use super::{RELEASE_LOOK_EVERY, RELEASE_LOOKS_MAX, Store, StoreFault};
+use super::{RELEASE_LOOK_EVERY, RELEASE_LOOKS_MAX, Store, StoreFault, lock, tree};
 use std::fs::{File, TryLockError};
 use std::io::{self, BufRead};
 use std::path::Path;
@@ -44,6 +44,34 @@ impl Store {
         }
         self.put_all(group).await?;
         Ok(from.exported())
+    }
+
+    /// Writes every record of this store into another one, which must be empty: what was removed here isn't in its files.
+    ///
+    /// # Errors
+    /// `NotEmpty`, or a fault of one of the stores.
+    pub async fn copy_into(&self, other: &Self, names: &[&'static str]) -> Result<(), StoreFault> {
+        if !other.0.shared.engine.is_empty() {
+            return Err(StoreFault::NotEmpty);
+        }
+        let (mut group, mut bytes) = (Group::new(), 0);
+        for entry in self.0.shared.engine.prefix(&[]) {
+            let (stored, head) = entry?;
+            let Some((tree, key)) = tree::parse_key(&stored) else {
+                continue;
+            };
+            let name = names.iter().find(|name| **name == tree);
+            let name = *name.ok_or_else(|| unknown(tree))?;
+            let value = tree::read(&self.0.shared.engine, name, &stored, Some(head))?;
+            let value = value.map(|value| value.to_vec());
+            bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+            group.push((name, key.to_vec(), value));
+            if group.len() >= GROUP_RECORDS || bytes >= GROUP_BYTES {
+                bytes = 0;
+                other.put_all(std::mem::take(&mut group)).await?;
+            }
+        }
+        other.put_all(group).await
     }
 
     async fn put_all(&self, group: Group) -> Result<(), StoreFault> {
@@ -98,6 +126,14 @@ pub fn in_use(dir: &Path) -> Result<bool, StoreFault> {
         }
     }
     Ok(false)
+}
+
+/// Keeps everybody from opening the store in that folder as long as what it answers is held.
+///
+/// # Errors
+/// `InUse`, or `NotWritable` if the folder can't be read.
+pub fn hold(dir: &Path) -> Result<impl Sized, StoreFault> {
+    lock(dir)
 }
 
 /// A record of a tree that this tieline doesn't know.

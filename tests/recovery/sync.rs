@@ -114,6 +114,10 @@ async fn links_older_than_kustomer_converge_and_double_nobody() {
     let daemon = world.place.start().await;
     settled(&world).await;
     assert_eq!(both_sides(&world).await, before);
+    // As many changes later that number of a change is somebody else's.
+    for number in 0..20 {
+        put(&world, "p9", &format!("Paul No{number}"), "+4921155500900").await;
+    }
     // Whoever read up to a change that the store doesn't know any more reads everything again.
     let changes = api(
         world.place.listen,

@@ -1,0 +1,151 @@
+//! Calls and texts forgotten before their time: all that is known of them goes, their events are counted as erased
+//! (invariant 2). Part of `ledger`.
+
+use super::{COUNTS_KEY, End, Ledger, Stage, tagged};
+use crate::calls::outbox::Delivery;
+use crate::store::{StoreFault, Writes};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Calls removed in one group.
+const PAGE_CALLS: usize = 256;
+
+/// What is to be forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Stored call keys, and who was asked about each.
+    pub calls: BTreeMap<String, BTreeSet<String>>,
+    /// Numbers of events.
+    pub events: BTreeSet<u64>,
+    /// So many of the calls aren't over, or still owed.
+    pub unfinished: usize,
+}
+
+impl Forgotten {
+    /// A delivery of a call, whatever else is known of it.
+    pub fn add(&mut self, delivery: &Delivery) {
+        let asked = self.calls.entry(delivery.key.clone()).or_default();
+        asked.insert(delivery.integration.clone());
+    }
+}
+
+impl Ledger {
+    /// Adds the calls and texts of these events and of those whose key `is_theirs` says, and all events of the calls there
+    /// are: what shares an event with somebody's call is that call.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn add_all_of(
+        &self,
+        all: &mut Forgotten,
+        events: &BTreeSet<u64>,
+        is_theirs: impl Fn(&str) -> bool,
+    ) -> Result<(), StoreFault> {
+        let mut calls: BTreeSet<String> = all.calls.keys().cloned().collect();
+        for seq in events {
+            all.events.insert(*seq);
+            calls.extend(self.mark(*seq)?.and_then(|mark| mark.key));
+        }
+        for row in self.records.prefix(b"r") {
+            let (_, record) = row?;
+            if is_theirs(&record.key) {
+                calls.insert(record.key);
+            }
+        }
+        let mut seen = BTreeSet::new();
+        while let Some(key) = calls.pop_first() {
+            let asked = all.calls.entry(key.clone()).or_default();
+            let Some(record) = self.record(&key)?.filter(|_| seen.insert(key)) else {
+                continue;
+            };
+            asked.extend(record.takers.into_iter().map(|taker| taker.integration));
+            all.unfinished += usize::from(record.stage != Stage::Ended);
+            // What turned out to be part of it.
+            calls.extend(record.legs.into_iter().filter(|leg| !seen.contains(leg)));
+            for seq in record.events {
+                all.events.insert(seq);
+                let key = self.mark(seq)?.and_then(|mark| mark.key);
+                calls.extend(key.filter(|key| !seen.contains(key)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether everything that was taken has been read: only then is every event in a call.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub fn has_read(&self, last: u64) -> Result<bool, StoreFault> {
+        Ok(self.counts()?.cursor >= last)
+    }
+
+    /// Removes these calls with their deliveries, owed ones too, and counts their events as erased. For a store whose line
+    /// isn't running.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn erase(&self, forgotten: Forgotten) -> Result<(), StoreFault> {
+        let events: Vec<u64> = forgotten.events.into_iter().collect();
+        for page in events.chunks(PAGE_CALLS) {
+            let (ledger, page) = (self.clone(), page.to_vec());
+            let work = move |writes: &mut Writes<'_>| ledger.erase_events(writes, page);
+            self.store.commit(work).await?;
+        }
+        let calls: Vec<_> = forgotten.calls.into_iter().collect();
+        for page in calls.chunks(PAGE_CALLS) {
+            let (ledger, page) = (self.clone(), page.to_vec());
+            let work = move |writes: &mut Writes<'_>| ledger.erase_calls(writes, page);
+            self.store.commit(work).await?;
+        }
+        Ok(())
+    }
+
+    fn erase_events(&self, writes: &mut Writes<'_>, events: Vec<u64>) -> Result<(), StoreFault> {
+        let mut counts = writes.get(&self.counts, COUNTS_KEY)?.unwrap_or_default();
+        for seq in events {
+            let mark = tagged(b'e', &seq.to_be_bytes());
+            // Every event that was read has one; without it a run before this one has counted it.
+            if let Some(old) = writes.get(&self.marks, &mark)? {
+                counts.shift(old.end.as_ref(), Some(&End::Erased));
+                writes.remove(&self.marks, &mark)?;
+            }
+        }
+        writes.put(&self.counts, COUNTS_KEY, &counts)
+    }
+
+    fn erase_calls(
+        &self,
+        writes: &mut Writes<'_>,
+        calls: Vec<(String, BTreeSet<String>)>,
+    ) -> Result<(), StoreFault> {
+        for (key, asked) in calls {
+            writes.remove(&self.records, &tagged(b'r', key.as_bytes()))?;
+            writes.remove(&self.open, &tagged(b'o', key.as_bytes()))?;
+            for integration in asked {
+                self.outbox.forget(writes, &integration, &key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the running exchanges of texts with whom `is_theirs` says.
+    ///
+    /// # Errors
+    /// A fault of the store.
+    pub async fn erase_exchanges(
+        &self,
+        is_theirs: impl Fn(&str) -> bool,
+    ) -> Result<(), StoreFault> {
+        let mut keys = Vec::new();
+        for row in self.exchanges.prefix(b"x") {
+            let (key, _) = row?;
+            let other = key.rsplit(|byte| *byte == 0).next().unwrap_or_default();
+            if is_theirs(&String::from_utf8_lossy(other)) {
+                keys.push(key);
+            }
+        }
+        let tree = self.exchanges.clone();
+        self.store
+            .commit(move |writes| keys.iter().try_for_each(|key| writes.remove(&tree, key)))
+            .await
+    }
+}
