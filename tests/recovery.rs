@@ -23,6 +23,9 @@ const FILE: &str = "tieline.backup";
 
 fn with_messages() -> Config {
     let mut config = quick();
+    // What isn't found counts after twice that.
+    let lines = &mut config.integrations[0].lines;
+    *lines = lines.replace("timeout = \"5s\"", "timeout = \"1s\"");
     config.integrations[0].calls = "voice_message = true".to_owned();
     config.integrations[0].texts = "window = \"1h\"".to_owned();
     config

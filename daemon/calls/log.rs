@@ -330,11 +330,12 @@ impl Courier {
     }
 
     /// What isn't found was never done, unless it is an item of a bulk job that may still come to it. A tieline whose
-    /// store is lost may have sent such a job with its last breath.
+    /// store is lost may have sent such a job with its last breath, or a create to a server that stalls.
     fn missing(&self, delivery: &mut Delivery, create: Create) -> Result<(), Halt> {
         let now = clock::now();
         if let Some(since) = delivery.doubts_since(create) {
-            let land_at = due::after(since, self.settings.bulk_land_time);
+            let stalled = self.settings.timeout.saturating_mul(2);
+            let land_at = due::after(since, self.settings.bulk_land_time.max(stalled));
             if now < land_at {
                 return Err(Halt::Landing(land_at));
             }

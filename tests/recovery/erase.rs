@@ -123,9 +123,12 @@ async fn nothing_of_an_erased_person_is_left_and_the_others_lose_nothing() {
             .await;
     }
     daemon.post(&by("other", OTHER)).await;
-    let synced = world.place.cli(&["sync", "now"]).await;
-    assert_eq!(synced.code, Some(0), "{synced:?}");
     daemon.at_rest("all is logged").await;
+    daemon
+        .until("Max, Erika and Olga are imported", |status| {
+            status["contacts"] == 3
+        })
+        .await;
     // One is dead, one still owed.
     let refused = FaultKind::Status {
         status: 503,
@@ -228,8 +231,10 @@ async fn a_customer_is_erased_by_id_and_what_else_they_are_found_by_is_told() {
     let daemon = world.place.start().await;
     daemon.post(&by("a", WHO)).await;
     daemon.post(&by("other", OTHER)).await;
-    assert_eq!(world.place.cli(&["sync", "now"]).await.code, Some(0));
     daemon.at_rest("all is logged").await;
+    daemon
+        .until("all are imported", |status| status["contacts"] == 3)
+        .await;
     assert!(daemon.stop().await.success());
     let told = world
         .place
