@@ -8,7 +8,7 @@ mod older;
 mod sync;
 
 use crate::crash::{generous, post, quick};
-use crate::support::{Config, Daemon, World, call, logs, text, within};
+use crate::support::{Config, Daemon, World, call, logs, request, text, within};
 use files::rewritten;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -189,6 +189,43 @@ async fn a_dead_call_that_was_logged_since_the_backup_is_not_logged_again() {
         .until("it has its end", |status| status["events"]["logged"] == 1)
         .await;
     once_each(&world, &[one]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_lost_daemon_asked_for_may_be_done_after_the_restore() {
+    let world = World::with(&with_messages(), generous()).await;
+    let daemon = world.place.start().await;
+    let taken = world.place.cli(&["backup", FILE]).await;
+    assert_eq!(taken.code, Some(0), "{taken:?}");
+    lost(&world, daemon);
+    restored(&world, FILE).await;
+    let daemon = world.place.start().await;
+    let one = call("late", "+491711234567");
+    daemon.post(&one).await;
+    let looked = || -> u64 {
+        let requests = world.sandbox.requests();
+        let looks = requests.by_route.iter();
+        let looks = looks.filter(|(route, _)| route.contains("conversations/externalId"));
+        looks.map(|(_, count)| count).sum()
+    };
+    within("it is looked for", async {
+        while looked() == 0 {
+            tokio::time::sleep(crate::support::LOOK_EVERY).await;
+        }
+    })
+    .await;
+    // Only now Kustomer does what it was asked for before.
+    let max = world.sandbox.customers()[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let made =
+        json!({"externalId": "tieline:script:late", "name": "Missed call", "status": "done"});
+    let path = format!("/v1/customers/{max}/conversations");
+    request(&world.sandbox, hyper::Method::POST, &path, Some(&made)).await;
+    daemon.at_rest("it is logged").await;
+    once_each(&world, &[one]);
+    assert!(daemon.stop().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
