@@ -145,7 +145,8 @@ pub async fn live(
     started(listeners.running()?);
     let mut reloaded = None;
     loop {
-        let mut parts = Parts::build(ground, &settings, &store, &journal, reloaded.take())?;
+        let mut parts = Parts::build(ground, &settings, &store, &journal)?;
+        parts.admin.reloaded = reloaded.take();
         parts.admin.certificate.clone_from(&listeners.certificate);
         let wish = parts.run(&settings, &listeners, &mut wishes).await?;
         // A loop that was cut off at the deadline may have a write under way; what is built next must not miss it.
@@ -199,7 +200,6 @@ impl Parts {
         settings: &Settings,
         store: &Store,
         journal: &Journal,
-        reloaded: Option<Result<jiff::Timestamp, String>>,
     ) -> Result<Self, AppFault> {
         let shelves = Shelves::open(store)?;
         let shared = Arc::new(settings.clone());
@@ -226,8 +226,7 @@ impl Parts {
             heard,
             Arc::clone(&stats),
         )?;
-        let intake = Intake::new(&settings.pbxs, settings.daemon.intake, journal.clone());
-        let intake = intake.map_err(|fault| AppFault::Secret(fault.to_string()))?;
+        let intake = intake(settings, journal)?;
         let contacts = contacts_api(settings, &shelves.book)?;
         let parts = LinkParts {
             store: store.clone(),
@@ -252,7 +251,7 @@ impl Parts {
             links: fetching.seen.clone(),
             book: shelves.book,
             lookups: contacts.stats(),
-            reloaded,
+            reloaded: None,
             certificate: None,
         };
         Ok(Self {
@@ -390,6 +389,11 @@ const fn serve_limits(settings: &Settings) -> ServeLimits {
         idle_timeout: intake.idle_timeout,
         grace: settings.daemon.grace,
     }
+}
+
+fn intake(settings: &Settings, journal: &Journal) -> Result<Intake, AppFault> {
+    let intake = Intake::new(&settings.pbxs, settings.daemon.intake, journal.clone());
+    intake.map_err(|fault| AppFault::Secret(fault.to_string()))
 }
 
 fn contacts_api(settings: &Settings, book: &ContactBook) -> Result<Api, AppFault> {
