@@ -6,8 +6,11 @@ TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 CONFIG ?= config/examples/sandbox.toml
 
+SOAK := target/soak
+PLOT := $(SOAK)/python
+
 .DEFAULT_GOAL := help
-.PHONY: help demo run test simulate bench check fmt clippy doc deny clean
+.PHONY: help demo run test simulate bench soak check fmt clippy doc deny clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,13 +34,23 @@ simulate: ## play SEEDS histories (1000) through the daemon in a simulated world
 bench: ## the numbers of docs/benchmarks.md, measured on this machine
 	$(CARGO) bench --locked
 
+# The plot is drawn of a run that wasn't flat too: it shows what grew.
+soak: $(PLOT)/installed ## an hour under mixed load (TIELINE_SOAK_MINUTES): does memory, descriptors or the store grow?
+	status=0; TIELINE_SOAK_DIR=$(CURDIR)/$(SOAK) $(CARGO) bench --locked --features soak --bench soak || status=$$?; \
+	$(PLOT)/bin/python benches/soak.py $(SOAK)/soak.csv $(SOAK)/soak.png && exit $$status
+
+$(PLOT)/installed: benches/soak-requirements.txt
+	python3 -m venv $(PLOT)
+	$(PLOT)/bin/pip install --quiet --requirement $<
+	touch $@
+
 check: fmt clippy doc deny ## what must hold before a commit, but for the tests
 
 fmt:
 	$(CARGO) fmt --check
 
 clippy:
-	$(CARGO) clippy --all-targets --locked -- -D warnings
+	$(CARGO) clippy --all-targets --all-features --locked -- -D warnings
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --locked

@@ -74,6 +74,32 @@ impl Daemon {
         self.kilobytes("VmHWM:").map(|kilobytes| kilobytes / 1e3)
     }
 
+    /// Megabytes of it that are the process's own data, not pages of files.
+    #[allow(dead_code, reason = "not every bench asks")]
+    pub fn anonymous(&self) -> Result<f64, Fault> {
+        self.kilobytes("RssAnon:").map(|kilobytes| kilobytes / 1e3)
+    }
+
+    #[allow(dead_code, reason = "not every bench asks")]
+    pub fn threads(&self) -> Result<f64, Fault> {
+        self.kilobytes("Threads:")
+    }
+
+    #[allow(dead_code, reason = "not every bench asks")]
+    pub fn descriptors(&self) -> Result<usize, Fault> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+
+    #[allow(dead_code, reason = "not every bench signals")]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    #[allow(dead_code, reason = "not every bench asks by itself")]
+    pub fn admin(&self) -> &AdminAddress {
+        &self.admin
+    }
+
     fn kilobytes(&self, field: &str) -> Result<f64, Fault> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let mut lines = status.lines();

@@ -14,8 +14,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Old events are looked for this often: a day more or less doesn't matter, an hour's worth is a small batch.
+/// Old events are looked for at least this often: an hour's worth is a small batch.
 const EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Where little is kept they are looked for more often: nothing stays longer than a twelfth more than `daemon.keep` says.
+const LOOKS_IN_KEEP: u32 = 12;
 
 /// Events removed in one group: a removal must not hold up an append for long.
 const PAGE_EVENTS: usize = 256;
@@ -32,7 +35,7 @@ pub struct Retention {
 impl Retention {
     /// Runs until `stop` turns true.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), StoreFault> {
-        let mut ticks = tokio::time::interval(EVERY);
+        let mut ticks = tokio::time::interval(self.every());
         loop {
             tokio::select! {
                 biased;
@@ -46,6 +49,11 @@ impl Retention {
                 }
             }
         }
+    }
+
+    fn every(&self) -> Duration {
+        let every = self.keep.checked_div(LOOKS_IN_KEEP).unwrap_or(EVERY);
+        every.clamp(Duration::from_millis(1), EVERY)
     }
 
     /// What is left of the calls that turned out to be part of this one: no event leads to them any more.

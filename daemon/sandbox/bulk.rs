@@ -24,7 +24,7 @@ const ITEMS_MAX: usize = 100;
 const JOBS_MAX: usize = 10_000;
 
 /// A job: waiting items, then results.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Bulk {
     kind: Kind,
     caller: Caller,
@@ -42,7 +42,7 @@ struct Item {
     body: Map<String, Value>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Done {
     at: String,
     object_ids: Vec<String>,

@@ -85,17 +85,9 @@ pub struct Sandbox {
 impl Sandbox {
     /// Binds, seeds and serves. Errors: the address is taken, not valid or not loopback, or a seed breaks a rule.
     pub async fn start(options: SandboxOptions) -> io::Result<Sandbox> {
-        let listener = TcpListener::bind(&options.listen).await?;
-        let address = listener.local_addr()?;
-        if !address.ip().is_loopback() {
-            // `/_sandbox` asks nobody for a key.
-            let text = format!("the sandbox listens on loopback only, not on {address}");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
-        let mut sandbox = Self::open(options, format!("http://{address}"), Way::Network)?;
-        let server = server::accept(listener, Arc::clone(&sandbox.shared));
-        sandbox.server = Some(tokio::spawn(server));
-        Ok(sandbox)
+        let listener = bind(&options.listen).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        Ok(Self::open(options, url, Way::Network)?.listening(listener))
     }
 
     /// One that is reached through `connect` alone, and posts its webhooks into connections that `posts` opens: for a
@@ -116,6 +108,31 @@ impl Sandbox {
             admin::seed_customer(&mut state, customer)
                 .map_err(|refusal| io::Error::other(refusal.line()))?;
         }
+        Ok(Self::of(state, changes, url, way))
+    }
+
+    /// Another sandbox on a free port that holds what this one holds now: records, keys and bulk jobs; neither faults nor
+    /// webhooks, and its budgets and counters are fresh. `meanwhile` runs at that very moment, while no request has an
+    /// effect on either. Errors: no port is free.
+    pub async fn fork(&self, meanwhile: impl FnOnce()) -> io::Result<Sandbox> {
+        let (changed, changes) = watch::channel(());
+        let listener = bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let state = {
+            let state = self.shared.lock();
+            meanwhile();
+            state.copy(changed)
+        };
+        Ok(Self::of(state, changes, url, Way::Network).listening(listener))
+    }
+
+    fn listening(mut self, listener: TcpListener) -> Sandbox {
+        let server = server::accept(listener, Arc::clone(&self.shared));
+        self.server = Some(tokio::spawn(server));
+        self
+    }
+
+    fn of(mut state: State, changes: watch::Receiver<()>, url: String, way: Way) -> Sandbox {
         let inbox = state.hooks.take_inbox();
         let shared = Arc::new(Shared::new(state));
         let posting = Arc::clone(&shared);
@@ -124,13 +141,13 @@ impl Sandbox {
                 deliveries::run(posting, way, inbox).await;
             }
         });
-        Ok(Sandbox {
+        Sandbox {
             url,
             shared,
             changes,
             server: None,
             poster,
-        })
+        }
     }
 
     /// A connection within this process.
@@ -188,6 +205,13 @@ impl Sandbox {
     /// As `customers`.
     pub fn notes(&self) -> Vec<Value> {
         self.shared.lock().dump(Kind::Note)
+    }
+
+    /// The oldest note with this externalId.
+    pub fn note(&self, external_id: &str) -> Option<Value> {
+        let state = self.shared.lock();
+        let found = state.find(Kind::Note, "externalId", external_id);
+        found.map(|note| note.json())
     }
 
     /// As `customers`.
@@ -256,6 +280,17 @@ impl Sandbox {
             let _ = server.await;
         }
     }
+}
+
+async fn bind(listen: &str) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(listen).await?;
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        // `/_sandbox` asks nobody for a key.
+        let text = format!("the sandbox listens on loopback only, not on {address}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(listener)
 }
 
 impl Drop for Sandbox {

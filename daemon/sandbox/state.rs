@@ -40,6 +40,7 @@ pub struct State {
 }
 
 /// A record now, and the versions that search still shows or will show.
+#[derive(Clone)]
 struct Slot {
     current: Arc<Record>,
     versions: VecDeque<(u64, Arc<Record>)>,
@@ -80,6 +81,26 @@ impl State {
             state.put(user);
         }
         state
+    }
+
+    /// The same records, keys and bulk jobs, with fresh budgets and counters, and neither faults nor webhooks.
+    pub fn copy(&self, changed: watch::Sender<()>) -> State {
+        State {
+            options: self.options.clone(),
+            clock: self.clock,
+            limits: Limits::new(self.options.limits),
+            faults: Faults::new(self.options.seed),
+            requests: Requests::default(),
+            bulks: self.bulks.clone(),
+            hooks: Hooks::new(),
+            changed,
+            callers: self.callers.clone(),
+            tables: self.tables.clone(),
+            index: self.index.clone(),
+            live: self.live.clone(),
+            issued: self.issued,
+            chance: self.chance.clone(),
+        }
     }
 
     /// Who holds this key.
