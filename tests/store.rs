@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use tieline::store::{BackupReader, Record, Store, StoreFault, StoreOptions};
+use tieline::store::{BackupReader, CONFIGURATION, Record, Store, StoreFault, StoreOptions};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Text(String);
@@ -255,6 +255,37 @@ async fn the_snapshot_of_an_interrupted_start_costs_nothing() {
         drop((tree, store));
         assert!(!unfinished.exists());
     }
+}
+
+/// What a power cut leaves of sled's `conf` in the first moments of a store, and what it is when it is whole.
+#[tokio::test]
+async fn a_configuration_that_was_cut_off_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let conf = dir.path().join("conf");
+    let store = open(dir.path());
+    put(&store, "a", text(1, 10)).await.unwrap();
+    drop(store);
+    assert_eq!(std::fs::read(&conf).unwrap(), CONFIGURATION);
+    for cut in 0..CONFIGURATION.len() {
+        let mut zeros = CONFIGURATION.to_vec();
+        zeros[cut..].fill(0);
+        for left in [&CONFIGURATION[..cut], &zeros] {
+            std::fs::write(&conf, left).unwrap();
+            let store = open(dir.path());
+            let tree = store.tree::<Text>("texts");
+            assert_eq!(tree.get(b"a").unwrap(), Some(text(1, 10)), "cut at {cut}");
+            drop((tree, store));
+            assert_eq!(std::fs::read(&conf).unwrap(), CONFIGURATION);
+        }
+    }
+    let mut turned = CONFIGURATION.to_vec();
+    turned[14] ^= 1;
+    std::fs::write(&conf, turned).unwrap();
+    let fault = Store::open(dir.path(), StoreOptions::default()).err();
+    assert!(
+        matches!(fault, Some(StoreFault::Damaged { .. })),
+        "{fault:?}"
+    );
 }
 
 #[tokio::test]

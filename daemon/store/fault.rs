@@ -106,6 +106,9 @@ pub(super) fn words(error: &sled::Error) -> String {
             format!("they can't be read back at byte {place}")
         }
         sled::Error::Io(fault) if is_damage(error) => format!("they end too soon ({fault})"),
+        // sled hands its own log's fault on as the debug form of the system's.
+        sled::Error::Io(fault) if fault.raw_os_error().is_none() => fault.kind().to_string(),
+        sled::Error::Io(fault) => fault.to_string(),
         _ => error.to_string(),
     }
 }

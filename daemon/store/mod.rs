@@ -10,6 +10,7 @@ mod memory;
 mod record;
 mod restore;
 mod tree;
+mod unfinished;
 mod writer;
 
 pub use fault::StoreFault;
@@ -18,6 +19,7 @@ pub use memory::{MemoryDisk, Moment, OnMoment};
 pub use record::{Record, Stored, readable, unknown_kind};
 pub use restore::{hold, in_use, released, unknown};
 pub use tree::{Tree, WHOLE_BYTES_MAX};
+pub use unfinished::CONFIGURATION;
 pub use writer::Writes;
 
 use crate::clock;
@@ -150,9 +152,11 @@ impl Store {
             .create(dir)
             .map_err(not_writable)?;
         let lock = lock(dir)?;
-        remove_unfinished_snapshots(dir).map_err(not_writable)?;
+        unfinished::remove_snapshots(dir).map_err(not_writable)?;
+        unfinished::remove_configuration(dir).map_err(not_writable)?;
         let db = open_sled(dir, options.cache_bytes)?;
         let file = File::open(dir.join("db")).map_err(not_writable)?;
+        unfinished::sync_configuration(dir).map_err(not_writable)?;
         sync_folders(dir).map_err(not_writable)?;
         let dir = dir.to_owned();
         let engine = Engine::Sled(Arc::new(OnDisk { db, file, dir }));
@@ -348,7 +352,10 @@ impl Shared {
             Err(fault) => {
                 if pulse.broken.is_none() {
                     tracing::error!(%fault, "the store is broken");
-                    pulse.broken = Some(fault.to_string());
+                    pulse.broken = Some(match fault {
+                        StoreFault::Broken { why } => why.clone(),
+                        other => other.to_string(),
+                    });
                 }
             }
         }
@@ -382,22 +389,6 @@ fn lock(dir: &Path) -> Result<File, StoreFault> {
         }),
         Err(TryLockError::Error(error)) => Err(not_writable(error)),
     }
-}
-
-/// sled 0.34.7 writes a snapshot at each start under a name that ends so, and renames it when it is whole. A start that
-/// was killed in between leaves a part of one, which the next start would take for the newest snapshot and call the whole
-/// store corrupt. The log has everything that is in it.
-fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            tracing::info!(file = %name, "a start was interrupted; its unfinished snapshot is removed");
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, StoreFault> {

@@ -8,7 +8,7 @@ use hyper::{Method, Request};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use tieline::cli::ask;
 use tieline::settings::types::AdminAddress;
@@ -53,6 +53,11 @@ impl Place {
 
     /// `run` without waiting for anything; its log goes to a file of the folder.
     pub fn spawn(&self) -> Daemon {
+        self.spawn_with(&[])
+    }
+
+    /// The same with these in its environment.
+    pub fn spawn_with(&self, environment: &[(&str, &Path)]) -> Daemon {
         let log = File::options()
             .create(true)
             .append(true)
@@ -60,6 +65,7 @@ impl Place {
             .unwrap();
         let mut command = self.command();
         command
+            .envs(environment.iter().copied())
             .env("TIELINE_LOG", "info,tieline=debug")
             .args(["run", "--config", "tieline.toml"]);
         command
