@@ -104,6 +104,19 @@ fn retention(store: &Store, journal: &Journal, ledger: &Ledger) -> Retention {
 }
 
 #[tokio::test]
+async fn where_little_is_kept_it_is_looked_for_more_often() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    let journal = Journal::open(store.clone(), QUEUE_POSTS_DEFAULT).unwrap();
+    let ledger = Ledger::open(&store, &Outbox::open(&store));
+    let mut retention = retention(&store, &journal, &ledger);
+    let minute = Duration::from_secs(60);
+    assert_eq!(retention.every(), 60 * minute);
+    retention.keep = 60 * minute;
+    assert_eq!(retention.every(), 5 * minute);
+}
+
+#[tokio::test]
 async fn a_call_takes_along_what_is_left_of_those_that_came_home_to_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), StoreOptions::default()).unwrap();

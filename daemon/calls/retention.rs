@@ -51,7 +51,8 @@ impl Retention {
         }
     }
 
-    fn every(&self) -> Duration {
+    /// Between two looks for what is too old.
+    pub fn every(&self) -> Duration {
         let every = self.keep.checked_div(LOOKS_IN_KEEP).unwrap_or(EVERY);
         every.clamp(Duration::from_millis(1), EVERY)
     }
