@@ -38,7 +38,7 @@ pub struct Disk {
 pub struct Seen {
     pub writes: usize,
     pub syncs: usize,
-    /// Writes to where something else stood, that was synced.
+    /// Writes to where something else stood, that was synced: a segment of sled's that is used again.
     pub overwrites: usize,
 }
 
@@ -87,7 +87,9 @@ impl Disk {
             Step::Wrote { path, at, bytes } => {
                 self.seen.writes += 1;
                 let file = self.file(&path);
-                let overwrites = file.sure.get(at..).is_some_and(|rest| !rest.is_empty());
+                let before = file.sure.get(at..(at + bytes.len()).min(file.sure.len()));
+                let overwrites =
+                    before.is_some_and(|before| before.iter().any(|one| *one != before[0]));
                 file.writes.push(Write::Bytes(at, bytes));
                 self.seen.overwrites += usize::from(overwrites);
             }
