@@ -4,7 +4,7 @@
 //!
 //! `make soak`; `TIELINE_SOAK_MINUTES` sets how long (60). Writes `soak.csv` into the folder that `TIELINE_SOAK_DIR` names
 //! (`target/soak`), a sample every 10 s; `soak.py` draws it. Behind the warm-up the rest is cut into ten windows: memory,
-//! descriptors and store size must each have all their windows' medians within 5 % of the median of all. Else it ends with 1.
+//! descriptors and store size must each have all their windows' medians within 5 % of the median of all (descriptors: or three). Else it ends with 1.
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
 #![allow(
