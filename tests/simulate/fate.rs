@@ -40,7 +40,7 @@ impl Fate {
     /// The process ends, for whatever reason; what it has left to do is never done.
     pub fn gone(&self) {
         self.state().moves_left = None;
-        self.life.send_modify(|life| *life += *life % 2 ^ 1);
+        self.life.send_modify(|life| *life += (*life % 2) ^ 1);
     }
 
     pub fn dies_after(&self, moves: u32) {

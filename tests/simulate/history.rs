@@ -114,9 +114,12 @@ impl History {
     }
 }
 
+/// Draws an act that gets this number.
+type Draw = fn(&mut Rng, u32) -> Act;
+
 /// One of the acts, by their odds.
 fn act(chance: &mut Rng, odds: &Odds, number: u32) -> Act {
-    let choices: [(u32, fn(&mut Rng, u32) -> Act); 15] = [
+    let choices: [(u32, Draw); 15] = [
         (odds.call, call),
         (odds.burst, |chance, number| Act::Burst {
             first: 1000 * (number + 1),

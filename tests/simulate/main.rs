@@ -9,6 +9,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::too_many_lines,
     clippy::arithmetic_side_effects,
     reason = "a test stops at the first surprise and says what it saw"
 )]

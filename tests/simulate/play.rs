@@ -47,7 +47,7 @@ pub fn play(history: &History) -> Result<Outcome, Failure> {
     let ran = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
             clock::simulate(START.parse().unwrap(), Some(history.seed));
-            run(history, &log, &step).await
+            Box::pin(run(history, &log, &step)).await
         })
     }));
     clock::stop_simulating();
@@ -218,6 +218,13 @@ async fn act(world: &Arc<World>, step: &Step, posts: &mut JoinSet<()>, spells: &
         Act::Customer(edit) => people::at_kustomer(world, *edit, &mut chance).await,
         Act::Contact(edit) => people::at_phone(world, *edit, &mut chance).await,
         Act::Pause { seconds } => tokio::time::sleep(Duration::from_secs(*seconds)).await,
+        trouble => befall(world, trouble, spells),
+    }
+}
+
+/// What happens to the daemon.
+fn befall(world: &Arc<World>, trouble: &Act, spells: &mut JoinSet<()>) {
+    match trouble {
         Act::Crash {
             moves,
             kept,
@@ -257,6 +264,13 @@ async fn act(world: &Arc<World>, step: &Step, posts: &mut JoinSet<()>, spells: &
             let (world, seconds) = (Arc::clone(world), *seconds);
             spells.spawn(async move { while_true(&world.wires.locked, seconds).await });
         }
+        Act::Call { .. }
+        | Act::Burst { .. }
+        | Act::Text { .. }
+        | Act::Junk(_)
+        | Act::Customer(_)
+        | Act::Contact(_)
+        | Act::Pause { .. } => {}
     }
 }
 

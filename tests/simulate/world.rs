@@ -20,6 +20,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tieline::app::{Ground, Pipe, Simulated, Wish};
 use tieline::cli::ask::{self, Answer};
+use tieline::clock;
 use tieline::sandbox::{Fault, FaultKind, SANDBOX_KEY, Sandbox, SandboxOptions};
 use tieline::settings::load::{Sources, load};
 use tieline::settings::types::Settings;
@@ -138,7 +139,7 @@ impl World {
             wishes: Mutex::default(),
             crash: Mutex::default(),
             people: Mutex::default(),
-            began: Instant::now(),
+            began: clock::monotonic(),
             known: Mutex::new(known),
             _folder: folder,
         };
