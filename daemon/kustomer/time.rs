@@ -7,6 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
+/// So far both clocks agree: `Date` has whole seconds, and a reply is on its way for some more. Ours is finer, then.
+const AGREE_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 /// From then on one of both clocks is wrong, and somebody should know.
 const DIFFERENCE_MAX: SignedDuration = SignedDuration::from_mins(10);
 
@@ -27,7 +29,13 @@ impl TheirTime {
         let Some(at) = date.and_then(|date| parser.parse_timestamp(date).ok()) else {
             return;
         };
-        let ahead = clock::now().duration_since(at);
+        let ours = clock::now();
+        let ahead = ours.duration_since(at);
+        let at = if ahead.abs() <= AGREE_WITHIN {
+            ours
+        } else {
+            at
+        };
         let differs = ahead.abs() > DIFFERENCE_MAX;
         let mut seen = self.seen();
         seen.at = Some((at, clock::monotonic()));

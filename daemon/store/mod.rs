@@ -26,6 +26,7 @@ use crate::clock;
 use engine::{Engine, OnDisk};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -352,6 +353,8 @@ impl Shared {
             Err(fault) => {
                 if pulse.broken.is_none() {
                     tracing::error!(%fault, "the store is broken");
+                    // Never let go of: sled would write once more then, and panics where it can't.
+                    let _kept = ManuallyDrop::new(self.engine.clone());
                     pulse.broken = Some(match fault {
                         StoreFault::Broken { why } => why.clone(),
                         other => other.to_string(),
