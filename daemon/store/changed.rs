@@ -17,10 +17,24 @@ const KEY_COST: usize = 40;
 pub(super) struct Changed(Mutex<Option<Noted>>);
 
 #[derive(Debug, Default)]
-struct Noted {
+pub(super) struct Noted {
     keys: BTreeSet<Vec<u8>>,
     bytes: usize,
     too_many: bool,
+}
+
+impl Noted {
+    fn add<'a>(&mut self, keys: impl Iterator<Item = &'a Vec<u8>>) {
+        for key in keys.filter(|key| tree::parse_key(key).is_some()) {
+            if self.bytes >= NOTED_BYTES_MAX {
+                self.too_many = true;
+                return;
+            }
+            if self.keys.insert(key.clone()) {
+                self.bytes += key.len() + KEY_COST;
+            }
+        }
+    }
 }
 
 impl Changed {
@@ -45,21 +59,17 @@ impl Changed {
         *self.noted() = None;
     }
 
-    /// These are about to be written. Pieces are left out: what names them is written with them.
-    pub(super) fn note<'a>(&self, keys: impl Iterator<Item = &'a Vec<u8>>) {
-        let mut noted = self.noted();
-        let Some(noted) = noted.as_mut() else {
-            return;
-        };
-        for key in keys.filter(|key| tree::parse_key(key).is_some()) {
-            if noted.bytes >= NOTED_BYTES_MAX {
-                noted.too_many = true;
-                return;
-            }
-            if noted.keys.insert(key.clone()) {
-                noted.bytes += key.len() + KEY_COST;
-            }
+    /// These are about to be written, and are once the answer is dropped: until then nobody takes them, who would read what
+    /// they were. Pieces are left out: what names them is written with them.
+    pub(super) fn note<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a Vec<u8>>,
+    ) -> MutexGuard<'_, Option<Noted>> {
+        let mut held = self.noted();
+        if let Some(noted) = held.as_mut() {
+            noted.add(keys);
         }
+        held
     }
 
     /// The keys noted since the last time, and begins anew.
@@ -89,11 +99,13 @@ mod tests {
     fn records_are_noted_once_and_pieces_not_and_only_while_a_backup_runs() {
         let changed = Changed::default();
         let (record, piece) = (tree::stored_key("a", b"k"), tree::piece_key(1, 0));
-        changed.note([&record].into_iter());
+        drop(changed.note([&record].into_iter()));
         changed.begin().unwrap();
         assert_eq!(changed.begin(), Err(StoreFault::BackupRuns));
         assert!(changed.take().unwrap().is_empty());
-        changed.note([&record, &piece, &record].into_iter());
+        let until_written = changed.note([&record, &piece, &record].into_iter());
+        assert!(changed.0.try_lock().is_err(), "taken before it is written");
+        drop(until_written);
         assert_eq!(
             changed.take().unwrap().into_iter().collect::<Vec<_>>(),
             [record]
@@ -110,7 +122,7 @@ mod tests {
         let large = vec![b'k'; NOTED_BYTES_MAX / 4];
         for number in 0..5_u8 {
             let key = tree::stored_key("a", &[&[number], large.as_slice()].concat());
-            changed.note([&key].into_iter());
+            drop(changed.note([&key].into_iter()));
         }
         let fault = changed.take().unwrap_err();
         assert!(fault.to_string().contains("quieter hour"), "{fault}");

@@ -360,7 +360,7 @@ impl Writer {
         staged.bytes = 0;
         let alone = staged.alone.iter().map(|(key, _)| key);
         let keys = alone.chain(staged.writes.keys());
-        self.shared.changed.note(keys);
+        let _until_applied = self.shared.changed.note(keys);
         // In this order: sled's log is read back up to its first gap.
         for (key, value) in staged.alone.drain(..) {
             staged.db.append(key, value)?;
