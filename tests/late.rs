@@ -54,6 +54,20 @@ async fn settled_as_one(world: &World, daemon: &Daemon, events: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_filtered_for_want_of_its_numbers_is_logged_when_they_come() {
+    let (world, daemon) = World::running(&Config::default()).await;
+    // The rest was posted first, was refused for a moment, and is posted again later.
+    let recording = json!({"event": "call.ended", "id": "n1", "recording": LINK});
+    daemon.post(&recording).await;
+    let status = daemon.settled(1).await;
+    assert_eq!(status["events"]["filtered"]["anonymous"], 1, "{status:#}");
+    daemon.post(&call("n1", MAX)).await;
+    settled_as_one(&world, &daemon, 2).await;
+    assert!(note(&world.sandbox).1.contains(LINK));
+    assert!(daemon.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recording_that_comes_later_goes_into_the_same_note_and_edits_stay() {
     let (world, daemon) = World::running(&Config::default()).await;
     daemon.post(&announced("a1")).await;

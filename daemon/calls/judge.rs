@@ -258,14 +258,10 @@ impl Judge {
 
     fn judge_call(&self, call: &Call, now: Timestamp) -> Verdict {
         let number = call.other.number().cloned();
-        let anonymous = number.is_none();
         self.judge(&call.key, (call.started, call.ended), |integration| {
             let decision = filter::filter_call(call, integration);
             let entry = || self.entry(call, integration);
-            let fixed = match &integration.calls.anonymous {
-                AnonymousPolicy::Customer(id) if anonymous => Some(id.clone()),
-                AnonymousPolicy::Customer(_) | AnonymousPolicy::Skip => None,
-            };
+            let fixed = fixed_customer(call, integration);
             let at = write_at(call, integration, now);
             (decision, Box::new(entry), number.clone(), fixed, at)
         })
@@ -380,4 +376,12 @@ fn subject_of(record: &str, facts: &Facts, now: Timestamp) -> Option<Subject> {
 /// Adds a wait to a time; beyond the calendar's end it stays at the end.
 fn later(at: Timestamp, wait: SignedDuration) -> Timestamp {
     at.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// Who gets a call without a number, where the settings name somebody.
+fn fixed_customer(call: &Call, integration: &KustomerSettings) -> Option<String> {
+    match &integration.calls.anonymous {
+        AnonymousPolicy::Customer(id) if call.other.number().is_none() => Some(id.clone()),
+        AnonymousPolicy::Customer(_) | AnonymousPolicy::Skip => None,
+    }
 }

@@ -33,22 +33,29 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Runs until `stop` turns true.
+    /// Runs until `stop` turns true. A store that refuses for now is asked again at the next look.
+    ///
+    /// # Errors
+    /// A fault of the store that doesn't pass.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), StoreFault> {
         let mut ticks = tokio::time::interval(self.every());
         loop {
             tokio::select! {
                 biased;
                 _ = stop.changed() => return Ok(()),
-                _ = ticks.tick() => {
-                    self.directory.prune(clock::now()).await?;
-                    let removed = self.prune(clock::now()).await?;
-                    if removed > 0 {
-                        tracing::info!(removed, "events older than daemon.keep removed");
-                    }
-                }
+                _ = ticks.tick() => match self.look(clock::now()).await {
+                    Ok(0) => {}
+                    Ok(removed) => tracing::info!(removed, "events older than daemon.keep removed"),
+                    Err(fault) if fault.passes() => tracing::warn!(%fault, "nothing is removed for now"),
+                    Err(fault) => return Err(fault),
+                },
             }
         }
+    }
+
+    async fn look(&self, now: Timestamp) -> Result<usize, StoreFault> {
+        self.directory.prune(now).await?;
+        self.prune(now).await
     }
 
     /// Between two looks for what is too old.
@@ -96,18 +103,16 @@ impl Retention {
                 ) {
                     continue;
                 }
-                events.push((entry.seq, entry.id));
-                if let Some(record) = mark
-                    .key
-                    .map(|key| self.ledger.record(&key))
-                    .transpose()?
-                    .flatten()
-                    && record.stage == Stage::Ended
-                    && record.last_event < before
-                {
+                let record = mark.key.map(|key| self.ledger.record(&key)).transpose()?;
+                if let Some(record) = record.flatten() {
+                    // What comes late is understood with all that came before it: a call's events go together.
+                    if record.stage != Stage::Ended || record.last_event >= before {
+                        continue;
+                    }
                     records.extend(self.came_home(&record)?);
                     records.insert(record.key.clone(), record);
                 }
+                events.push((entry.seq, entry.id));
             }
             removed += events.len();
             // The journal goes first: a mark without its event is only space, an event without its mark would stay for good.

@@ -14,10 +14,13 @@ const SHARE_ONE_IN: u32 = 20;
 /// A note is for this part of a window; then the next request makes another one.
 const VALID_ONE_IN: u32 = 2;
 
+/// Between two tries at a store that refuses.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Where it is noted how many requests may have been sent.
 pub trait Notebook: Debug + Send + Sync {
     /// Replaces the note: within the window before now, and until the next note, no more than `requests`. Returns when that
-    /// is on disk; false if it can't be.
+    /// is on disk; false if it can't be for now.
     fn note(&self, requests: u32) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
 }
 
@@ -53,7 +56,7 @@ impl Reserve {
     }
 
     /// Returns when one more request is noted; `used` counts those of the last window, this one among them. Where nothing
-    /// can be noted (a full disk) it returns all the same: what needs the disk waits for itself, and the rest is little.
+    /// can be noted (a full disk) it waits: nothing that is asked for could be kept.
     pub async fn take(&self, used: usize) {
         let Some(notebook) = &self.notebook else {
             return;
@@ -62,12 +65,13 @@ impl Reserve {
         let now = clock::monotonic();
         if noted.left == 0 || noted.until.is_none_or(|until| now >= until) {
             let used = u32::try_from(used).unwrap_or(u32::MAX);
-            if notebook.note(used.saturating_add(self.share)).await {
-                *noted = Noted {
-                    left: self.share,
-                    until: Some(now + self.valid),
-                };
+            while !notebook.note(used.saturating_add(self.share)).await {
+                tokio::time::sleep(AGAIN).await;
             }
+            *noted = Noted {
+                left: self.share,
+                until: Some(clock::monotonic() + self.valid),
+            };
         }
         noted.left = noted.left.saturating_sub(1);
     }

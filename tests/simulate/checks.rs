@@ -224,8 +224,9 @@ async fn everything_logged(world: &World) -> Result<(), String> {
             .map(|note| text(&note["attributes"]["body"]))
             .unwrap_or_default();
         let says_it_once = |late: &String| body.matches(late.as_str()).count() == 1;
-        // What Kustomer refuses to have in a note is told by `explain`.
+        // What Kustomer refuses to have in a note is told by `explain`; a clock that is set makes a call too old to be kept.
         let refused = world.odds.refused_400 > 0;
+        let refused = refused || (world.odds.kept_for_an_hour && world.odds.jump > 0);
         if !refused && !subject.late.as_ref().is_none_or(says_it_once) {
             return Err(format!(
                 "{name}: the note doesn't say {:?} once: {body}",
@@ -294,7 +295,9 @@ async fn sides(world: &World, plan: &Value) -> Result<(), String> {
             names.insert(text(&customer["attributes"]["name"]));
         }
     }
-    let settled = plan["conflicts"] == json!([]) && plan["left_out"] == json!([]);
+    let settled = ["conflicts", "left_out", "refused"]
+        .iter()
+        .all(|what| plan[what] == json!([]));
     for (number, name) in &at_phone {
         match at_kustomer.get(number) {
             None if settled => return Err(format!("invariant 6: {number} is on the phone alone")),

@@ -265,7 +265,6 @@ fn a_reload_amid_a_stalled_disk_counts_right() {
         answered,
         told: Told::Live,
     };
-    let step = |wait_ms, seed, act| Step { wait_ms, act, seed };
     holds(&History {
         seed: 16,
         odds: Odds {
@@ -296,4 +295,8 @@ fn a_reload_amid_a_stalled_disk_counts_right() {
             step(306, 13060559685302224136, Act::Pause { seconds: 90 }),
         ],
     });
+}
+
+fn step(wait_ms: u64, seed: u64, act: Act) -> Step {
+    Step { wait_ms, act, seed }
 }

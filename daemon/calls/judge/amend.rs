@@ -1,13 +1,12 @@
 //! What a late event changes in the notes of a decided call or text, and when a note is written. Part of `judge`.
 
 use super::super::entry::{EntryFault, LogEntry};
-use super::super::filter::SkipReason;
 use super::super::journal::Journal;
 use super::super::known::Facts;
 use super::super::late;
-use super::super::ledger::{CallRecord, End, Taker};
+use super::super::ledger::{CallRecord, End};
 use super::super::outbox::{Amendment, Delivery};
-use super::{Judge, Subject, Talk, later, subject_of};
+use super::{Judge, Subject, Talk, fixed_customer, later, subject_of};
 use crate::settings::types::{KustomerSettings, LateFacts};
 use crate::store::StoreFault;
 use crate::terms::call::Call;
@@ -18,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 pub struct Late {
     /// What notes say then, and when that is to be written; none: once the dead delivery is taken up again.
     pub amendments: Vec<(Amendment, Option<Timestamp>)>,
-    /// Who takes a text after all, because it failed.
+    /// Who takes it after all, by what came late.
     pub owed: Vec<Delivery>,
     /// Between whom that text was.
     pub talk: Option<Talk>,
@@ -48,39 +47,34 @@ impl Judge {
         let settle = self.settle(&record.pbx);
         let mut late = Late::default();
         for integration in &self.settings.kustomers {
-            let (old, new) = (
+            let Some(owed) = self.takes(record, &integration.name)? else {
+                let wanted = self.wanted(record, [&before, &after], integration, now);
+                late.owed.extend(wanted);
+                continue;
+            };
+            let (Ok(old), Ok(new)) = (
                 self.entry_of(&before, integration),
                 self.entry_of(&after, integration),
-            );
-            match (old, new) {
-                (Ok(old), Ok(new)) => {
-                    let Some(owed) = self.takes(record, &integration.name)? else {
-                        continue;
-                    };
-                    let tagged = new.tags.iter().any(|tag| !old.tags.contains(tag));
-                    if old.note == new.note && !tagged {
-                        continue;
-                    }
-                    let amendment = Amendment {
-                        integration: integration.name.clone(),
-                        key: record.key.clone(),
-                        note: new.note,
-                        reopens: new.reopens && !old.reopens,
-                        tags: new.tags,
-                    };
-                    let at = match &after {
-                        Subject::Call(call) => write_at(call, integration, now),
-                        Subject::Text(_) => now,
-                    };
-                    let at = at.max(later(now, settle));
-                    late.amendments.push((amendment, owed.then_some(at)));
-                }
-                (Err(_), Ok(entry)) => {
-                    late.owed
-                        .extend(self.wanted(record, &after, integration, entry, now));
-                }
-                (Ok(_) | Err(_), Err(_)) => {}
+            ) else {
+                continue;
+            };
+            let tagged = new.tags.iter().any(|tag| !old.tags.contains(tag));
+            if old.note == new.note && !tagged {
+                continue;
             }
+            let amendment = Amendment {
+                integration: integration.name.clone(),
+                key: record.key.clone(),
+                note: new.note,
+                reopens: new.reopens && !old.reopens,
+                tags: new.tags,
+            };
+            let at = match &after {
+                Subject::Call(call) => write_at(call, integration, now),
+                Subject::Text(_) => now,
+            };
+            let at = at.max(later(now, settle));
+            late.amendments.push((amendment, owed.then_some(at)));
         }
         if let Subject::Text(text) = &after {
             late.talk = Self::talk(text, record);
@@ -99,33 +93,36 @@ impl Judge {
         }
     }
 
-    /// A text that was switched off and is wanted since it failed. A call's type doesn't change so late.
+    /// What was filtered and is wanted with what came late: a text that failed, a call whose numbers came last. Rules of
+    /// now filter it without the late events, too, or it stays as it was decided.
     fn wanted(
         &self,
         record: &CallRecord,
-        after: &Subject,
+        [before, after]: [&Subject; 2],
         integration: &KustomerSettings,
-        entry: LogEntry,
         now: Timestamp,
     ) -> Option<Delivery> {
-        let Subject::Text(text) = after else {
-            return None;
-        };
-        let off = |taker: &Taker| matches!(&taker.end, Some(End::Filtered { rule, .. }) if rule == SkipReason::SwitchedOff.key());
         let mut takers = record.takers.iter();
-        let taker = takers.find(|taker| taker.integration == integration.name);
-        if !taker.is_some_and(off) || self.skips(after, integration) {
+        let taker = takers.find(|taker| taker.integration == integration.name)?;
+        let filtered = matches!(taker.end, Some(End::Filtered { .. }));
+        if !filtered || !self.skips(before, integration) || self.skips(after, integration) {
             return None;
         }
-        let number = text.other().number().cloned();
-        let key = record.key.clone();
+        let entry = self.entry_of(after, integration).ok()?;
+        let (number, customer, at) = match after {
+            Subject::Call(call) => {
+                let at = write_at(call, integration, now);
+                (call.other.number(), fixed_customer(call, integration), at)
+            }
+            Subject::Text(text) => (text.other().number(), None, now),
+        };
         Some(Delivery::new(
             &integration.name,
-            key,
+            record.key.clone(),
             entry,
-            number,
-            None,
-            now,
+            number.cloned(),
+            customer,
+            at,
         ))
     }
 
