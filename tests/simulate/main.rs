@@ -36,6 +36,8 @@ use std::thread;
 /// Seeds that every test run plays, and new ones beside them.
 const SEEDS: u64 = 200;
 const FRESH: u64 = 40;
+/// Between two words about how far it is.
+const SAID_EVERY: usize = 500;
 /// Seeds that found something, beside the histories in `regressions.rs`. They say it again as long as `Odds::draw` and
 /// `History::draw` draw the same; whoever changes those should see each fail once more with its fault put back.
 const FOUND: [(u64, &str); 7] = [
@@ -92,7 +94,12 @@ fn every_seed_holds() {
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(seed) = seeds.get(at) else { return };
+                    if at > 0 && at.is_multiple_of(SAID_EVERY) {
+                        println!("{at} seeds");
+                    }
                     if let Err(failure) = play(&History::draw(*seed)) {
                         println!("SEED={seed} step {}: {}", failure.step, failure.what);
                         failed.lock().unwrap().push(*seed);
