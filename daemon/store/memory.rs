@@ -1,4 +1,4 @@
-//! A disk in memory, for the simulation (`tests/simulate.rs`): it keeps what was synced over a crash, may lose the rest,
+//! A disk in memory, for the simulation (`tests/simulate/`): it keeps what was synced over a crash, may lose the rest,
 //! fills when it is told to, and asks its owner at each moment of a write whether it goes on. `engine.rs` writes and
 //! reads it as it does sled.
 
