@@ -6,6 +6,10 @@
 //! server counted the request at some time between the two. Take any window with requests counted in it and look at the
 //! moment the last of them was granted: all the others were done less than a window before it, or aren't done, so
 //! they all still held their slots at that one moment, and there are only as many slots as the budget.
+//!
+//! Why no new call waits for long behind a backlog: what the later lanes take is bounded in every tenth of a window too, by
+//! nine tenths of that tenth's share of the budget less what live calls asked for in it. So they neither use a window up in
+//! its first second nor take what live calls have needed lately, whether these got it or not.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,6 +20,9 @@ const WINDOW_MARGIN: Duration = Duration::from_millis(1);
 /// Part of the budget that a backlog and contact sync leave to live calls: without it they could use up a window in a
 /// second, and the next call would wait for a minute, however early its turn.
 const LATER_LEAVES_ONE_IN: usize = 10;
+/// A later lane's share of a window is spread over so many parts of it. Not fewer than `LATER_LEAVES_ONE_IN`: what is taken in
+/// one part, before live calls begin to ask, then fits into what was left to them.
+const PARTS: usize = 10;
 /// Part of the budget that a backfill leaves to the others.
 const BACKFILL_LEAVES_ONE_IN: usize = 5;
 
@@ -39,6 +46,15 @@ impl Lane {
             Self::Backlog | Self::Sync => limit - limit / LATER_LEAVES_ONE_IN,
             Self::Backfill => limit - limit / BACKFILL_LEAVES_ONE_IN,
         }
+    }
+
+    /// What this lane may see asked for by live calls and granted to later lanes, and still take one, and in which part of
+    /// the window; none: as many as it likes. Rounded so that all parts together are its share.
+    fn part(self, limit: usize, window: Duration) -> Option<(usize, Duration)> {
+        let share = self.cap(limit);
+        let part = share.div_ceil(PARTS);
+        let span = window.mul_f64(part as f64 / share as f64);
+        (self != Self::Live).then_some((part, span))
     }
 }
 
@@ -70,6 +86,8 @@ pub struct PaceView {
     /// Slots taken by running requests and by those of the last window.
     pub used: usize,
     pub in_flight: usize,
+    /// What each lane of `Lane::ALL` could still take at once.
+    pub rests: [usize; 4],
     /// Waiting in each lane of `Lane::ALL`.
     pub waiting: [usize; 4],
     /// How long everything is still paused.
@@ -77,9 +95,12 @@ pub struct PaceView {
 }
 
 impl PaceView {
-    /// How many requests this lane could still make before a slot has to come free.
+    /// How many requests this lane could still make at once.
     pub fn rest(&self, lane: Lane) -> usize {
-        lane.cap(self.limit).saturating_sub(self.used)
+        let mut rests = Lane::ALL.into_iter().zip(self.rests);
+        rests
+            .find(|(one, _)| *one == lane)
+            .map_or(0, |(_, rest)| rest)
     }
 }
 
@@ -92,6 +113,10 @@ pub struct Pace<W> {
     in_flight: usize,
     /// When each slot of a request that is done comes free, ascending.
     held: VecDeque<Duration>,
+    /// When live calls asked for a request and later lanes were granted one, ascending; at most a budget of them.
+    recent: VecDeque<Duration>,
+    /// The last grant was a later lane's.
+    granted_later: bool,
     live: VecDeque<W>,
     backlog: VecDeque<W>,
     sync: VecDeque<W>,
@@ -114,6 +139,8 @@ impl<W> Pace<W> {
             parallel: budget.parallel.max(1),
             in_flight: 0,
             held: std::iter::repeat_n(window, used_before).collect(),
+            recent: VecDeque::new(),
+            granted_later: false,
             live: VecDeque::new(),
             backlog: VecDeque::new(),
             sync: VecDeque::new(),
@@ -122,10 +149,13 @@ impl<W> Pace<W> {
         }
     }
 
-    /// Puts `who` at the end of its lane. How many may wait is the caller's to limit.
-    pub fn ask(&mut self, lane: Lane, who: W) {
+    /// Puts `who` at the end of its lane. How many may wait is the caller's to limit. `now` never goes back.
+    pub fn ask(&mut self, lane: Lane, who: W, now: Duration) {
         match lane {
-            Lane::Live => self.live.push_back(who),
+            Lane::Live => {
+                self.note_recent(now);
+                self.live.push_back(who);
+            }
             Lane::Backlog => self.backlog.push_back(who),
             Lane::Sync => self.sync.push_back(who),
             Lane::Backfill => self.backfill.push_back(who),
@@ -154,12 +184,23 @@ impl<W> Pace<W> {
                 .get(last)
                 .map_or(Next::OnDone, |free_at| Next::At(*free_at));
         }
+        if let Some((part, span)) = lane.part(self.limit, self.window)
+            && let Some(last) = self.recent.len().checked_sub(part)
+            && let Some(until) = self.recent.get(last).map(|at| *at + span)
+            && now < until
+        {
+            return Next::At(until);
+        }
         let first = match lane {
             Lane::Live => self.live.pop_front(),
             Lane::Backlog => self.backlog.pop_front(),
             Lane::Sync => self.sync.pop_front(),
             Lane::Backfill => self.backfill.pop_front(),
         };
+        self.granted_later = lane != Lane::Live;
+        if self.granted_later {
+            self.note_recent(now);
+        }
         first.map_or(Next::Idle, |who| {
             self.in_flight += 1;
             Next::Grant(who)
@@ -172,9 +213,12 @@ impl<W> Pace<W> {
         self.held.push_back(now + self.window);
     }
 
-    /// A granted request was never sent: its slot is free at once.
+    /// The request that was just granted was never sent: its slot is free at once.
     pub fn never_sent(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        if self.granted_later {
+            self.recent.pop_back();
+        }
     }
 
     /// What is shown of the budget.
@@ -184,6 +228,7 @@ impl<W> Pace<W> {
             limit: self.limit,
             used: self.in_flight + held,
             in_flight: self.in_flight,
+            rests: Lane::ALL.map(|lane| self.rest(lane, now, self.in_flight + held)),
             waiting: Lane::ALL.map(|lane| self.waiting(lane)),
             paused_for: self
                 .paused_until
@@ -197,6 +242,23 @@ impl<W> Pace<W> {
         self.paused_until = self.paused_until.max(until);
     }
 
+    fn rest(&self, lane: Lane, now: Duration, used: usize) -> usize {
+        let rest = lane.cap(self.limit).saturating_sub(used);
+        let Some((part, span)) = lane.part(self.limit, self.window) else {
+            return rest;
+        };
+        let recent = self.recent.iter().rev().take_while(|at| now < **at + span);
+        rest.min(part.saturating_sub(recent.count()))
+    }
+
+    /// A part of the window is never more than a budget.
+    fn note_recent(&mut self, now: Duration) {
+        if self.recent.len() >= self.limit {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(now);
+    }
+
     fn waiting(&self, lane: Lane) -> usize {
         match lane {
             Lane::Live => self.live.len(),
@@ -208,187 +270,4 @@ impl<W> Pace<W> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const fn ms(millis: u64) -> Duration {
-        Duration::from_millis(millis)
-    }
-
-    fn pace(limit: u32, used_before: u32) -> Pace<u32> {
-        Pace::new(
-            Budget {
-                limit,
-                window: ms(1000),
-                parallel: 1000,
-            },
-            used_before,
-        )
-    }
-
-    #[test]
-    fn live_goes_first_and_each_lane_is_first_come_first_served() {
-        let mut pace = pace(100, 0);
-        for (who, lane) in [
-            Lane::Backfill,
-            Lane::Sync,
-            Lane::Live,
-            Lane::Backlog,
-            Lane::Live,
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            pace.ask(lane, u32::try_from(who).unwrap());
-        }
-        let order: Vec<_> = std::iter::from_fn(|| match pace.next(ms(0)) {
-            Next::Grant(who) => Some(who),
-            Next::At(_) | Next::OnDone | Next::Idle => None,
-        })
-        .collect();
-        assert_eq!(order, [2, 4, 3, 1, 0]);
-    }
-
-    #[test]
-    fn lower_lanes_leave_slots_to_live_calls() {
-        for (lane, takes) in [
-            (Lane::Live, 100),
-            (Lane::Backlog, 90),
-            (Lane::Sync, 90),
-            (Lane::Backfill, 80),
-        ] {
-            let mut pace = pace(100, 0);
-            assert_eq!(pace.view(ms(0)).rest(lane), takes, "{lane:?}");
-            (0..200).for_each(|who| pace.ask(lane, who));
-            let granted = (0..200)
-                .filter(|_| matches!(pace.next(ms(0)), Next::Grant(_)))
-                .count();
-            assert_eq!(granted, takes, "{lane:?}");
-            pace.ask(Lane::Live, 999);
-            assert_eq!(
-                matches!(pace.next(ms(0)), Next::Grant(999)),
-                takes < 100,
-                "{lane:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_pause_holds_everyone_and_a_shorter_one_does_not_cut_it() {
-        let mut pace = pace(10, 0);
-        pace.pause(ms(500));
-        pace.pause(ms(200));
-        pace.ask(Lane::Live, 1);
-        assert_eq!(pace.next(ms(300)), Next::At(ms(500)));
-        assert_eq!(pace.next(ms(500)), Next::Grant(1));
-    }
-
-    #[test]
-    fn what_was_used_before_a_restart_counts_for_one_window() {
-        let mut pace = pace(2, 7);
-        pace.ask(Lane::Live, 1);
-        assert_eq!(pace.next(ms(0)), Next::At(ms(1001)));
-        assert_eq!(pace.next(ms(1001)), Next::Grant(1));
-    }
-
-    #[test]
-    fn no_more_at_once_than_parallel() {
-        let mut pace = Pace::new(
-            Budget {
-                limit: 10,
-                window: ms(1000),
-                parallel: 1,
-            },
-            0,
-        );
-        pace.ask(Lane::Live, 1);
-        pace.ask(Lane::Live, 2);
-        assert_eq!(pace.next(ms(0)), Next::Grant(1));
-        assert_eq!(pace.next(ms(1)), Next::OnDone);
-        pace.done(ms(2));
-        assert_eq!(pace.next(ms(2)), Next::Grant(2));
-    }
-
-    /// One request of the simulation, all in milliseconds.
-    #[derive(Clone, Debug)]
-    struct Plan {
-        arrives: u64,
-        lane: Lane,
-        latency: u64,
-        /// When in its latency the server counts it, in percent.
-        counted: u64,
-    }
-
-    fn plans() -> impl Strategy<Value = Vec<Plan>> {
-        let lane = proptest::sample::select(Lane::ALL.to_vec());
-        let plan = (0_u64..5000, lane, 0_u64..3000, 0_u64..=100);
-        let plan = plan.prop_map(|(arrives, lane, latency, counted)| Plan {
-            arrives,
-            lane,
-            latency,
-            counted,
-        });
-        proptest::collection::vec(plan, 1..150)
-    }
-
-    /// Runs the plans through a pace in steps of 1 ms; gives (grant time, plan) in the order granted.
-    fn simulate(pace: &mut Pace<usize>, plans: &[Plan]) -> Vec<(u64, usize)> {
-        let (mut granted, mut running) = (Vec::new(), Vec::new());
-        let mut now = 0;
-        while granted.len() < plans.len() {
-            assert!(now < 10_000_000, "somebody starves");
-            running.retain(|end| {
-                if *end == now {
-                    pace.done(ms(now));
-                }
-                *end > now
-            });
-            for (who, plan) in plans
-                .iter()
-                .enumerate()
-                .filter(|(_, plan)| plan.arrives == now)
-            {
-                pace.ask(plan.lane, who);
-            }
-            while let Next::Grant(who) = pace.next(ms(now)) {
-                granted.push((now, who));
-                running.push(now + plans[who].latency.max(1));
-            }
-            now += 1;
-        }
-        granted
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-
-        #[test]
-        fn no_window_at_the_server_exceeds_the_budget_and_nobody_starves(plans in plans(), limit in 1_u32..30) {
-            let mut pace = Pace::new(Budget { limit, window: ms(1000), parallel: 20 }, 0);
-            let granted = simulate(&mut pace, &plans);
-            let mut counted: Vec<u64> =
-                granted.iter().map(|(at, who)| at + plans[*who].latency * plans[*who].counted / 100).collect();
-            counted.sort_unstable();
-            for pair in counted.windows(usize::try_from(limit).unwrap() + 1) {
-                prop_assert!(pair[pair.len() - 1] - pair[0] > 1000, "{pair:?}");
-            }
-            for (order, (at, who)) in granted.iter().enumerate() {
-                for (_, later) in &granted[order + 1..] {
-                    let waited = plans[*later].arrives <= *at;
-                    prop_assert!(!waited || plans[*who].lane <= plans[*later].lane, "{later} waited before {who}");
-                }
-            }
-        }
-
-        #[test]
-        fn quick_requests_reach_the_whole_budget(limit in 1_u32..200, windows in 1_u64..5) {
-            let count = u64::from(limit) * windows;
-            let plans = vec![Plan { arrives: 0, lane: Lane::Live, latency: 1, counted: 0 }; usize::try_from(count).unwrap()];
-            let mut pace = Pace::new(Budget { limit, window: ms(1000), parallel: 1000 }, 0);
-            let granted = simulate(&mut pace, &plans);
-            let last = granted.last().unwrap().0;
-            prop_assert!(last <= (windows - 1) * 1002, "the last of {count} was granted at {last}");
-        }
-    }
-}
+mod tests;

@@ -47,7 +47,8 @@ impl Pacer {
     /// Waits for this lane's turn. Dropping the future leaves the lane without using a slot.
     pub async fn acquire(&self, lane: Lane) -> Permit {
         let (sender, receiver) = oneshot::channel();
-        self.shared.lock().ask(lane, sender);
+        let now = self.shared.now();
+        self.shared.lock().ask(lane, sender, now);
         self.shared.changed.notify_one();
         match receiver.await {
             Ok(permit) => permit,
@@ -148,7 +149,7 @@ mod tests {
         assert!(still_waits(&mut given_up).await);
         drop(given_up);
         drop(first);
-        let second = pacer.acquire(Lane::Backfill).await;
+        let second = pacer.acquire(Lane::Live).await;
         assert_eq!(pacer.view().used, 2);
         drop(second);
         assert_eq!(pacer.view().in_flight, 0);
