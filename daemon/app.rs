@@ -322,6 +322,9 @@ impl Parts {
         let _ = stop_intake.send(true);
         drain(&mut intakes, deadline, "connections").await;
         let _ = stop_loops.send(true);
+        for part in &admin.integrations {
+            part.client.close();
+        }
         drain(&mut loops, deadline, "deliveries").await;
         outcome
     }

@@ -431,6 +431,33 @@ async fn a_thousand_waiting_calls_stay_within_the_budget() {
     assert!(logs(&sandbox).values().all(|made| *made == (1, 1)));
 }
 
+/// Who waits for the budget waits in vain at a stop: it doesn't take all of `grace`, and nothing is left unclear.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_the_budget() {
+    const CALLS: usize = 6;
+    const BUDGET: u64 = 4;
+    let budget = |requests: u64| Config::kustomer(&format!("requests_per_minute = {requests}"));
+    let (world, daemon) = World::running(&budget(BUDGET)).await;
+    for number in 0..CALLS {
+        daemon
+            .post(&call(&format!("c{number}"), "+491711234567"))
+            .await;
+    }
+    let used_up = |_: &Value| world.sandbox.requests().total >= BUDGET;
+    daemon.until("the budget is used up", used_up).await;
+    assert!(daemon.stop().await.success());
+    let log = world.place.log();
+    assert!(!log.contains("not finished within"), "{log}");
+    assert_eq!(world.sandbox.requests().total, BUDGET);
+    world.configure(&budget(500));
+    let daemon = world.place.start().await;
+    daemon.settled(CALLS).await;
+    assert!(logs(&world.sandbox).values().all(|made| *made == (1, 1)));
+    let asked = world.sandbox.requests().by_route;
+    let looked = asked.keys().any(|route| route.contains("externalId"));
+    assert!(!looked, "something was unclear: {asked:?}");
+}
+
 /// A restart must not forget what the last run sent within the window (invariant 7).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_within_a_window_don_t_exceed_the_budget() {

@@ -6,6 +6,7 @@
 
 use super::crash::{generous, quick};
 use super::support::{World, call, logs};
+use rustix::process::Signal;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -124,10 +125,12 @@ async fn a_disk_that_turns_read_only_ends_the_daemon_with_words_and_loses_nothin
             taken.load(Ordering::Relaxed) >= CALLS
         })
         .await;
+    // Between two syncs: ext4 tells one that meets the fault itself that all is on disk though nothing is, which nobody can
+    // make good.
+    daemon.halt();
     disk.turn_read_only();
-    // A sync that was under way may meet the fault itself instead of what the disk became by it.
-    let words = ["read-only file", "input/output error"];
-    said_and_ended(daemon.ended().await, &world.place.log(), &words);
+    daemon.signal(Signal::CONT);
+    said_and_ended(daemon.ended().await, &world.place.log(), "read-only file");
     stop.store(true, Ordering::Relaxed);
     let (acknowledged, refused) = poster.await.unwrap();
     println!("{} taken, {refused} refused with 503", acknowledged.len());
@@ -149,7 +152,7 @@ async fn a_disk_that_turns_read_only_ends_the_daemon_with_words_and_loses_nothin
         fs::write(world.place.folder.join("log"), "").unwrap();
         let ended = world.place.spawn().ready().await.err();
         let ended = ended.expect("a read-only disk is nothing to start on");
-        said_and_ended(ended, &world.place.log(), &["daemon.state_dir must be"]);
+        said_and_ended(ended, &world.place.log(), "daemon.state_dir must be");
     }
     run("mount", &["-o", "remount,rw"], &[&disk.at]);
     let daemon = world.place.start().await;
@@ -163,15 +166,12 @@ async fn a_disk_that_turns_read_only_ends_the_daemon_with_words_and_loses_nothin
     disk.unmount();
 }
 
-fn said_and_ended(ended: ExitStatus, log: &str, words: &[&str]) {
+fn said_and_ended(ended: ExitStatus, log: &str, words: &str) {
     assert_eq!(ended.code(), Some(1), "{log}");
     let last = log.lines().last().unwrap_or_default();
     println!("{last}");
     assert!(
-        words
-            .iter()
-            .any(|words| last.to_lowercase().contains(words))
-            && !last.contains("Os {"),
+        last.to_lowercase().contains(words) && !last.contains("Os {"),
         "{log}"
     );
 }

@@ -404,6 +404,6 @@ const fn kind(create: Create) -> Kind {
 /// A fault that the others would meet too.
 fn everybody_s(fault: &KustomerFault) -> bool {
     fault.unreachable()
-        || fault.next() == Next::Pause
+        || matches!(fault.next(), Next::Pause | Next::Stop)
         || matches!(fault, KustomerFault::TooMany { .. })
 }

@@ -183,7 +183,7 @@ fn no_answer(fault: KustomerFault, late: bool) -> Option<Answer> {
             let why = format!("Kustomer says nothing of its bulk job: {fault}");
             Some(Answer::Silent(why, false))
         }
-        Next::Pause => Some(Answer::Failed(fault)),
+        Next::Pause | Next::Stop => Some(Answer::Failed(fault)),
         Next::After(_) | Next::Backoff => {
             (late || fault.unreachable()).then_some(Answer::Failed(fault))
         }

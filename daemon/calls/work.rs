@@ -118,7 +118,9 @@ pub fn outcome(
             way: Way::Alone,
         },
         Err(Halt::Kustomer(fault)) => {
-            delivery.note_fault(&fault.to_string());
+            if fault.next() != Next::Stop {
+                delivery.note_fault(&fault.to_string());
+            }
             retry(courier, delivery, &fault)
         }
     }
@@ -148,6 +150,7 @@ fn retry(courier: &Courier, delivery: &mut Delivery, fault: &KustomerFault) -> O
     };
     match fault.next() {
         Next::Never => dead(),
+        Next::Stop => again(now, None),
         Next::Pause => {
             // A refused key is nobody's retry: neither attempts nor the time to give up run meanwhile.
             delivery.first_try = None;

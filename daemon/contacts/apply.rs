@@ -172,6 +172,7 @@ impl Hands {
     pub(super) fn halt_of(&mut self, fault: &KustomerFault) -> Option<Halt> {
         let why = fault.to_string();
         match fault.next() {
+            Next::Stop => Some(Halt::Stop),
             Next::Pause => Some(Halt::Operator(why)),
             Next::After(after) => Some(Halt::Later { why, after }),
             Next::Never => None,

@@ -9,7 +9,7 @@ use super::fault::KustomerFault;
 use super::http::{Carrier, Http, Url};
 use super::key::{bearer, read_key};
 use super::limits::{self, LimitHeaders};
-use super::pacer::Pacer;
+use super::pacer::{Pacer, Permit};
 use super::reserve::{Notebook, Reserve};
 use super::stats::{ClientStats, Counter};
 use super::time::TheirTime;
@@ -28,6 +28,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Room for rows per page where 100 is the most, and where 500 is. Source: Kustomer: Pagination.
 pub(super) const PAGE_ROWS: u32 = 100;
@@ -59,6 +60,8 @@ struct Inner {
     reserve: Reserve,
     counter: Counter,
     time: TheirTime,
+    /// True: nothing waits any more, what can't go at once isn't sent.
+    closing: watch::Sender<bool>,
     /// Lookups by number with `+` are known to find customers (see `customers::by_phone`).
     pub(super) plus_understood: std::sync::atomic::AtomicBool,
 }
@@ -125,6 +128,7 @@ impl Client {
             ),
             counter: Counter::default(),
             time: TheirTime::default(),
+            closing: watch::Sender::new(false),
             plus_understood: std::sync::atomic::AtomicBool::new(false),
         };
         Ok(Self {
@@ -251,8 +255,13 @@ impl Client {
         Err(KustomerFault::TooManyPages(pages_max))
     }
 
-    /// Takes the permits, sends, reads, counts.
-    async fn send_once(&self, ask: &Ask, key: &SecretString) -> Result<Reply, KustomerFault> {
+    /// The daemon stops: requests that wait are refused, and later ones that would have to.
+    pub fn close(&self) {
+        self.inner.closing.send_replace(true);
+    }
+
+    /// Waits for the budgets, and until the request is noted.
+    async fn admitted(&self, ask: &Ask) -> (Permit, Option<Permit>) {
         // The scarce budget first, so that no request slot is held while waiting for it.
         let search = if ask.search {
             Some(self.inner.searches.acquire(self.lane).await)
@@ -262,9 +271,20 @@ impl Client {
         let permit = self.inner.requests.acquire(self.lane).await;
         let used = self.inner.requests.view().used;
         self.inner.reserve.take(used).await;
+        (permit, search)
+    }
+
+    /// Takes the permits, sends, reads, counts.
+    async fn send_once(&self, ask: &Ask, key: &SecretString) -> Result<Reply, KustomerFault> {
+        let mut closing = self.inner.closing.subscribe();
+        let permits = tokio::select! {
+            biased;
+            permits = self.admitted(ask) => permits,
+            _ = closing.wait_for(|closing| *closing) => return Err(KustomerFault::Stopping),
+        };
         let started = clock::monotonic();
         let result = self.inner.exchange(ask, key).await;
-        drop((permit, search));
+        drop(permits);
         let fault = result.as_ref().err();
         self.inner.counter.count(ask.route, fault, clock::now());
         let milliseconds = clock::monotonic()

@@ -18,6 +18,9 @@ pub enum KustomerFault {
     /// Us: a request that cannot be built. Nothing was sent.
     #[error("request could not be built: {0}")]
     Unsendable(String),
+    /// Us: the daemon stops, and this request would have had to wait. Nothing was sent.
+    #[error("tieline stops; it is asked after the next start")]
+    Stopping,
     /// Network or Kustomer: no connection (DNS, refused, TLS, connect timeout). Nothing was sent.
     #[error("no connection to Kustomer: {0}")]
     Unreachable(String),
@@ -75,6 +78,8 @@ pub enum Next {
     Backoff,
     /// The operator must act; stop the integration without using up attempts.
     Pause,
+    /// Nothing: it was not tried, the next start goes on.
+    Stop,
 }
 
 impl KustomerFault {
@@ -83,6 +88,7 @@ impl KustomerFault {
         match self {
             Self::Key(_)
             | Self::Unsendable(_)
+            | Self::Stopping
             | Self::Unreachable(_)
             | Self::Unauthorized { .. }
             | Self::Rejected { .. }
@@ -98,12 +104,12 @@ impl KustomerFault {
         }
     }
 
-    /// Kustomer as a whole seems to be away, so that other requests would fail the same way.
     /// The key is good but lacks the role for this.
     pub const fn is_forbidden(&self) -> bool {
         matches!(self, Self::Unauthorized { status: 403, .. })
     }
 
+    /// Kustomer as a whole seems to be away, so that other requests would fail the same way.
     pub const fn unreachable(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Timeout(_))
     }
@@ -112,6 +118,7 @@ impl KustomerFault {
     pub const fn next(&self) -> Next {
         match self {
             Self::Key(_) | Self::Unauthorized { .. } => Next::Pause,
+            Self::Stopping => Next::Stop,
             Self::Unsendable(_)
             | Self::Rejected { .. }
             | Self::NotFound

@@ -49,6 +49,8 @@ impl Pacer {
         let (sender, receiver) = oneshot::channel();
         let now = self.shared.now();
         self.shared.lock().ask(lane, sender, now);
+        // Who may go at once needn't wait for the timer.
+        self.shared.grant();
         self.shared.changed.notify_one();
         match receiver.await {
             Ok(permit) => permit,
@@ -94,6 +96,20 @@ impl Shared {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Grants whoever may go, and says what to wait for.
+    fn grant(self: &Arc<Self>) -> Wait {
+        loop {
+            match self.step() {
+                // Outside the lock: a permit that nobody takes any more is dropped here, and its drop takes the lock.
+                Next::Grant(waiter) => drop(waiter.send(Permit {
+                    shared: Arc::clone(self),
+                })),
+                Next::At(time) => return Wait::Until(self.origin + time),
+                Next::OnDone | Next::Idle => return Wait::Change,
+            }
+        }
+    }
+
     /// One step, under the lock; who stopped waiting costs no slot.
     fn step(&self) -> Next<oneshot::Sender<Permit>> {
         let mut pace = self.lock();
@@ -106,22 +122,24 @@ impl Shared {
     }
 }
 
+/// What can let somebody go who waits.
+enum Wait {
+    Until(Instant),
+    Change,
+}
+
 /// Grants whoever may go, then sleeps until something can have changed.
 async fn run_timer(shared: Arc<Shared>) {
     loop {
-        match shared.step() {
-            // Outside the lock: a permit that nobody takes any more is dropped here, and its drop takes the lock.
-            Next::Grant(waiter) => drop(waiter.send(Permit {
-                shared: Arc::clone(&shared),
-            })),
-            Next::At(time) => {
+        match shared.grant() {
+            Wait::Until(time) => {
                 tokio::select! {
                     biased;
-                    () = tokio::time::sleep_until(shared.origin + time) => {}
+                    () = tokio::time::sleep_until(time) => {}
                     () = shared.changed.notified() => {}
                 }
             }
-            Next::OnDone | Next::Idle => shared.changed.notified().await,
+            Wait::Change => shared.changed.notified().await,
         }
     }
 }

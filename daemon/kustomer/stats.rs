@@ -45,6 +45,7 @@ impl Outcome {
             | KustomerFault::TooManyPages(_) => Self::Failed,
             KustomerFault::Key(_)
             | KustomerFault::Unsendable(_)
+            | KustomerFault::Stopping
             | KustomerFault::Unreachable(_)
             | KustomerFault::Timeout(_)
             | KustomerFault::Lost(_) => Self::NoReply,

@@ -434,3 +434,35 @@ async fn no_window_at_the_server_sees_more_than_the_budget() {
         requests.most_within(window)
     );
 }
+
+#[tokio::test]
+async fn at_a_stop_what_has_to_wait_is_refused_and_what_need_not_goes() {
+    let world = world_with(SandboxOptions::empty(), |settings| {
+        settings.requests_per_minute = 2;
+    })
+    .await;
+    world.client.current_user().await.unwrap();
+    world.client.close();
+    world.client.current_user().await.unwrap();
+    let fault = fault_of(world.client.current_user()).await;
+    assert_eq!(fault, KustomerFault::Stopping);
+    assert!(fault.certain_not_done());
+    assert_eq!(world.sandbox.requests().total, 2);
+}
+
+#[tokio::test]
+async fn a_stop_reaches_who_waits_already() {
+    let world = world_with(SandboxOptions::empty(), |settings| {
+        settings.requests_per_minute = 1;
+    })
+    .await;
+    world.client.current_user().await.unwrap();
+    let client = world.client.clone();
+    let waits = tokio::spawn(async move { client.current_user().await });
+    let view = || world.client.requests().waiting.iter().sum::<usize>();
+    while view() == 0 {
+        tokio::task::yield_now().await;
+    }
+    world.client.close();
+    assert_eq!(waits.await.unwrap().unwrap_err(), KustomerFault::Stopping);
+}

@@ -285,6 +285,20 @@ impl Daemon {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Stops it where it is, out of the kernel, until it gets `CONT`.
+    pub fn halt(&self) {
+        self.signal(rustix::process::Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.pid());
+        let halted = |task: std::io::Result<fs::DirEntry>| {
+            let stat = fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+            // The state is behind the name, which is in brackets.
+            stat.rsplit(')').next().unwrap().trim().starts_with('T')
+        };
+        while !fs::read_dir(&tasks).unwrap().all(halted) {
+            std::thread::yield_now();
+        }
+    }
+
     /// SIGKILL, as a power cut or the kernel's memory killer would.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
