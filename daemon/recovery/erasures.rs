@@ -206,8 +206,8 @@ impl Erasures {
                     if erased != erasures.len() || sha256 != sum(before) {
                         return Err(damaged("the checksum does not match"));
                     }
-                    if read != text.len() {
-                        return Err(damaged("something follows its last line"));
+                    if read != text.len() || !text.ends_with('\n') {
+                        return Err(damaged("it doesn't end with its last line"));
                     }
                     erasures.fits()?;
                     return Ok(erasures);

@@ -340,6 +340,7 @@ mod tests {
     fn a_number_is_found_in_any_writing_and_others_are_not() {
         let plan = plan();
         let person = Person::parse("0171 1234567", &plan).unwrap();
+        let known_by_pseudonym = noted(&person, Timestamp::MAX);
         for text in [
             r#"{"from":"+491711234567"}"#,
             r#"{"from":"00491711234567","to":"+4921155500100"}"#,
@@ -351,6 +352,7 @@ mod tests {
             "2026-11-20 0171 1234567",
         ] {
             assert!(is_in(&person, text, &plan), "{text}");
+            assert!(is_in(&known_by_pseudonym, text, &plan), "{text}");
         }
         for text in [
             r#"{"from":"+491711234568"}"#,
@@ -360,6 +362,7 @@ mod tests {
             "+4921155500100",
         ] {
             assert!(!is_in(&person, text, &plan), "{text}");
+            assert!(!is_in(&known_by_pseudonym, text, &plan), "{text}");
         }
         let local = Person::parse("0211 5550100", &plan).unwrap();
         assert!(is_in(&local, "dialled 5550100", &plan), "without area code");
@@ -369,11 +372,42 @@ mod tests {
     fn an_email_is_found_whatever_its_case_and_what_is_nobody_is_refused() {
         let plan = plan();
         let person = Person::parse("Grace@Example.org", &plan).unwrap();
-        assert!(is_in(&person, "mailto:grace%40example.ORG", &plan));
-        assert!(!is_in(&person, "ada@example.org", &plan));
+        for person in [noted(&person, Timestamp::MAX), person] {
+            for text in [
+                "mailto:grace%40example.ORG",
+                r#"{"from":"grace@example.org"}"#,
+                "mail=fax%2Bgrace@example.org&x=1",
+                "Ask <grace@example.org>, or grace@example.com.",
+                "Ask grace@example.org.Or don't.",
+            ] {
+                assert!(is_in(&person, text, &plan), "{text}");
+            }
+            for text in ["ada@example.org", "grace@example.com", "@", "grace@", ""] {
+                assert!(!is_in(&person, text, &plan), "{text}");
+            }
+        }
         for wrong in ["", "Grace", "customer:", "12", "@"] {
             let told = Person::parse(wrong, &plan).unwrap_err();
             assert!(!told.is_empty());
         }
+    }
+
+    #[test]
+    fn what_is_younger_than_an_erasure_is_nobodys() {
+        let (plan, until) = (plan(), Timestamp::from_second(1_000).unwrap());
+        let person = Person::parse("0171 1234567", &plan).unwrap();
+        let number = person.numbers.keys().next().unwrap().clone();
+        let noted = noted(&person, until);
+        let (plans, text) = ([&plan], "from +49 171 1234567");
+        let reader = Reader::new(&noted, &plans);
+        for (second, theirs) in [(999, true), (1_000, false)] {
+            let at = Timestamp::from_second(second).unwrap();
+            assert_eq!(reader.is_theirs(text, at), theirs);
+            assert_eq!(noted.is_whose(Some(&number), None, at), theirs);
+        }
+        // Named by the command, they go whatever the ledger says.
+        let both = person.and_noted(noted.noted.clone());
+        assert_eq!(both.until_number(&number), Some(Timestamp::MAX));
+        assert!(Reader::new(&both, &plans).is_theirs(text, until));
     }
 }

@@ -124,7 +124,10 @@ impl Shelves {
         for delivery in self.outbox.all() {
             let delivery = delivery?;
             let (number, customer) = (delivery.number.as_ref(), delivery.customer.as_deref());
-            if person.is_whose(number, customer, delivery.entry.created_at) {
+            // When we heard of it: a phone system's clock may be wrong.
+            let record = self.ledger.record(&delivery.key)?;
+            let heard = record.map_or(delivery.entry.created_at, |record| record.last_event);
+            if person.is_whose(number, customer, heard) {
                 calls.add(&delivery);
             }
         }
