@@ -56,7 +56,7 @@ impl Ground {
                 "the store is older than an erasure, or one was ended before its end: stop tieline and run `tieline erase`"
             ),
             Err(fault) => {
-                tracing::warn!(%fault, "nobody knows whether the store is older than an erasure")
+                tracing::warn!(%fault, "nobody knows whether the store is older than an erasure");
             }
         }
         Ok(opened)
