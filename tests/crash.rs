@@ -67,6 +67,20 @@ pub(crate) async fn post(
     within("a post is taken", taken).await;
 }
 
+/// The same for an event of our own dialect.
+pub(crate) async fn post_event(place: &Place, event: &Value) {
+    let body = event.to_string();
+    let kind = Some("application/json");
+    post(place, "script", None, kind, body.as_bytes()).await;
+}
+
+/// `TIELINE_KILLS`, or so many.
+pub(crate) fn kills(usual: u32) -> u32 {
+    std::env::var("TIELINE_KILLS").map_or(usual, |kills| {
+        kills.parse().expect("TIELINE_KILLS is a number")
+    })
+}
+
 /// Makes one call of a random kind, every event of it acknowledged; the externalId that it must be logged under.
 async fn one_call(place: &Place, number: u16, chance: &mut fastrand::Rng) -> String {
     let from = if chance.bool() {
@@ -77,14 +91,7 @@ async fn one_call(place: &Place, number: u16, chance: &mut fastrand::Rng) -> Str
     let id = format!("c{number}");
     let ours = |events: Vec<Value>| async move {
         for event in events {
-            post(
-                place,
-                "script",
-                None,
-                Some("application/json"),
-                event.to_string().as_bytes(),
-            )
-            .await;
+            post_event(place, &event).await;
         }
     };
     match chance.u8(..10) {
@@ -115,9 +122,7 @@ async fn one_call(place: &Place, number: u16, chance: &mut fastrand::Rng) -> Str
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_random_moments_every_acknowledged_call_is_logged_once() {
-    let kills = std::env::var("TIELINE_KILLS").map_or(KILLS, |kills| {
-        kills.parse().expect("TIELINE_KILLS is a number")
-    });
+    let kills = kills(KILLS);
     let mut chance = fastrand::Rng::with_seed(seed());
     let world = World::with(
         &quick(),

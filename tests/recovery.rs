@@ -2,13 +2,15 @@
 //! it, and after a restore nothing is logged twice, though Kustomer knows more than the backup.
 
 mod erase;
+mod erased_again;
 pub(crate) mod files;
 mod kept;
 mod older;
+mod person;
 mod sync;
 
-use crate::crash::{generous, post, quick};
-use crate::support::{Config, Daemon, World, call, logs, request, text, within};
+use crate::crash::{generous, post_event, quick};
+use crate::support::{Config, Daemon, World, answers, call, logs, request, text, within};
 use files::rewritten;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -37,15 +39,16 @@ fn lost(world: &World, daemon: Daemon) {
     fs::remove_dir_all(world.place.folder.join("state/store")).unwrap();
 }
 
-async fn restored(world: &World, file: &str) {
-    let done = world.place.cli(&["restore", file]).await;
-    assert_eq!(done.code, Some(0), "{done:?}");
+async fn backed_up(world: &World, file: &str) {
+    let taken = world.place.cli(&["backup", file]).await;
+    assert_eq!(taken.code, Some(0), "{taken:?}\n{}", world.place.log());
 }
 
-async fn post_event(world: &World, event: &Value) {
-    let body = event.to_string();
-    let kind = Some("application/json");
-    post(&world.place, "script", None, kind, body.as_bytes()).await;
+/// What the command said.
+async fn restored(world: &World, file: &str) -> String {
+    let done = world.place.cli(&["restore", file]).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    done.out
 }
 
 /// Every call has one conversation with one note and one message.
@@ -84,17 +87,8 @@ async fn after_a_restore_every_call_is_logged_once_whoever_tells_it_again() {
         let lost = Fault::on(path, FaultKind::CommitThenClose).method("POST");
         world.sandbox.add_fault(lost.probability(0.5));
     }
-    world.sandbox.add_fault(
-        Fault::on(
-            "/v1/",
-            FaultKind::Status {
-                status: 503,
-                body: None,
-                headers: std::collections::BTreeMap::default(),
-            },
-        )
-        .probability(0.5),
-    );
+    let down = Fault::on("/v1/", answers(503));
+    world.sandbox.add_fault(down.probability(0.5));
     let (owed, rest) = rest.split_at(20);
     let over = Arc::new(AtomicBool::new(false));
     for call in owed {
@@ -106,21 +100,12 @@ async fn after_a_restore_every_call_is_logged_once_whoever_tells_it_again() {
         async move {
             let mut number = 0;
             while !over.load(Ordering::Relaxed) {
-                let body = json!({"event": "noise", "id": number}).to_string();
-                post(
-                    &place,
-                    "script",
-                    None,
-                    Some("application/json"),
-                    body.as_bytes(),
-                )
-                .await;
+                post_event(&place, &json!({"event": "noise", "id": number})).await;
                 number += 1;
             }
         }
     });
-    let taken = world.place.cli(&["backup", FILE]).await;
-    assert_eq!(taken.code, Some(0), "{taken:?}\n{}", world.place.log());
+    backed_up(&world, FILE).await;
     over.store(true, Ordering::Relaxed);
     noise.await.unwrap();
     world.sandbox.clear_faults();
@@ -157,22 +142,15 @@ async fn after_a_restore_every_call_is_logged_once_whoever_tells_it_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_call_that_was_logged_since_the_backup_is_not_logged_again() {
     let world = World::with(&with_messages(), generous()).await;
-    let refused = FaultKind::Status {
-        status: 422,
-        body: None,
-        headers: std::collections::BTreeMap::default(),
-    };
-    world
-        .sandbox
-        .add_fault(Fault::on("/v1/conversations/*/notes", refused).method("POST"));
+    let refused = Fault::on("/v1/conversations/*/notes", answers(422));
+    world.sandbox.add_fault(refused.method("POST"));
     let daemon = world.place.start().await;
     let one = call("dead", "+491711234567");
     daemon.post(&one).await;
     daemon
         .until("it is dead", |status| status["events"]["dead"] == 1)
         .await;
-    let taken = world.place.cli(&["backup", FILE]).await;
-    assert_eq!(taken.code, Some(0), "{taken:?}");
+    backed_up(&world, FILE).await;
     world.sandbox.clear_faults();
     let id = ["dead", "retry", "support/call:script:dead"];
     let retried = world.place.cli(&id).await;
@@ -195,8 +173,7 @@ async fn a_dead_call_that_was_logged_since_the_backup_is_not_logged_again() {
 async fn what_the_lost_daemon_asked_for_may_be_done_after_the_restore() {
     let world = World::with(&with_messages(), generous()).await;
     let daemon = world.place.start().await;
-    let taken = world.place.cli(&["backup", FILE]).await;
-    assert_eq!(taken.code, Some(0), "{taken:?}");
+    backed_up(&world, FILE).await;
     lost(&world, daemon);
     restored(&world, FILE).await;
     let daemon = world.place.start().await;
@@ -238,8 +215,7 @@ async fn texts_of_an_exchange_that_are_told_again_find_their_conversation() {
         .collect();
     daemon.post(&texts[0]).await;
     daemon.at_rest("the first text is logged").await;
-    let taken = world.place.cli(&["backup", FILE]).await;
-    assert_eq!(taken.code, Some(0), "{taken:?}");
+    backed_up(&world, FILE).await;
     for text in &texts[1..] {
         daemon.post(text).await;
     }
@@ -262,10 +238,9 @@ async fn a_restore_that_was_killed_leaves_nothing_half() {
     let world = World::with(&quick(), generous()).await;
     let daemon = world.place.start().await;
     for number in 0..300 {
-        post_event(&world, &call(&format!("k{number}"), "+491711234567")).await;
+        post_event(&world.place, &call(&format!("k{number}"), "+491711234567")).await;
     }
-    let taken = world.place.cli(&["backup", FILE]).await;
-    assert_eq!(taken.code, Some(0), "{taken:?}");
+    backed_up(&world, FILE).await;
     lost(&world, daemon);
     let (store, unfinished) = (
         world.place.folder.join("state/store"),
@@ -305,8 +280,7 @@ async fn what_cannot_be_restored_is_refused_in_words_and_changes_nothing() {
     let (world, daemon) = World::running(&Config::default()).await;
     daemon.post(&call("a", "+491711234567")).await;
     daemon.at_rest("it is logged").await;
-    let taken = world.place.cli(&["backup", FILE]).await;
-    assert_eq!(taken.code, Some(0), "{taken:?}");
+    backed_up(&world, FILE).await;
     let refused = async |file: &str, words: &str| {
         let done = world.place.cli(&["restore", file]).await;
         assert_eq!(done.code, Some(1), "{file}: {done:?}");
@@ -422,8 +396,7 @@ async fn a_pipe_gets_a_backup_too_and_it_is_the_users_alone_in_a_file() {
     fs::write(world.place.folder.join("piped"), piped.out).unwrap();
     let checked = world.place.cli(&["backup", "check", "piped"]).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
-    let taken = world.place.cli(&["backup", FILE]).await;
-    assert_eq!(taken.code, Some(0), "{taken:?}");
+    backed_up(&world, FILE).await;
     let mode = fs::metadata(world.place.folder.join(FILE))
         .unwrap()
         .permissions();

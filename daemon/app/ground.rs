@@ -49,6 +49,16 @@ impl Ground {
         if let Err(fault) = recovery::remove_unfinished(&settings.daemon.state_dir) {
             tracing::warn!(%fault, "what an erasure left that was ended before its end is still there");
         }
+        match recovery::not_done(&opened, &settings.daemon.state_dir) {
+            Ok(0) => {}
+            Ok(identifiers) => tracing::warn!(
+                identifiers,
+                "the store is older than an erasure, or one was ended before its end: stop tieline and run `tieline erase`"
+            ),
+            Err(fault) => {
+                tracing::warn!(%fault, "nobody knows whether the store is older than an erasure");
+            }
+        }
         Ok(opened)
     }
 

@@ -6,7 +6,6 @@ use crate::store::{Record, Store, StoreFault, Tree, readable};
 use crate::terms::number::E164;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// The tree's name, for imports.
 pub const TREE: &str = "directory";
@@ -104,15 +103,18 @@ impl Directory {
         Ok(removed)
     }
 
-    /// Removes these numbers for all integrations.
+    /// Removes, for all integrations, whose number, customer and time `is_theirs` says.
     ///
     /// # Errors
     /// A fault of the store.
-    pub async fn erase(&self, numbers: &BTreeSet<E164>) -> Result<(), StoreFault> {
+    pub async fn erase(
+        &self,
+        is_theirs: impl Fn(&E164, &str, Timestamp) -> bool,
+    ) -> Result<(), StoreFault> {
         let mut keys = Vec::new();
         for row in self.tree.prefix(&[]) {
-            let (key, _) = row?;
-            if is_of(&key, numbers) {
+            let (key, known) = row?;
+            if number_in(&key).is_some_and(|number| is_theirs(&number, &known.customer, known.at)) {
                 keys.push(key);
             }
         }
@@ -138,10 +140,9 @@ pub fn check(value: &[u8]) -> Result<(), StoreFault> {
     readable::<Known>(TREE, value)
 }
 
-/// Whether a key is of one of the numbers, whichever the integration.
-fn is_of(key: &[u8], numbers: &BTreeSet<E164>) -> bool {
-    let number = key.rsplit(|byte| *byte == 0).next().unwrap_or_default();
-    numbers.iter().any(|one| one.as_str().as_bytes() == number)
+fn number_in(key: &[u8]) -> Option<E164> {
+    let number = key.rsplit(|byte| *byte == 0).next()?;
+    std::str::from_utf8(number).ok()?.parse().ok()
 }
 
 fn store_key(integration: &str, number: &E164) -> Vec<u8> {

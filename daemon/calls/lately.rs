@@ -7,7 +7,6 @@ use crate::store::{Record, Store, StoreFault, Tree, readable};
 use crate::terms::number::E164;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// The tree's name, for imports.
 pub const TREE: &str = "lately";
@@ -85,15 +84,18 @@ impl Lately {
         Ok(removed)
     }
 
-    /// Removes these numbers for all integrations.
+    /// Removes, for all integrations, whose number `is_theirs` says, asked with the time of the call.
     ///
     /// # Errors
     /// A fault of the store.
-    pub async fn erase(&self, numbers: &BTreeSet<E164>) -> Result<(), StoreFault> {
+    pub async fn erase(
+        &self,
+        is_theirs: impl Fn(&E164, Timestamp) -> bool,
+    ) -> Result<(), StoreFault> {
         let mut keys = Vec::new();
         for row in self.tree.prefix(&[]) {
-            let (key, _) = row?;
-            if is_of(&key, numbers) {
+            let (key, talk) = row?;
+            if number_in(&key).is_some_and(|number| is_theirs(&number, talk.at)) {
                 keys.push(key);
             }
         }
@@ -120,10 +122,9 @@ pub fn check(value: &[u8]) -> Result<(), StoreFault> {
     readable::<Talk>(TREE, value)
 }
 
-/// Whether a key is of one of the numbers, whichever the integration.
-fn is_of(key: &[u8], numbers: &BTreeSet<E164>) -> bool {
-    let number = key.rsplit(|byte| *byte == 0).next().unwrap_or_default();
-    numbers.iter().any(|one| one.as_str().as_bytes() == number)
+fn number_in(key: &[u8]) -> Option<E164> {
+    let number = key.rsplit(|byte| *byte == 0).next()?;
+    std::str::from_utf8(number).ok()?.parse().ok()
 }
 
 fn store_key(integration: &str, number: &E164) -> Vec<u8> {

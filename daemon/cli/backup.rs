@@ -122,11 +122,21 @@ fn take(admin: &AdminAddress, file: &Path) -> anyhow::Result<Checked> {
         return taken;
     }
     fs::rename(&partial, file).with_context(shown)?;
-    let folder = file.parent().filter(|folder| *folder != Path::new(""));
-    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let folder = folder_of(file);
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.with_context(|| folder.display().to_string())?;
+    if let Ok(checked) = &taken {
+        // For a restore of one of the older ones beside it.
+        recovery::erasures::add(folder, &checked.erasures)
+            .with_context(|| format!("{} is whole, but", file.display()))?;
+    }
     taken
+}
+
+/// Where a file lies.
+pub(super) fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    folder.unwrap_or_else(|| Path::new("."))
 }
 
 fn with_suffix(file: &Path, suffix: &str) -> PathBuf {

@@ -10,9 +10,10 @@ use std::process::ExitCode;
 pub struct EraseArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// A phone number in any writing, an e-mail address, or customer:ID with an id of Kustomer
+    /// A phone number in any writing, an e-mail address, or customer:ID with an id of Kustomer; with nothing whoever was
+    /// erased already, and is in an older store that was put back by hand
     #[arg(value_name = "NUMBER|EMAIL|customer:ID")]
-    who: String,
+    who: Option<String>,
     /// Only say what would go
     #[arg(long)]
     dry_run: bool,
@@ -23,7 +24,10 @@ pub struct EraseArgs {
 
 pub fn run(args: &EraseArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let settings = args.config.load_to_ask()?;
-    let who = Person::parse(&args.who, &settings.daemon.plan);
+    let who = match &args.who {
+        Some(who) => Person::parse(who, &settings.daemon.plan),
+        None => Ok(Person::default()),
+    };
     let who = who.map_err(|text| Exit {
         code: EXIT_FAILED,
         text,
@@ -42,12 +46,13 @@ pub fn run(args: &EraseArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     tell("are gone", &erased, out)?;
     writeln!(
         out,
-        "In Kustomer they stay until they are erased there. Backups have them until they are removed: take a new one."
+        "In Kustomer they stay until they are erased there. Older backups have them: a restore of one erases them again. Take a \
+         new one now, so that what says whom is beside them too."
     )?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(what: &str, erased: &Erased, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn tell(what: &str, erased: &Erased, out: &mut dyn Write) -> io::Result<()> {
     let Erased {
         calls,
         events,

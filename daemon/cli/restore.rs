@@ -1,7 +1,8 @@
 //! `tieline restore`: a store made of a backup. The daemon must not run: its store is made anew.
 
 use super::ConfigArgs;
-use super::backup::told;
+use super::backup::{folder_of, told};
+use super::erase;
 use crate::recovery;
 use anyhow::Context as _;
 use clap::Args;
@@ -26,11 +27,12 @@ pub fn run(args: &RestoreArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
     let mut file = File::open(&args.file).with_context(shown)?;
     if args.dry_run {
         let checked = recovery::check(BufReader::new(file)).with_context(shown)?;
+        recovery::erasures::read(folder_of(&args.file))?;
         writeln!(out, "{}", told(&args.file, &checked))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let state_dir = args.config.load_to_ask()?.daemon.state_dir;
-    let restoring = recovery::restore(&mut file, &state_dir);
+    let settings = args.config.load_to_ask()?;
+    let restoring = recovery::restore(&mut file, folder_of(&args.file), &settings);
     let restored = super::small_runtime()?
         .block_on(restoring)
         .with_context(shown)?;
@@ -39,12 +41,24 @@ pub fn run(args: &RestoreArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
         .map_or_else(String::new, |at| format!(", begun {at:.0}"));
     writeln!(
         out,
-        "{} has the store of {}{taken}, {} lines.\n{} calls and texts that are owed, or that somebody may retry, are looked \
-         for in Kustomer before they are logged.\nWhat was taken after the backup is not in it; what a phone system posts \
-         again is logged once.\nStart the daemon now.",
+        "{} has the store of {}{taken}, {} lines.",
         restored.store.display(),
         shown(),
-        restored.lines.records,
+        restored.lines.records
+    )?;
+    if restored.erasures > 0 {
+        writeln!(
+            out,
+            "{} numbers, e-mail addresses and customers were erased since it was taken. They are erased again:",
+            restored.erasures
+        )?;
+        erase::tell("are gone", &restored.erased, out)?;
+    }
+    writeln!(
+        out,
+        "{} calls and texts that are owed, or that somebody may retry, are looked \
+         for in Kustomer before they are logged.\nWhat was taken after the backup is not in it; what a phone system posts \
+         again is logged once.\nStart the daemon now.",
         restored.doubted
     )?;
     Ok(ExitCode::SUCCESS)

@@ -1,24 +1,28 @@
-//! Backups from the file's side: whether this tieline can read all of one, a store made of one, and one
-//! written anew without somebody. `cli/` calls it;
-//! `store/` writes and reads the lines.
+//! Backups from the file's side: whether this tieline can read all of one, a store made of one, one written anew without
+//! somebody, and the ledger of who was erased. `cli/` calls it; `store/` writes and reads the lines.
 
 mod erase;
+pub mod erasures;
 mod person;
 mod restore;
+mod shelves;
 
-pub use erase::{EraseFault, Erased, erase, remove_unfinished};
+pub use erase::{EraseFault, erase, not_done, remove_unfinished};
 pub use person::Person;
 pub use restore::{Restored, restore};
+pub use shelves::Erased;
+
+use erasures::Erasures;
 
 use crate::calls::{directory, journal, lately, ledger, links, outbox};
 use crate::contacts::{memory, webhooks};
 use crate::phonebook::directory as book;
-use crate::store::{BackupReader, Exported, Item, StoreFault, unknown};
+use crate::store::{BackupReader, Exported, Item, StoreFault, Stored as _, unknown};
 use jiff::Timestamp;
 use std::io::BufRead;
 
 /// The trees that this tieline knows. One that isn't here can't be restored.
-pub const TREES: [&str; 10] = [
+pub const TREES: [&str; 11] = [
     journal::TREE,
     ledger::TREES[0],
     ledger::TREES[1],
@@ -29,14 +33,17 @@ pub const TREES: [&str; 10] = [
     memory::TREE,
     webhooks::TREE,
     book::TREE,
+    erasures::TREE,
 ];
 
 /// What a whole backup holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     pub lines: Exported,
     /// When it was begun; none in the oldest format.
     pub taken: Option<Timestamp>,
+    /// Those that its store has had.
+    pub erasures: Erasures,
 }
 
 /// Reads a backup to its end, and each record as what it should be.
@@ -45,8 +52,12 @@ pub struct Checked {
 /// `Export` if it is cut, changed or of a later format, `NewerRecord` or `BadRecord` if this tieline can't read a record.
 pub fn check(from: impl BufRead) -> Result<Checked, StoreFault> {
     let mut reader = BackupReader::open(from)?;
+    let mut erasures = Erasures::default();
     while let Some(item) = reader.read()? {
         match item {
+            Item::Record { tree, value, .. } if tree == erasures::TREE => {
+                erasures = Erasures::from_bytes(erasures::TREE, &value)?;
+            }
             Item::Record { tree, key, value } => readable(&tree, &key, &value)?,
             Item::Gone { tree, .. } => known(&tree).map(drop)?,
         }
@@ -54,6 +65,7 @@ pub fn check(from: impl BufRead) -> Result<Checked, StoreFault> {
     Ok(Checked {
         lines: reader.exported(),
         taken: reader.taken,
+        erasures,
     })
 }
 

@@ -1,10 +1,15 @@
-//! A store made of a backup: beside its place first, checked, and only then in it, so that whatever ends this in between
-//! leaves nothing half.
+//! A store made of a backup: beside its place first, checked, without whoever was erased since, and only then in it, so that
+//! whatever ends this in between leaves nothing half.
 
+use super::erase::{self, EraseFault, plans, write_anew};
+use super::erasures::{self, Done, Erasures, LedgerFault};
+use super::person::Person;
+use super::shelves::{Erased, Shelves};
 use super::{TREES, check};
 use crate::calls::outbox::Outbox;
 use crate::clock;
 use crate::phonebook::directory::ContactBook;
+use crate::settings::types::Settings;
 use crate::store::{BackupReader, Exported, Store, StoreFault, StoreOptions, in_use, released};
 use jiff::Timestamp;
 use std::fs::{self, File};
@@ -22,14 +27,22 @@ pub struct Restored {
     pub taken: Option<Timestamp>,
     /// Deliveries that will look before they create.
     pub doubted: usize,
+    /// Numbers, e-mail addresses and customers of the ledger whose erasure the backup hadn't had.
+    pub erasures: usize,
+    /// What they were found to have in it, and is gone.
+    pub erased: Erased,
     pub store: PathBuf,
 }
 
-/// Why there is no restored store. Nothing was changed.
+/// Why there is no restored store. Nothing was changed but that the ledger of the state folder may know more.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreFault {
     #[error(transparent)]
     Store(#[from] StoreFault),
+    #[error(transparent)]
+    Ledger(#[from] LedgerFault),
+    #[error("whoever was erased since can't be erased again: {0}")]
+    Erase(#[from] EraseFault),
     #[error(
         "{store} has files in it; a backup is restored where no store is. Stop tieline, move that folder away and keep it \
          (`mv {store} {store}.old`), then try again"
@@ -39,54 +52,51 @@ pub enum RestoreFault {
     Folder { place: String, source: io::Error },
 }
 
-/// Puts the backup into `state_dir`, which must have no store. The file is read twice: a faulty one costs nothing.
+/// Puts the backup into the state folder, which must have no store. The file is read twice: a faulty one costs nothing.
+/// `beside` is the folder that it lies in, with its ledger of erasures.
 ///
 /// # Errors
-/// `Occupied`; `Folder` if the folder can't be written; a fault of the file (`Export`, `NewerRecord`, `BadRecord`) or of
-/// the store.
-pub async fn restore(file: &mut File, state_dir: &Path) -> Result<Restored, RestoreFault> {
+/// `Occupied`; `Folder` if the folder can't be written; a fault of the file (`Export`, `NewerRecord`, `BadRecord`), of a
+/// ledger, or of the store.
+pub async fn restore(
+    file: &mut File,
+    beside: &Path,
+    settings: &Settings,
+) -> Result<Restored, RestoreFault> {
+    let state_dir = &settings.daemon.state_dir;
     let (store, unfinished) = (state_dir.join("store"), state_dir.join(UNFINISHED));
-    let folder = |place: &Path| {
-        let place = place.display().to_string();
-        move |source| RestoreFault::Folder { place, source }
-    };
     vacant(&store)?;
     if in_use(&unfinished)? {
         return Err(StoreFault::InUse { dir: unfinished }.into());
     }
+    let ledger = erasures::add(state_dir, &erasures::read(beside)?)?;
     check(BufReader::new(&mut *file))?;
     file.rewind().map_err(|source| RestoreFault::Folder {
         place: "the backup".to_owned(),
         source,
     })?;
-    match fs::remove_dir_all(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(folder(&unfinished)(error));
-        }
-        Ok(()) | Err(_) => {}
-    }
-    let (lines, taken, doubted) = fill(file, &unfinished).await?;
-    released(&unfinished)?;
+    erase::remove(&unfinished)?;
+    let restored = fill(file, &unfinished, &ledger, settings).await?;
     // What was written can be opened.
     drop(Store::open(&unfinished, StoreOptions::default())?);
     released(&unfinished)?;
     let dressed = give_to_owner(state_dir, &unfinished);
     dressed
         .and_then(|()| sync(&unfinished))
-        .map_err(folder(&unfinished))?;
+        .map_err(at(&unfinished))?;
     // A daemon that was started meanwhile has a store there by now: a folder with files is never replaced.
     fs::rename(&unfinished, &store).map_err(|error| match error.kind() {
         io::ErrorKind::DirectoryNotEmpty => occupied(&store),
-        _ => folder(&store)(error),
+        _ => at(&store)(error),
     })?;
     let synced = File::open(state_dir).and_then(|dir| dir.sync_all());
-    synced.map_err(folder(state_dir))?;
-    Ok(Restored {
-        lines,
-        taken,
-        doubted,
-        store,
-    })
+    synced.map_err(at(state_dir))?;
+    Ok(Restored { store, ..restored })
+}
+
+fn at(place: &Path) -> impl FnOnce(io::Error) -> RestoreFault + use<> {
+    let place = place.display().to_string();
+    move |source| RestoreFault::Folder { place, source }
 }
 
 fn occupied(store: &Path) -> RestoreFault {
@@ -113,14 +123,66 @@ fn vacant(store: &Path) -> Result<(), RestoreFault> {
     }
 }
 
-/// Reads the backup into a fresh store and has it know that it is one of the past.
-async fn fill(file: &File, at: &Path) -> Result<(Exported, Option<Timestamp>, usize), StoreFault> {
-    let store = Store::open(at, StoreOptions::default())?;
+/// Reads the backup into a fresh store, erases from it who was erased since, and has it know that it is one of the past.
+async fn fill(
+    file: &File,
+    place: &Path,
+    ledger: &Erasures,
+    settings: &Settings,
+) -> Result<Restored, RestoreFault> {
+    let store = Store::open(place, StoreOptions::default())?;
     let mut reader = BackupReader::open(BufReader::new(file))?;
     let lines = store.import(&mut reader, &TREES).await?;
+    let (erasures, erased) = erase_again(&store, ledger, settings).await?;
     let doubted = Outbox::open(&store).note_restored(clock::now()).await?;
     ContactBook::open(&store)?.note_restored().await?;
-    Ok((lines, reader.taken, doubted))
+    let restored = Restored {
+        lines,
+        taken: reader.taken,
+        doubted,
+        erasures,
+        erased,
+        store: place.to_owned(),
+    };
+    if erasures == 0 {
+        drop(store);
+        released(place)?;
+        return Ok(restored);
+    }
+    let anew = settings.daemon.state_dir.join(erase::UNFINISHED);
+    erase::remove(&anew)?;
+    write_anew(store, place, &anew).await?;
+    erase::remove(place)?;
+    fs::rename(&anew, place).map_err(at(place))?;
+    Ok(restored)
+}
+
+/// Removes from a backup's store what is of people who were erased since it was taken, as far as it is older than that:
+/// they may have called again. Answers how many identifiers that were, and what went.
+async fn erase_again(
+    store: &Store,
+    ledger: &Erasures,
+    settings: &Settings,
+) -> Result<(usize, Erased), RestoreFault> {
+    let done = Done::open(store);
+    let had = done.read()?;
+    let since = ledger.without(&had);
+    let erasures = since.len();
+    let mut person = Person::default().and_noted(since);
+    let mut erased = Erased::default();
+    if erasures > 0 {
+        let (shelves, plans) = (Shelves::open(store)?, plans(settings));
+        let all = shelves.find(&mut person, &plans)?;
+        erased = Shelves::told(&all, &person);
+        let gone = shelves.erase(all, &person, &plans).await;
+        gone.map_err(EraseFault::from)?;
+    }
+    let state_dir = &settings.daemon.state_dir;
+    let all = erasures::note(state_dir, &had, person.identifiers(), clock::now())?;
+    if all != had {
+        done.note(all).await?;
+    }
+    Ok((erasures, erased))
 }
 
 /// Restored by root, read by the daemon's user: the files get the owner of the folder that they are in.

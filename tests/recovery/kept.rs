@@ -1,8 +1,8 @@
 //! What `daemon.keep` removes: a while after a person's last call nothing of it is left in any tree, whatever was kept of it
 //! (the table in docs/operating.md, Privacy).
 
-use super::erase::{OTHER, WHO, WRITINGS, by, found_in_records, world};
 use super::files::records;
+use super::person::{OTHER, WHO, WRITINGS, by, found_in_records, world};
 use crate::support::text;
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;

@@ -1,13 +1,13 @@
 //! A backup of an older tieline: the first format, records of earlier versions. It is restored and read.
 
 use super::files::{closed, line, records};
-use super::{FILE, lost, post_event, restored};
-use crate::crash::{generous, quick};
+use super::{FILE, backed_up, lost, restored};
+use crate::crash::{generous, post_event, quick};
 use crate::directory::desk::request as api;
-use crate::support::{World, call, logs};
+use crate::support::{World, answers, call, logs};
 use serde_json::json;
 use std::fs;
-use tieline::sandbox::{Fault, FaultKind};
+use tieline::sandbox::Fault;
 
 const PROOF: (&str, &str) = ("authorization", "Bearer client-token");
 
@@ -31,12 +31,7 @@ async fn an_older_version_s_backup_is_restored_and_read() {
     config.daemon = "[[client]]\nname = \"pbx\"\ntoken_file = \"client-token\"\nmay = [\"lookup\", \"contacts:write\"]".to_owned();
     let world = World::with(&config, generous()).await;
     fs::write(world.place.folder.join("client-token"), "client-token\n").unwrap();
-    let down = FaultKind::Status {
-        status: 503,
-        body: None,
-        headers: std::collections::BTreeMap::default(),
-    };
-    world.sandbox.add_fault(Fault::on("/v1/", down));
+    world.sandbox.add_fault(Fault::on("/v1/", answers(503)));
     let daemon = world.place.start().await;
     let contact =
         json!({"name": "Carl Caller", "phones": [{"number": "+4921155500400", "type": "work"}]});
@@ -49,14 +44,13 @@ async fn an_older_version_s_backup_is_restored_and_read() {
     )
     .await;
     assert_eq!(put.status, 201);
-    post_event(&world, &call("owed", "+491711234567")).await;
+    post_event(&world.place, &call("owed", "+491711234567")).await;
     daemon
         .until("it is owed", |status| {
             status["integrations"][0]["owed"] == 1
         })
         .await;
-    let taken = world.place.cli(&["backup", FILE]).await;
-    assert_eq!(taken.code, Some(0), "{taken:?}");
+    backed_up(&world, FILE).await;
     lost(&world, daemon);
     world.sandbox.clear_faults();
 

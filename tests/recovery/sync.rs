@@ -1,14 +1,14 @@
 //! The contact sync after a restore: its links are older than what Kustomer has. Both sides come together, nobody is there
 //! twice (invariant 6).
 
-use super::{FILE, lost, restored};
+use super::{FILE, backed_up, lost, restored};
 use crate::directory::desk::request as api;
-use crate::support::{Config, World, attribute, request, within};
+use crate::support::{Config, World, answers, attribute, request, within};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
-use tieline::sandbox::{Fault, FaultKind};
+use tieline::sandbox::Fault;
 
 const PROOF: (&str, &str) = ("authorization", "Bearer client-token");
 
@@ -75,15 +75,9 @@ async fn links_older_than_kustomer_converge_and_double_nobody() {
     put(&world, "p1", "Carl Caller", "+4921155500400").await;
     settled(&world).await;
     // One that the backup has without its customer.
-    let down = FaultKind::Status {
-        status: 503,
-        body: None,
-        headers: BTreeMap::default(),
-    };
-    world.sandbox.add_fault(Fault::on("/v1/", down));
+    world.sandbox.add_fault(Fault::on("/v1/", answers(503)));
     put(&world, "p2", "Dora Due", "+4921155500500").await;
-    let taken = world.place.cli(&["backup", FILE]).await;
-    assert_eq!(taken.code, Some(0), "{taken:?}");
+    backed_up(&world, FILE).await;
     world.sandbox.clear_faults();
     // What Kustomer learns and the backup doesn't know.
     put(&world, "p3", "Emil Export", "+4921155500600").await;

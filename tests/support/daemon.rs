@@ -65,8 +65,8 @@ impl Place {
             .unwrap();
         let mut command = self.command();
         command
-            .envs(environment.iter().copied())
             .env("TIELINE_LOG", "info,tieline=debug")
+            .envs(environment.iter().copied())
             .args(["run", "--config", "tieline.toml"]);
         command
             .stdin(Stdio::null())

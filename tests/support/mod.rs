@@ -9,7 +9,7 @@ mod world;
 pub use config::{Config, Integration};
 pub use daemon::{Daemon, Place};
 pub use events::{OURS, call, live, recorded, recorded_post, text};
-pub use world::{World, address, attribute, logs, populated, related, request};
+pub use world::{World, address, answers, attribute, logs, populated, related, request};
 
 use std::future::Future;
 use std::time::Duration;

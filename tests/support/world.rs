@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
 use tieline::cli::ask;
-use tieline::sandbox::{SANDBOX_KEY, Sandbox, SandboxOptions};
+use tieline::sandbox::{FaultKind, SANDBOX_KEY, Sandbox, SandboxOptions};
 use tokio::net::TcpStream;
 
 /// One test's sandbox, folder and addresses.
@@ -65,6 +65,15 @@ pub async fn populated(options: SandboxOptions) -> Sandbox {
         json!({"name": "Max Muster", "phones": [{"type": "mobile", "phone": "+491711234567"}]});
     sandbox.seed_customer(max).unwrap();
     sandbox
+}
+
+/// Kustomer answers with that status and does nothing.
+pub fn answers(status: u16) -> FaultKind {
+    FaultKind::Status {
+        status,
+        body: None,
+        headers: BTreeMap::default(),
+    }
 }
 
 /// A loopback address that no other test of this process has; those of other processes differ by the process id.

@@ -3,7 +3,7 @@
 //! `TIELINE_KILLS` and `TIELINE_SEED` as in the kill test for calls.
 
 use super::{at, exchanges};
-use crate::crash::{generous, post, quick};
+use crate::crash::{generous, kills, post_event, quick};
 use crate::support::{OURS, Place, World, seed, text};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,16 +30,8 @@ async fn one_exchange(place: &Place, number: u16, chance: &mut fastrand::Rng) ->
         let (event, place) = (at(event, chance.i64(0..50)), place.clone());
         let again = chance.u8(..4) == 0;
         let told = async move {
-            let body = event.to_string();
             for _ in 0..=usize::from(again) {
-                post(
-                    &place,
-                    "script",
-                    None,
-                    Some("application/json"),
-                    body.as_bytes(),
-                )
-                .await;
+                post_event(&place, &event).await;
             }
         };
         if chance.bool() {
@@ -56,9 +48,7 @@ async fn one_exchange(place: &Place, number: u16, chance: &mut fastrand::Rng) ->
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_random_moments_every_exchange_is_one_conversation() {
-    let kills = std::env::var("TIELINE_KILLS").map_or(KILLS, |kills| {
-        kills.parse().expect("TIELINE_KILLS is a number")
-    });
+    let kills = kills(KILLS);
     let mut chance = fastrand::Rng::with_seed(seed());
     let mut config = quick();
     config.integrations[0].texts = "window = \"1h\"\ntext_message = true".to_owned();

@@ -4,6 +4,7 @@
 use super::{COUNTS_KEY, End, Ledger, Stage, tagged};
 use crate::calls::outbox::Delivery;
 use crate::store::{StoreFault, Writes};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Calls removed in one group.
@@ -29,8 +30,8 @@ impl Forgotten {
 }
 
 impl Ledger {
-    /// Adds the calls and texts of these events and of those whose key `is_theirs` says, and all events of the calls there
-    /// are: what shares an event with somebody's call is that call.
+    /// Adds the calls and texts of these events and of those whose key `is_theirs` says (asked with the time of their last
+    /// event), and all events of the calls there are: what shares an event with somebody's call is that call.
     ///
     /// # Errors
     /// A fault of the store.
@@ -38,7 +39,7 @@ impl Ledger {
         &self,
         all: &mut Forgotten,
         events: &BTreeSet<u64>,
-        is_theirs: impl Fn(&str) -> bool,
+        is_theirs: impl Fn(&str, Timestamp) -> bool,
     ) -> Result<(), StoreFault> {
         let mut calls: BTreeSet<String> = all.calls.keys().cloned().collect();
         for seq in events {
@@ -47,7 +48,7 @@ impl Ledger {
         }
         for row in self.records.prefix(b"r") {
             let (_, record) = row?;
-            if is_theirs(&record.key) {
+            if is_theirs(&record.key, record.last_event) {
                 calls.insert(record.key);
             }
         }
@@ -107,6 +108,9 @@ impl Ledger {
             if let Some(old) = writes.get(&self.marks, &mark)? {
                 counts.shift(old.end.as_ref(), Some(&End::Erased));
                 writes.remove(&self.marks, &mark)?;
+            } else if seq > counts.cursor {
+                // A backup may hold some that nobody has read yet.
+                counts.shift(None, Some(&End::Erased));
             }
         }
         writes.put(&self.counts, COUNTS_KEY, &counts)
@@ -127,19 +131,19 @@ impl Ledger {
         Ok(())
     }
 
-    /// Removes the running exchanges of texts with whom `is_theirs` says.
+    /// Removes the running exchanges of texts with whom `is_theirs` says, asked with the time of the latest text.
     ///
     /// # Errors
     /// A fault of the store.
     pub async fn erase_exchanges(
         &self,
-        is_theirs: impl Fn(&str) -> bool,
+        is_theirs: impl Fn(&str, Timestamp) -> bool,
     ) -> Result<(), StoreFault> {
         let mut keys = Vec::new();
         for row in self.exchanges.prefix(b"x") {
-            let (key, _) = row?;
+            let (key, exchange) = row?;
             let other = key.rsplit(|byte| *byte == 0).next().unwrap_or_default();
-            if is_theirs(&String::from_utf8_lossy(other)) {
+            if is_theirs(&String::from_utf8_lossy(other), exchange.until) {
                 keys.push(key);
             }
         }
