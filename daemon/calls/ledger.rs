@@ -4,8 +4,10 @@
 //! Owns the trees `calls` and `ends`; written by `line` only, read by `explain` and `status`. `calls` also has the running
 //! exchanges of texts.
 
+mod counts;
 mod erase;
 
+pub use counts::{Account, Accounts, Counts, NAMES_MAX, OTHERS, counted_as};
 pub use erase::Forgotten;
 
 use super::exchange::{Exchange, Pair};
@@ -110,45 +112,6 @@ pub struct EventMark {
     pub end: Option<End>,
 }
 
-/// How many events ended how; kept with the ends in one batch, so that they always agree.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Events up to this journal number have been read.
-    pub cursor: u64,
-    pub logged: u64,
-    pub joined: u64,
-    pub filtered: BTreeMap<String, u64>,
-    pub dead: u64,
-    pub erased: u64,
-}
-
-impl Counts {
-    pub fn ended(&self) -> u64 {
-        self.logged + self.joined + self.filtered.values().sum::<u64>() + self.dead + self.erased
-    }
-
-    fn slot(&mut self, end: &End) -> &mut u64 {
-        match end {
-            End::Logged => &mut self.logged,
-            End::Joined => &mut self.joined,
-            End::Filtered { rule, .. } => self.filtered.entry(rule.clone()).or_default(),
-            End::Dead { .. } => &mut self.dead,
-            End::Erased => &mut self.erased,
-        }
-    }
-
-    /// Moves one event from an end (none: in flight) to another.
-    pub fn shift(&mut self, from: Option<&End>, to: Option<&End>) {
-        if let Some(end) = from {
-            let slot = self.slot(end);
-            *slot = slot.saturating_sub(1);
-        }
-        if let Some(end) = to {
-            *self.slot(end) += 1;
-        }
-    }
-}
-
 impl Record for CallRecord {
     const VERSION: u16 = 1;
 }
@@ -156,9 +119,6 @@ impl Record for Exchange {
     const VERSION: u16 = 1;
 }
 impl Record for EventMark {
-    const VERSION: u16 = 1;
-}
-impl Record for Counts {
     const VERSION: u16 = 1;
 }
 /// Its presence says that a call is not ended.

@@ -197,14 +197,16 @@ impl Shelves {
             let found = page.into_iter().filter(|entry| theirs(&entry.contact));
             contacts.extend(found.map(|entry| (entry.contact.id, entry.contact.fields)));
         }
-        let mut events = BTreeSet::new();
+        let mut events = BTreeMap::new();
         let mut cursor = 0;
         loop {
             let page = self.journal.after(cursor, PAGE)?;
             let Some(last) = page.last() else { break };
             cursor = last.seq;
-            let theirs = page.iter().filter(|event| is_theirs(event, person, plans));
-            events.extend(theirs.map(|event| event.seq));
+            let theirs = page
+                .into_iter()
+                .filter(|event| is_theirs(event, person, plans));
+            events.extend(theirs.map(|event| (event.seq, event.posted.pbx)));
         }
         let mut calls = Forgotten::default();
         for delivery in self.outbox.all() {
@@ -280,7 +282,7 @@ impl Shelves {
         let is_theirs = |other: &str| person.is_in(other, plans);
         self.ledger.erase_exchanges(is_theirs).await?;
         let mut events = Vec::new();
-        for seq in &all.calls.events {
+        for seq in all.calls.events.keys() {
             events.extend(self.journal.get(*seq)?.map(|event| (event.seq, event.id)));
         }
         // The counts go last, so that a run that is ended in between and done again counts no event twice.

@@ -393,6 +393,10 @@ text_message = {messages}
 search_lag = "{lag}s"
 max_changes = {{ count = 100000, percent = 100 }}
 {hooks}
+[[kustomer]]
+name = "unused"
+active = false
+api_key_file = "key"
 "#,
         budget = odds.budget,
         keep = if odds.kept_for_an_hour {

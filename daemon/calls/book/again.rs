@@ -34,6 +34,7 @@ impl Book {
             for seq in record.events.clone() {
                 self.mark(
                     seq,
+                    &event.posted.pbx,
                     EventMark {
                         key: Some(key.clone()),
                         end: None,
@@ -53,8 +54,12 @@ impl Book {
         let Some(mark) = mark.filter(|mark| matches!(mark.end, Some(End::Dead { .. }))) else {
             return Ok(false);
         };
+        let Some(event) = self.journal.get(seq)? else {
+            return Ok(false);
+        };
         self.mark(
             seq,
+            &event.posted.pbx,
             EventMark {
                 key: mark.key,
                 end: Some(End::Erased),
