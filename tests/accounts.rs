@@ -279,3 +279,37 @@ async fn accounts_begin_with_a_store_of_before() {
     let shown = daemon.place.cli(&["status"]).await.out;
     assert!(shown.contains("the first 4 came before"), "{shown}");
 }
+
+/// Lines of several calls may be posted together: one event, which ends with the first of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_of_several_calls_is_counted_once() {
+    const ASTERISK: &str = "[[pbx]]\nname = \"desk\"\ndialect = \"asterisk\"\nextensions = [\"100-199\"]\n\
+         auth = { kind = \"bearer\", token_file = \"script-token\" }\nsettle = \"300ms\"";
+    let row = |id: u64| {
+        format!(
+            "\"2026-11-20 13:07:23\",\"\"\"New\"\" <{NEW}>\",\"{NEW}\",\"ext101\",\"from-trunk\",\"PJSIP/trunk-{id}\",\
+             \"PJSIP/101-{id}\",\"Dial\",\"PJSIP/101\",\"7\",\"5\",\"ANSWERED\",\"DOCUMENTATION\",\"\",\"179517{id}.0\",\"\",\
+             \"+4921155500100\",\"\",\"\",\"\",\"179517{id}.0\",\"\",\"0\"\n"
+        )
+    };
+    let config = Config {
+        daemon: ASTERISK.to_owned(),
+        ..Config::default()
+    };
+    let (world, daemon) = World::running(&config).await;
+    let bodies = [
+        row(1001) + &row(1002) + &row(1003),
+        row(1002) + &row(1004),
+        row(1005) + &row(1001),
+    ];
+    for body in &bodies {
+        daemon.post_raw("desk", None, None, body.as_bytes()).await;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let status = daemon.settled(3).await;
+    assert_eq!(logs(&world.sandbox).len(), 5);
+    let support = is([("asked", 5), ("logged", 5)]);
+    assert_eq!(account(&status, "integrations", "support"), support);
+    account(&status, "phone_systems", "desk");
+    assert!(!world.place.log().contains("doesn't add up"));
+}

@@ -113,13 +113,19 @@ impl Book {
 
     /// The next event of the journal.
     pub fn read(&mut self, event: &Entry, turn: &mut Turn) -> Result<(), StoreFault> {
-        self.take(event, turn)?;
+        self.take(event, None, turn)?;
         self.counts.read(event.seq, &event.posted.pbx);
         Ok(())
     }
 
-    /// One event: decode it, add it to its call, decide the call if it is complete.
-    fn take(&mut self, event: &Entry, turn: &mut Turn) -> Result<(), StoreFault> {
+    /// One event: decode it, add it to its call, decide the call if it is complete. `home`: the key of the call that it is
+    /// marked with already; one that speaks of several ends with the first.
+    fn take(
+        &mut self,
+        event: &Entry,
+        mut home: Option<String>,
+        turn: &mut Turn,
+    ) -> Result<(), StoreFault> {
         let (seq, pbx) = (event.seq, event.posted.pbx.as_str());
         let stated = match self.judge.decode(event) {
             Ok(stated) => stated,
@@ -135,31 +141,25 @@ impl Book {
             let end = Some(End::Filtered { rule, why });
             return self.mark(seq, pbx, EventMark { key: None, end }, turn);
         }
-        let mut primary = None;
         for seen in all {
-            let Some(key) = self.join(&seen, event, &stated, turn)? else {
+            let Some(key) = self.join(&seen, event, &stated, home.as_deref(), turn)? else {
+                if home.is_some() {
+                    continue;
+                }
                 let why = format!(
                     "its call has {CALL_EVENTS_MAX} events already: does the phone system give every call an id of its own?"
                 );
                 let end = Some(End::Dead { why });
                 return self.mark(seq, pbx, EventMark { key: None, end }, turn);
             };
-            primary.get_or_insert(key);
+            if *home.get_or_insert_with(|| key.clone()) == key {
+                let record = turn.changes.records.get(&key);
+                let end = record.and_then(|record| record.end_of_event(seq));
+                let key = Some(key);
+                self.mark(seq, pbx, EventMark { key, end }, turn)?;
+            }
         }
-        let key = primary.unwrap_or_default();
-        let end = turn.changes.records.get(&key).and_then(|record| {
-            let index = record.events.iter().position(|event| *event == seq)?;
-            record.end_of(index)
-        });
-        self.mark(
-            seq,
-            pbx,
-            EventMark {
-                key: Some(key),
-                end,
-            },
-            turn,
-        )
+        Ok(())
     }
 
     /// Adds an event to the record of the call that it speaks of, and looks at that; answers the record's key, or none if
@@ -169,6 +169,7 @@ impl Book {
         seen: &Seen,
         event: &Entry,
         stated: &[PhoneEvent],
+        home: Option<&str>,
         turn: &mut Turn,
     ) -> Result<Option<String>, StoreFault> {
         let mut record = self.record_for(seen, event, turn)?;
@@ -180,6 +181,9 @@ impl Book {
                 return Ok(None);
             }
             record.events.push(event.seq);
+            if home.is_some_and(|home| home != record.key) {
+                record.guests.insert(event.seq);
+            }
             record.late += usize::from(!gathering);
         }
         record.last_event = record.last_event.max(event.posted.received);

@@ -15,8 +15,7 @@ use super::outbox::{Amendment, Delivery, Outbox};
 use crate::store::{Record, Store, StoreFault, Tree, readable, unknown_kind};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A call or text from its first event to its end: one record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +25,9 @@ pub struct CallRecord {
     pub pbx: String,
     /// Journal numbers of its events, as they came.
     pub events: Vec<u64>,
+    /// Those of them that end with another call, because they speak of that one first.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub guests: BTreeSet<u64>,
     pub last_event: Timestamp,
     /// Start and end of the call once decided: a later leg far outside it is another call with a used id.
     pub span: Option<(Timestamp, Timestamp)>,
@@ -134,6 +136,7 @@ impl CallRecord {
             key,
             pbx: pbx.to_owned(),
             events: Vec::new(),
+            guests: BTreeSet::new(),
             last_event: now,
             span: None,
             stage: Stage::Gathering,
@@ -147,6 +150,12 @@ impl CallRecord {
     /// Whether nothing of it is left: its events went to another call, and it has nobody to end them.
     pub fn is_empty(&self) -> bool {
         self.stage == Stage::Ended && self.events.is_empty() && self.takers.is_empty()
+    }
+
+    /// The end of an event of it by its journal number.
+    pub fn end_of_event(&self, seq: u64) -> Option<End> {
+        let index = self.events.iter().position(|event| *event == seq)?;
+        self.end_of(index)
     }
 
     /// The end of its event number `index`: one stands for the call, the others joined it.

@@ -396,6 +396,7 @@ max_changes = {{ count = 100000, percent = 100 }}
 [[kustomer]]
 name = "unused"
 active = false
+url = "http://127.0.0.1"
 api_key_file = "key"
 "#,
         budget = odds.budget,

@@ -17,6 +17,7 @@ impl Book {
         let Some(event) = self.journal.get(seq)? else {
             return Ok(false);
         };
+        let home = mark.key.clone();
         if let Some(key) = mark.key
             && let Some(mut record) = self.current(&key, turn)?
             && record.stage == Stage::Ended
@@ -44,7 +45,7 @@ impl Book {
             }
             turn.changes.records.insert(key, record);
         }
-        self.take(&event, turn)?;
+        self.take(&event, home, turn)?;
         Ok(true)
     }
 

@@ -52,8 +52,10 @@ impl Held {
     }
 
     fn change(&mut self, record: &CallRecord, accounts: &Accounts, by: fn(u64, u64) -> u64) {
-        self.events = by(self.events, record.events.len() as u64);
-        let events = record.events.iter().filter(|seq| accounts.has_event(**seq));
+        let own = record.events.iter();
+        let own = own.filter(|seq| !record.guests.contains(seq));
+        self.events = by(self.events, own.clone().count() as u64);
+        let events = own.filter(|seq| accounts.has_event(**seq));
         let held = slot(&mut self.pbxs, &record.pbx);
         *held = by(*held, events.count() as u64);
         for taker in accounts.deliveries(record) {
