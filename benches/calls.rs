@@ -405,7 +405,7 @@ async fn through_the_daemon(kind: &Kind) -> Result<(), Fault> {
             reading += cpu() - began;
             let (mut turn, began) = (Turn::default(), cpu());
             for event in &events {
-                book.take(event, &mut turn)?;
+                book.read(event, &mut turn)?;
                 book.counts.cursor = event.seq;
             }
             taking += cpu() - began;

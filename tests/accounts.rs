@@ -44,7 +44,7 @@ fn is<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64> {
 
 /// Phone systems and integrations, in that order.
 #[track_caller]
-fn assert_accounts(status: &Value, expected: [BTreeMap<String, u64>; 4]) {
+fn assert_accounts(status: &Value, expected: &[BTreeMap<String, u64>; 4]) {
     let [hq, script, support, sales] = [
         ("phone_systems", "hq"),
         ("phone_systems", "script"),
@@ -52,7 +52,7 @@ fn assert_accounts(status: &Value, expected: [BTreeMap<String, u64>; 4]) {
         ("integrations", "sales"),
     ]
     .map(|(of, name)| account(status, of, name));
-    assert_eq!([hq, script, support, sales], expected, "{status:#}");
+    assert_eq!(&[hq, script, support, sales], expected, "{status:#}");
 }
 
 /// Changes the counts of a stopped daemon's store.
@@ -106,7 +106,7 @@ async fn each_phone_system_and_each_integration_has_its_account() {
     let support = is([("asked", 3), ("logged", 3)]);
     let sales = [("asked", 3), ("filtered", 2), ("dead", 1)];
     let expected = [hq.clone(), script.clone(), support.clone(), is(sales)];
-    assert_accounts(&status, expected.clone());
+    assert_accounts(&status, &expected);
     assert_eq!(status["accounts"]["before"], json!(0));
 
     let shown = daemon.place.cli(&["status"]).await.out;
@@ -136,7 +136,7 @@ async fn each_phone_system_and_each_integration_has_its_account() {
     assert!(daemon.stop().await.success());
     other.clear_faults();
     let daemon = world.place.start().await;
-    assert_accounts(&daemon.settled(all).await, expected);
+    assert_accounts(&daemon.settled(all).await, &expected);
     world
         .place
         .cli(&["dead", "retry", "sales/call:script:new"])
@@ -146,7 +146,7 @@ async fn each_phone_system_and_each_integration_has_its_account() {
     let sales = is([("asked", 3), ("logged", 1), ("filtered", 2)]);
     let moved = |status: &Value| status["accounts"]["integrations"]["sales"]["logged"] == json!(1);
     let status = daemon.until("it is logged", moved).await;
-    assert_accounts(&status, [hq, script, support, sales]);
+    assert_accounts(&status, &[hq, script, support, sales]);
 }
 
 /// What is replayed is asked about again, once; who isn't in the settings any more keeps an account.
@@ -163,7 +163,7 @@ async fn accounts_outlive_replays_and_what_they_are_of() {
     let script = is([("accepted", 1), ("filtered", 1)]);
     let part = is([("asked", 1), ("filtered", 1)]);
     let expected = [none(), script, part.clone(), part.clone()];
-    assert_accounts(&daemon.settled(1).await, expected);
+    assert_accounts(&daemon.settled(1).await, &expected);
 
     assert!(daemon.stop().await.success());
     let gone = Config::default();
@@ -183,7 +183,7 @@ async fn accounts_outlive_replays_and_what_they_are_of() {
     let script = is([("accepted", 1), ("logged", 1)]);
     let support = is([("asked", 1), ("logged", 1)]);
     // Taken up again it is no longer of those that sales was asked about.
-    assert_accounts(&daemon.settled(1).await, [none(), script, support, none()]);
+    assert_accounts(&daemon.settled(1).await, &[none(), script, support, none()]);
     assert_eq!(logs(&world.sandbox).len(), 1);
 }
 
@@ -253,7 +253,7 @@ async fn accounts_begin_with_a_store_of_before() {
     let daemon = world.place.start().await;
     let status = daemon.place.status().await;
     let nothing = || [(); 4].map(|()| BTreeMap::new());
-    assert_accounts(&status, nothing());
+    assert_accounts(&status, &nothing());
     assert_eq!(
         (&status["accounts"]["before"], &status["events"]["adds_up"]),
         (&json!(4), &json!(true))
@@ -265,7 +265,7 @@ async fn accounts_begin_with_a_store_of_before() {
     world.place.cli(&["dead", "drop", &fax]).await;
     let moved = |status: &Value| status["events"]["erased"] == json!(1);
     let status = daemon.until("what was dead moved", moved).await;
-    assert_accounts(&status, nothing());
+    assert_accounts(&status, &nothing());
     // Its end is an event of now, of a call of before.
     let mut end = call("open", NEW);
     end["started"] = Value::Null;
@@ -274,7 +274,7 @@ async fn accounts_begin_with_a_store_of_before() {
     let status = daemon.settled(6).await;
     let script = is([("accepted", 2), ("joined", 1), ("logged", 1)]);
     let part = is([("asked", 1), ("logged", 1)]);
-    assert_accounts(&status, [BTreeMap::new(), script, part.clone(), part]);
+    assert_accounts(&status, &[BTreeMap::new(), script, part.clone(), part]);
     assert!(!world.place.log().contains("doesn't add up"));
     let shown = daemon.place.cli(&["status"]).await.out;
     assert!(shown.contains("the first 4 came before"), "{shown}");
