@@ -406,7 +406,6 @@ async fn through_the_daemon(kind: &Kind) -> Result<(), Fault> {
             let (mut turn, began) = (Turn::default(), cpu());
             for event in &events {
                 book.read(event, &mut turn)?;
-                book.counts.cursor = event.seq;
             }
             taking += cpu() - began;
             commit(&mut book, &ledger, turn).await?;
@@ -456,6 +455,7 @@ async fn decide_all(
 
 async fn commit(book: &mut Book, ledger: &Ledger, mut turn: Turn) -> Result<(), Fault> {
     book.amend(&mut turn)?;
+    book.count_deliveries(&turn)?;
     turn.changes.counts = book.counts.clone();
     ledger.write(turn.changes.clone()).await?;
     book.written(turn.changes);
