@@ -405,8 +405,7 @@ async fn through_the_daemon(kind: &Kind) -> Result<(), Fault> {
             reading += cpu() - began;
             let (mut turn, began) = (Turn::default(), cpu());
             for event in &events {
-                book.take(event, &mut turn)?;
-                book.counts.cursor = event.seq;
+                book.read(event, &mut turn)?;
             }
             taking += cpu() - began;
             commit(&mut book, &ledger, turn).await?;
@@ -456,6 +455,7 @@ async fn decide_all(
 
 async fn commit(book: &mut Book, ledger: &Ledger, mut turn: Turn) -> Result<(), Fault> {
     book.amend(&mut turn)?;
+    book.count_deliveries(&turn)?;
     turn.changes.counts = book.counts.clone();
     ledger.write(turn.changes.clone()).await?;
     book.written(turn.changes);

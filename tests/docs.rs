@@ -236,8 +236,8 @@ fn the_reference_has_every_key_and_no_other() {
 
 #[test]
 fn every_metric_is_explained_and_exists() {
-    let code =
-        ["metrics", "hooks", "sync/status"].map(|file| read(&format!("daemon/admin/{file}.rs")));
+    let code = ["accounts", "metrics", "hooks", "sync/status"]
+        .map(|file| read(&format!("daemon/admin/{file}.rs")));
     let names = code
         .iter()
         .flat_map(|code| between(code, "\"tieline_", "\""));

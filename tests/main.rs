@@ -11,6 +11,7 @@
     reason = "a test stops at the first surprise and says what it measured"
 )]
 
+mod accounts;
 mod assign;
 mod asterisk;
 mod attributes;

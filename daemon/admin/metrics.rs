@@ -1,7 +1,7 @@
 //! Figures for Prometheus, in OpenMetrics text, read from the parts at each scrape. Labels are names from the
 //! configuration and fixed words, never anything a phone system sent.
 
-use super::{Admin, hooks, sync};
+use super::{Accounting, Admin, accounts, hooks, sync};
 use crate::calls::links::LinkState;
 use crate::store::StoreFault;
 use prometheus_client::collector::Collector;
@@ -48,7 +48,9 @@ impl Collector for Scrape {
 /// # Errors
 /// A fault of the store.
 pub fn text(admin: &Admin) -> Result<String, StoreFault> {
-    let mut families = events(admin)?;
+    let sums = admin.accounting()?;
+    let mut families = events(admin, &sums);
+    families.extend(accounts::families(admin, &sums));
     families.extend(store(admin)?);
     families.extend(integrations(admin));
     families.extend(hooks::families(admin));
@@ -64,8 +66,7 @@ pub fn text(admin: &Admin) -> Result<String, StoreFault> {
     Ok(text)
 }
 
-fn events(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
-    let sums = admin.accounting()?;
+fn events(admin: &Admin, sums: &Accounting) -> Vec<Family> {
     let end = |word: &str, rule: &str| vec![("end", word.to_owned()), ("rule", rule.to_owned())];
     let counts = &sums.counts;
     let mut ends = vec![
@@ -81,7 +82,7 @@ fn events(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
             .map(|(rule, count)| (end("filtered", rule), *count)),
     );
     let one = |value| vec![(Vec::new(), value)];
-    Ok(vec![
+    vec![
         counter(
             "tieline_events_accepted",
             "Events taken and on disk",
@@ -103,11 +104,6 @@ fn events(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
             one(sums.unread),
         ),
         gauge(
-            "tieline_accounting_ok",
-            "1: accepted = ends + in flight",
-            one(u64::from(sums.adds_up)),
-        ),
-        gauge(
             "tieline_calls_open",
             "Calls and texts without an end",
             one(admin.line.open_calls.load(Relaxed)),
@@ -117,7 +113,7 @@ fn events(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
             "Posts of phone systems by answer, since the start",
             posts(admin),
         ),
-    ])
+    ]
 }
 
 fn posts(admin: &Admin) -> Vec<(Labels, u64)> {

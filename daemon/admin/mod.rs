@@ -1,6 +1,7 @@
 //! The admin interface: health, metrics, status, explain, dead letters, replay, lookup, contacts. Served on a unix socket or
 //! loopback only; `cli/` is its main reader. Owns nothing: it shows what the parts know and passes wishes on.
 
+mod accounts;
 mod answer;
 mod backup;
 mod contacts;
@@ -17,6 +18,7 @@ pub use routes::router;
 pub use sync::SyncDesk;
 
 use crate::calls::attributes::Attributes;
+use crate::calls::book::Whose;
 use crate::calls::directory::Directory;
 use crate::calls::dispatch::DispatchStatus;
 use crate::calls::intake::IntakeStats;
@@ -39,6 +41,7 @@ use crate::settings::types::{KustomerSettings, Settings};
 use crate::store::{Store, StoreFault};
 use crate::terms::ids::EventId;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -100,8 +103,8 @@ pub struct Accounting {
     /// Not read yet, and in open calls: what in flight is made of.
     pub unread: u64,
     pub open: u64,
-    /// accepted = the sum of the ends + in flight, counted from two sides after the last turn of the line.
-    pub adds_up: bool,
+    /// Of whom accepted isn't the sum of the ends + in flight, counted from two sides after the last turn of the line.
+    pub differs: BTreeSet<Whose>,
 }
 
 impl Admin {
@@ -111,9 +114,9 @@ impl Admin {
         let in_flight = accepted.saturating_sub(counts.ended());
         let unread = accepted.saturating_sub(counts.cursor);
         let open = self.line.open_events.load(Ordering::Relaxed);
-        let adds_up = !self.line.differs.load(Ordering::Relaxed);
+        let differs = self.line.differs().clone();
         Ok(Accounting {
-            adds_up,
+            differs,
             accepted,
             in_flight,
             unread,

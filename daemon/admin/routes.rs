@@ -2,7 +2,8 @@
 
 use super::answer::{Answer, EVENT, broken, not_found};
 use super::{
-    Admin, Integration, backup, contacts, dead, explain, hooks, links, lookup, metrics, sync,
+    Admin, Integration, accounts, backup, contacts, dead, explain, hooks, links, lookup, metrics,
+    sync,
 };
 use crate::calls::intake::problem::Problem;
 use crate::clock;
@@ -100,8 +101,9 @@ async fn status(State(admin): State<Arc<Admin>>) -> Answer {
             "in_flight": sums.in_flight,
             "unread": sums.unread,
             "in_open_calls": sums.open,
-            "adds_up": sums.adds_up,
+            "adds_up": sums.differs.is_empty(),
         },
+        "accounts": accounts::shown(&admin, &sums),
         "open_calls": admin.line.open_calls.load(Ordering::Relaxed),
         "integrations": integrations,
         "store": {

@@ -3,6 +3,7 @@
 
 mod again;
 mod exchanges;
+mod held;
 mod home;
 mod late;
 
@@ -16,6 +17,8 @@ use super::ledger::{CallRecord, Changes, Counts, End, EventMark, Ledger, Stage, 
 use super::outbox::DeliveryEnd;
 use crate::clock;
 use crate::store::StoreFault;
+use held::Held;
+pub use held::{Difference, Whose};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeSet, HashMap};
 
@@ -56,7 +59,8 @@ pub struct Book {
     pub counts: Counts,
     /// Calls that are not ended, by key: gathering ones, and owed ones (they get late events).
     open: HashMap<String, CallRecord>,
-    open_events: u64,
+    /// What these hold.
+    held: Held,
     /// What the events of gathering calls state, so that none is decoded again at each look.
     known: Known,
     /// When a gathering call is looked at again, and when a decided one's notes are asked about late events.
@@ -67,7 +71,8 @@ pub struct Book {
 
 impl Book {
     pub fn open(journal: Journal, ledger: Ledger, judge: Judge) -> Result<Self, StoreFault> {
-        let counts = ledger.counts()?;
+        let mut counts = ledger.counts()?;
+        counts.accounts.begin(counts.cursor);
         let (open, due, homes) = (HashMap::new(), Due::default(), HashMap::new());
         let mut book = Self {
             journal,
@@ -75,7 +80,7 @@ impl Book {
             judge,
             counts,
             open,
-            open_events: 0,
+            held: Held::default(),
             known: Known::default(),
             due,
             homes,
@@ -87,7 +92,7 @@ impl Book {
             for leg in &record.legs {
                 book.homes.insert(leg.clone(), record.key.clone());
             }
-            book.open_events += record.events.len() as u64;
+            book.held.add(&record, &book.counts.accounts);
             book.open.insert(record.key.clone(), record);
         }
         Ok(book)
@@ -98,17 +103,35 @@ impl Book {
     }
 
     pub const fn open_events(&self) -> u64 {
-        self.open_events
+        self.held.events
     }
 
-    /// One event: decode it, add it to its call, decide the call if it is complete.
-    pub fn take(&mut self, event: &Entry, turn: &mut Turn) -> Result<(), StoreFault> {
-        let seq = event.seq;
+    /// Where the counts aren't what the open calls hold (invariant 2).
+    pub fn differences(&self) -> Vec<Difference> {
+        self.held.differences(&self.counts)
+    }
+
+    /// The next event of the journal.
+    pub fn read(&mut self, event: &Entry, turn: &mut Turn) -> Result<(), StoreFault> {
+        self.take(event, None, turn)?;
+        self.counts.read(event.seq, &event.posted.pbx);
+        Ok(())
+    }
+
+    /// One event: decode it, add it to its call, decide the call if it is complete. `home`: the key of the call that it is
+    /// marked with already; one that speaks of several ends with the first.
+    fn take(
+        &mut self,
+        event: &Entry,
+        mut home: Option<String>,
+        turn: &mut Turn,
+    ) -> Result<(), StoreFault> {
+        let (seq, pbx) = (event.seq, event.posted.pbx.as_str());
         let stated = match self.judge.decode(event) {
             Ok(stated) => stated,
             Err(why) => {
                 let end = Some(End::Dead { why });
-                return self.mark(seq, EventMark { key: None, end }, turn);
+                return self.mark(seq, pbx, EventMark { key: None, end }, turn);
             }
         };
         let all = self.without_foreign_reports(Seen::all(&stated), turn)?;
@@ -116,32 +139,27 @@ impl Book {
             let why = "it reports neither a call nor a text".to_owned();
             let rule = "nothing".to_owned();
             let end = Some(End::Filtered { rule, why });
-            return self.mark(seq, EventMark { key: None, end }, turn);
+            return self.mark(seq, pbx, EventMark { key: None, end }, turn);
         }
-        let mut primary = None;
         for seen in all {
-            let Some(key) = self.join(&seen, event, &stated, turn)? else {
+            let Some(key) = self.join(&seen, event, &stated, home.as_deref(), turn)? else {
+                if home.is_some() {
+                    continue;
+                }
                 let why = format!(
                     "its call has {CALL_EVENTS_MAX} events already: does the phone system give every call an id of its own?"
                 );
                 let end = Some(End::Dead { why });
-                return self.mark(seq, EventMark { key: None, end }, turn);
+                return self.mark(seq, pbx, EventMark { key: None, end }, turn);
             };
-            primary.get_or_insert(key);
+            if *home.get_or_insert_with(|| key.clone()) == key {
+                let record = turn.changes.records.get(&key);
+                let end = record.and_then(|record| record.end_of_event(seq));
+                let key = Some(key);
+                self.mark(seq, pbx, EventMark { key, end }, turn)?;
+            }
         }
-        let key = primary.unwrap_or_default();
-        let end = turn.changes.records.get(&key).and_then(|record| {
-            let index = record.events.iter().position(|event| *event == seq)?;
-            record.end_of(index)
-        });
-        self.mark(
-            seq,
-            EventMark {
-                key: Some(key),
-                end,
-            },
-            turn,
-        )
+        Ok(())
     }
 
     /// Adds an event to the record of the call that it speaks of, and looks at that; answers the record's key, or none if
@@ -151,6 +169,7 @@ impl Book {
         seen: &Seen,
         event: &Entry,
         stated: &[PhoneEvent],
+        home: Option<&str>,
         turn: &mut Turn,
     ) -> Result<Option<String>, StoreFault> {
         let mut record = self.record_for(seen, event, turn)?;
@@ -162,6 +181,9 @@ impl Book {
                 return Ok(None);
             }
             record.events.push(event.seq);
+            if home.is_some_and(|home| home != record.key) {
+                record.guests.insert(event.seq);
+            }
             record.late += usize::from(!gathering);
         }
         record.last_event = record.last_event.max(event.posted.received);
@@ -251,10 +273,24 @@ impl Book {
         Ok(())
     }
 
+    /// Counts what the turn's records say of deliveries, when nothing of them changes any more.
+    pub fn count_deliveries(&mut self, turn: &Turn) -> Result<(), StoreFault> {
+        for (key, record) in &turn.changes.records {
+            match self.open.get(key) {
+                Some(before) => self.counts.rewrite(Some(before), record),
+                None => {
+                    let before = self.ledger.record(key)?;
+                    self.counts.rewrite(before.as_ref(), record);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Takes over what was written.
     pub fn written(&mut self, changes: Changes) {
+        let accounts = &self.counts.accounts;
         for (key, record) in changes.records {
-            let events = record.events.len() as u64;
             let before = if record.stage == Stage::Ended {
                 self.due.remove(&key);
                 for leg in &record.legs {
@@ -262,10 +298,12 @@ impl Book {
                 }
                 self.open.remove(&key)
             } else {
-                self.open_events += events;
+                self.held.add(&record, accounts);
                 self.open.insert(key, record)
             };
-            self.open_events -= before.map_or(0, |before| before.events.len() as u64);
+            if let Some(before) = before {
+                self.held.remove(&before, accounts);
+            }
         }
     }
 
@@ -330,6 +368,7 @@ impl Book {
             let end = record.end_of(index);
             self.mark(
                 *seq,
+                &record.pbx,
                 EventMark {
                     key: Some(record.key.clone()),
                     end,
@@ -341,7 +380,13 @@ impl Book {
     }
 
     /// Sets an event's mark and moves the counts with it. An event that belongs to several calls ends with its first.
-    fn mark(&mut self, seq: u64, mark: EventMark, turn: &mut Turn) -> Result<(), StoreFault> {
+    fn mark(
+        &mut self,
+        seq: u64,
+        pbx: &str,
+        mark: EventMark,
+        turn: &mut Turn,
+    ) -> Result<(), StoreFault> {
         let before = match turn.changes.marks.get(&seq) {
             Some(mark) => Some(mark.clone()),
             None => self.ledger.mark(seq)?,
@@ -353,7 +398,7 @@ impl Book {
             return Ok(());
         }
         let old = before.and_then(|mark| mark.end);
-        self.counts.shift(old.as_ref(), mark.end.as_ref());
+        self.counts.shift(seq, pbx, old.as_ref(), mark.end.as_ref());
         turn.changes.marks.insert(seq, mark);
         Ok(())
     }

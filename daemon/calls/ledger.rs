@@ -4,8 +4,10 @@
 //! Owns the trees `calls` and `ends`; written by `line` only, read by `explain` and `status`. `calls` also has the running
 //! exchanges of texts.
 
+mod counts;
 mod erase;
 
+pub use counts::{Account, Accounts, Counts, NAMES_MAX, OTHERS, counted_as};
 pub use erase::Forgotten;
 
 use super::exchange::{Exchange, Pair};
@@ -13,8 +15,7 @@ use super::outbox::{Amendment, Delivery, Outbox};
 use crate::store::{Record, Store, StoreFault, Tree, readable, unknown_kind};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A call or text from its first event to its end: one record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,9 @@ pub struct CallRecord {
     pub pbx: String,
     /// Journal numbers of its events, as they came.
     pub events: Vec<u64>,
+    /// Those of them that end with another call, because they speak of that one first.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub guests: BTreeSet<u64>,
     pub last_event: Timestamp,
     /// Start and end of the call once decided: a later leg far outside it is another call with a used id.
     pub span: Option<(Timestamp, Timestamp)>,
@@ -110,45 +114,6 @@ pub struct EventMark {
     pub end: Option<End>,
 }
 
-/// How many events ended how; kept with the ends in one batch, so that they always agree.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Events up to this journal number have been read.
-    pub cursor: u64,
-    pub logged: u64,
-    pub joined: u64,
-    pub filtered: BTreeMap<String, u64>,
-    pub dead: u64,
-    pub erased: u64,
-}
-
-impl Counts {
-    pub fn ended(&self) -> u64 {
-        self.logged + self.joined + self.filtered.values().sum::<u64>() + self.dead + self.erased
-    }
-
-    fn slot(&mut self, end: &End) -> &mut u64 {
-        match end {
-            End::Logged => &mut self.logged,
-            End::Joined => &mut self.joined,
-            End::Filtered { rule, .. } => self.filtered.entry(rule.clone()).or_default(),
-            End::Dead { .. } => &mut self.dead,
-            End::Erased => &mut self.erased,
-        }
-    }
-
-    /// Moves one event from an end (none: in flight) to another.
-    pub fn shift(&mut self, from: Option<&End>, to: Option<&End>) {
-        if let Some(end) = from {
-            let slot = self.slot(end);
-            *slot = slot.saturating_sub(1);
-        }
-        if let Some(end) = to {
-            *self.slot(end) += 1;
-        }
-    }
-}
-
 impl Record for CallRecord {
     const VERSION: u16 = 1;
 }
@@ -156,9 +121,6 @@ impl Record for Exchange {
     const VERSION: u16 = 1;
 }
 impl Record for EventMark {
-    const VERSION: u16 = 1;
-}
-impl Record for Counts {
     const VERSION: u16 = 1;
 }
 /// Its presence says that a call is not ended.
@@ -174,6 +136,7 @@ impl CallRecord {
             key,
             pbx: pbx.to_owned(),
             events: Vec::new(),
+            guests: BTreeSet::new(),
             last_event: now,
             span: None,
             stage: Stage::Gathering,
@@ -187,6 +150,12 @@ impl CallRecord {
     /// Whether nothing of it is left: its events went to another call, and it has nobody to end them.
     pub fn is_empty(&self) -> bool {
         self.stage == Stage::Ended && self.events.is_empty() && self.takers.is_empty()
+    }
+
+    /// The end of an event of it by its journal number.
+    pub fn end_of_event(&self, seq: u64) -> Option<End> {
+        let index = self.events.iter().position(|event| *event == seq)?;
+        self.end_of(index)
     }
 
     /// The end of its event number `index`: one stands for the call, the others joined it.

@@ -1,7 +1,7 @@
 //! The one loop that joins the stages: journal -> decode -> assemble -> filter -> entry -> outbox, and back from the
 //! couriers to every event's end. Only this loop writes the ledger; what changes is `book`'s to say.
 
-use super::book::{Book, Turn};
+use super::book::{Book, Turn, Whose};
 use super::due;
 use super::journal::Journal;
 use super::judge::Judge;
@@ -10,9 +10,9 @@ use super::outbox::DeliveryEnd;
 use crate::clock;
 use crate::store::StoreFault;
 use jiff::Timestamp;
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -69,10 +69,17 @@ pub enum Order {
 pub struct LineStats {
     pub open_calls: AtomicU64,
     pub open_events: AtomicU64,
-    /// What was read isn't what has an end and what is in open calls (invariant 2). Looked at after each turn.
-    pub differs: AtomicBool,
+    /// Whose counts aren't what the open calls hold (invariant 2). Looked at after each turn.
+    differs: Mutex<BTreeSet<Whose>>,
     /// Unix second of the loop's last turn, for the watchdog.
     pub turned_at: AtomicI64,
+}
+
+impl LineStats {
+    /// Whose counts aren't what the open calls hold (invariant 2), after the last turn.
+    pub fn differs(&self) -> MutexGuard<'_, BTreeSet<Whose>> {
+        self.differs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 pub struct Line {
@@ -150,8 +157,7 @@ impl Line {
                 self.book.counts.cursor = self.journal.last_seq();
             }
             for event in &events {
-                self.book.take(event, &mut turn)?;
-                self.book.counts.cursor = event.seq;
+                self.book.read(event, &mut turn)?;
                 if clock::monotonic().duration_since(began) >= TURN_TIME_MAX {
                     break;
                 }
@@ -223,6 +229,7 @@ impl Line {
             return Ok(());
         }
         self.book.amend(&mut turn)?;
+        self.book.count_deliveries(&turn)?;
         turn.changes.counts = self.book.counts.clone();
         let mut said = false;
         loop {
@@ -252,19 +259,23 @@ impl Line {
         Ok(())
     }
 
-    /// Events that were read, by their ends and by the calls that hold them: both count the same.
+    /// What came, by its ends and by the calls that hold it: both count the same, of all events, of each phone system's, and
+    /// of each integration's deliveries.
     fn check_sums(&self) {
-        let (counts, open) = (&self.book.counts, self.book.open_events());
-        let (read, ended) = (counts.cursor, counts.ended());
-        let differs = read != ended.saturating_add(open);
-        if self.stats.differs.swap(differs, Ordering::Relaxed) != differs && differs {
-            tracing::error!(
-                read,
-                ended,
-                open,
-                "the accounting doesn't add up; please report it"
-            );
+        let differences = self.book.differences();
+        let mut known = self.stats.differs();
+        for one in &differences {
+            if !known.contains(&one.whose) {
+                tracing::error!(
+                    whose = %one.whose,
+                    all = one.all,
+                    ended = one.ended,
+                    open = one.open,
+                    "the accounting doesn't add up; please report it"
+                );
+            }
         }
+        *known = differences.into_iter().map(|one| one.whose).collect();
     }
 
     fn show(&self) {

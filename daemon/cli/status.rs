@@ -46,26 +46,7 @@ fn print(status: &Value, out: &mut dyn Write) -> io::Result<()> {
         "tieline {}, {health}",
         status["version"].as_str().unwrap_or("-")
     )?;
-    let events = &status["events"];
-    let filtered: u64 = events["filtered"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(_, n)| n.as_u64())
-        .sum();
-    writeln!(
-        out,
-        "events    {} accepted = {} logged + {} joined + {filtered} filtered + {} dead + {} erased + {} in flight",
-        events["accepted"],
-        events["logged"],
-        events["joined"],
-        events["dead"],
-        events["erased"],
-        events["in_flight"],
-    )?;
-    for (rule, count) in events["filtered"].as_object().into_iter().flatten() {
-        writeln!(out, "          {count} filtered by {rule}")?;
-    }
+    events(status, out)?;
     writeln!(out, "open      {} calls and texts", status["open_calls"])?;
     writeln!(out, "contacts  {} in the phone book", status["contacts"])?;
     connections(status, out)?;
@@ -93,6 +74,73 @@ fn print(status: &Value, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "          the new ones are wrong:\n{refused}")?;
     }
     Ok(())
+}
+
+fn events(status: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let events = &status["events"];
+    let filtered: u64 = events["filtered"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, n)| n.as_u64())
+        .sum();
+    writeln!(
+        out,
+        "events    {} accepted = {} logged + {} joined + {filtered} filtered + {} dead + {} erased + {} in flight",
+        events["accepted"],
+        events["logged"],
+        events["joined"],
+        events["dead"],
+        events["erased"],
+        events["in_flight"],
+    )?;
+    for (rule, count) in events["filtered"].as_object().into_iter().flatten() {
+        writeln!(out, "          {count} filtered by {rule}")?;
+    }
+    if events["adds_up"] == false {
+        writeln!(
+            out,
+            "          WRONG: the counts don't add up; the log says whose"
+        )?;
+    }
+    let accounts = &status["accounts"];
+    let pbxs = accounts["phone_systems"].as_object();
+    // One phone system's events are all events.
+    for (name, account) in pbxs.into_iter().filter(|pbxs| pbxs.len() > 1).flatten() {
+        writeln!(out, "          {name}: {}", sum("accepted", account))?;
+    }
+    match accounts["before"].as_u64() {
+        None | Some(0) => Ok(()),
+        Some(before) => writeln!(
+            out,
+            "          the first {before} came before there were accounts by phone system and by integration"
+        ),
+    }
+}
+
+/// One account as a sum, in which what is zero is left out.
+fn sum(all: &str, account: &Value) -> String {
+    let ends = [
+        "logged",
+        "joined",
+        "filtered",
+        "dead",
+        "erased",
+        "in_flight",
+    ];
+    let parts = ends.into_iter().filter_map(|end| {
+        let count = account[end].as_u64().filter(|count| *count > 0)?;
+        Some(format!("{count} {}", end.replace('_', " ")))
+    });
+    let parts: Vec<String> = parts.collect();
+    let equals = if parts.is_empty() { "" } else { " = " };
+    let wrong = if account["adds_up"] == false {
+        ": WRONG, please report it"
+    } else {
+        ""
+    };
+    let parts = parts.join(" + ");
+    format!("{} {all}{equals}{parts}{wrong}", account[all])
 }
 
 fn connections(status: &Value, out: &mut dyn Write) -> io::Result<()> {
@@ -185,69 +233,91 @@ pub(super) fn contacts(sync: &Value, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn integrations(status: &Value, out: &mut dyn Write) -> io::Result<()> {
-    for part in status["integrations"].as_array().into_iter().flatten() {
-        let name = part["name"].as_str().unwrap_or("-");
-        let active = if part["active"].as_bool().unwrap_or(false) {
-            ""
-        } else {
-            " (inactive)"
-        };
+    let accounts = &status["accounts"]["integrations"];
+    let parts = status["integrations"].as_array();
+    for part in parts.into_iter().flatten() {
+        integration(part, out)?;
+        let account = part["name"].as_str().and_then(|name| accounts.get(name));
+        if let Some(account) = account {
+            writeln!(out, "          {}", sum("asked", account))?;
+        }
+    }
+    let configured =
+        |name: &str| parts.is_some_and(|all| all.iter().any(|part| part["name"] == name));
+    for (name, account) in accounts.as_object().into_iter().flatten() {
+        if !configured(name) {
+            writeln!(
+                out,
+                "kustomer  {name} (no longer configured): {}",
+                sum("asked", account)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn integration(part: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let name = part["name"].as_str().unwrap_or("-");
+    let active = if part["active"].as_bool().unwrap_or(false) {
+        ""
+    } else {
+        " (inactive)"
+    };
+    writeln!(
+        out,
+        "kustomer  {name}{active}: {} owed, {} in flight",
+        part["owed"], part["in_flight"]
+    )?;
+    if let Some(held) = part["held"].as_str() {
+        writeln!(out, "          everything waits: {held}")?;
+    }
+    if part["behind"].as_u64().unwrap_or(0) > 0 {
+        let behind = &part["behind"];
         writeln!(
             out,
-            "kustomer  {name}{active}: {} owed, {} in flight",
-            part["owed"], part["in_flight"]
+            "          {behind} texts wait for the conversation of the one before"
         )?;
-        if let Some(held) = part["held"].as_str() {
-            writeln!(out, "          everything waits: {held}")?;
-        }
-        if part["behind"].as_u64().unwrap_or(0) > 0 {
-            let behind = &part["behind"];
-            writeln!(
-                out,
-                "          {behind} texts wait for the conversation of the one before"
-            )?;
-        }
-        if part["bulk"]["groups"].as_u64().unwrap_or(0) > 0 {
-            let groups = &part["bulk"]["groups"];
-            writeln!(
-                out,
-                "          a backlog drains: {groups} groups in bulk requests"
-            )?;
-        }
-        if let Some(rests) = part["bulk"]["rests"].as_str() {
-            writeln!(out, "          no bulk requests {rests}")?;
-        }
-        for why in part["attributes"]["left_out"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
-            let why = why.as_str().unwrap_or("-");
-            writeln!(out, "          custom attribute left out: {why}")?;
-        }
-        contacts(&part["contacts"], out)?;
-        if let Some(why) = part["attributes"]["unread"].as_str() {
-            writeln!(out, "          custom attributes can't be checked: {why}")?;
-        }
-        let hook = &part["webhook"];
-        if hook.is_object() {
-            let state = hook["at_kustomer"].as_str().unwrap_or("-");
-            let (taken, waiting) = (&hook["since_start"]["accepted"], &hook["waiting"]);
-            writeln!(
-                out,
-                "          webhook {state}: {taken} taken, {waiting} customers wait"
-            )?;
-        }
-        if let Some(why) = hook["problem"].as_str() {
-            writeln!(out, "          {why}")?;
-        }
-        if let Some(why) = part["last_fault"]["why"].as_str() {
-            writeln!(
-                out,
-                "          last fault at {}: {why}",
-                part["last_fault"]["at"].as_str().unwrap_or("-")
-            )?;
-        }
+    }
+    if part["bulk"]["groups"].as_u64().unwrap_or(0) > 0 {
+        let groups = &part["bulk"]["groups"];
+        writeln!(
+            out,
+            "          a backlog drains: {groups} groups in bulk requests"
+        )?;
+    }
+    if let Some(rests) = part["bulk"]["rests"].as_str() {
+        writeln!(out, "          no bulk requests {rests}")?;
+    }
+    for why in part["attributes"]["left_out"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        let why = why.as_str().unwrap_or("-");
+        writeln!(out, "          custom attribute left out: {why}")?;
+    }
+    contacts(&part["contacts"], out)?;
+    if let Some(why) = part["attributes"]["unread"].as_str() {
+        writeln!(out, "          custom attributes can't be checked: {why}")?;
+    }
+    let hook = &part["webhook"];
+    if hook.is_object() {
+        let state = hook["at_kustomer"].as_str().unwrap_or("-");
+        let (taken, waiting) = (&hook["since_start"]["accepted"], &hook["waiting"]);
+        writeln!(
+            out,
+            "          webhook {state}: {taken} taken, {waiting} customers wait"
+        )?;
+    }
+    if let Some(why) = hook["problem"].as_str() {
+        writeln!(out, "          {why}")?;
+    }
+    if let Some(why) = part["last_fault"]["why"].as_str() {
+        writeln!(
+            out,
+            "          last fault at {}: {why}",
+            part["last_fault"]["at"].as_str().unwrap_or("-")
+        )?;
     }
     Ok(())
 }

@@ -111,14 +111,14 @@ impl Shelves {
             contacts.extend(found.map(|entry| (entry.contact.id, entry.contact.fields)));
         }
         let reader = Reader::new(person, plans);
-        let mut events = BTreeSet::new();
+        let mut events = BTreeMap::new();
         let mut cursor = 0;
         loop {
             let page = self.journal.after(cursor, PAGE)?;
             let Some(last) = page.last() else { break };
             cursor = last.seq;
-            let theirs = page.iter().filter(|event| is_theirs(event, &reader));
-            events.extend(theirs.map(|event| event.seq));
+            let theirs = page.into_iter().filter(|event| is_theirs(event, &reader));
+            events.extend(theirs.map(|event| (event.seq, event.posted.pbx)));
         }
         let mut calls = Forgotten::default();
         for delivery in self.outbox.all() {
@@ -217,7 +217,7 @@ impl Shelves {
         let is_theirs = |other: &str, at| reader.is_theirs(other, at);
         self.ledger.erase_exchanges(is_theirs).await?;
         let mut events = Vec::new();
-        for seq in &all.calls.events {
+        for seq in all.calls.events.keys() {
             events.extend(self.journal.get(*seq)?.map(|event| (event.seq, event.id)));
         }
         // The counts go last, so that a run that is ended in between and done again counts no event twice.

@@ -186,14 +186,15 @@ async fn the_commands_import_list_show_and_export() {
         .await
         .out;
     assert_eq!(shown.lines().count(), 601);
-    let metrics = request_metrics(&world).await;
+    let metrics = place.metrics().await;
     assert!(metrics.contains("tieline_contacts{} 600"), "{metrics}");
 
     let path = "/v1/lookup?number=0171%201000007&format=text";
     let found = request(place.listen, "GET", path, &[PROOF], "").await;
     assert_eq!(found.body, "Person 7");
     assert!(
-        request_metrics(&world)
+        place
+            .metrics()
             .await
             .contains("tieline_lookups_total{outcome=\"found\"} 1")
     );
@@ -201,22 +202,4 @@ async fn the_commands_import_list_show_and_export() {
     daemon.take().unwrap().stop().await;
     let away = place.cli(&["contacts", "list"]).await;
     assert_eq!(away.code, Some(69), "{away:?}");
-}
-
-async fn request_metrics(world: &World) -> String {
-    use http_body_util::BodyExt as _;
-    let stream = tokio::net::UnixStream::connect(world.place.folder.join("admin.sock"))
-        .await
-        .unwrap();
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-    tokio::spawn(connection);
-    let request = hyper::Request::builder()
-        .uri("/metrics")
-        .header("host", "t");
-    let request = request
-        .body(http_body_util::Empty::<bytes::Bytes>::new())
-        .unwrap();
-    let body = sender.send_request(request).await.unwrap().into_body();
-    String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }

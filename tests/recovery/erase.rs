@@ -82,6 +82,20 @@ async fn nothing_of_an_erased_person_is_left_and_the_others_lose_nothing() {
         (&json!(1), &json!(2)),
         "{status:#}"
     );
+    let accounts = &status["accounts"];
+    let script = &accounts["phone_systems"]["script"];
+    assert_eq!(
+        (&script["accepted"], &script["erased"], &script["logged"]),
+        (&accepted, &json!(8), &json!(1)),
+        "{accounts:#}"
+    );
+    // Nobody was asked about what couldn't be read.
+    let support = &accounts["integrations"]["support"];
+    assert_eq!(
+        (&support["asked"], &support["erased"], &support["logged"]),
+        (&json!(8), &json!(7), &json!(1)),
+        "{accounts:#}"
+    );
     assert!(world.place.explain("script:other").await["call"].is_object());
     backed_up(&world, FILE).await;
     assert_eq!(

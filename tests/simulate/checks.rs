@@ -140,17 +140,47 @@ async fn drained(world: &World) -> Result<(), String> {
         tokio::time::sleep(LOOK_EVERY).await;
         waited += LOOK_EVERY;
         let status = status(world).await?;
-        if status["events"]["adds_up"] != json!(true) {
-            return Err(format!("invariant 2: {}", status["events"]));
-        }
+        adds_up(&status)?;
         let owed = &status["integrations"][0]["owed"];
-        if status["events"]["in_flight"] == json!(0) && *owed == json!(0) {
+        let accounts = status["accounts"]["integrations"].as_object();
+        let mut accounts = accounts.into_iter().flatten();
+        let all_ended = accounts.all(|(_, one)| one["in_flight"] == json!(0));
+        if status["events"]["in_flight"] == json!(0) && *owed == json!(0) && all_ended {
             return Ok(());
         }
         if waited > DRAIN_MAX {
             return Err(format!("it doesn't come to an end: {status:#}"));
         }
     }
+}
+
+/// Invariant 2: by what the daemon counts on both sides, and by its sums: all events are those of the phone systems and what
+/// isn't read yet, each account is the sum of its ends, and every integration was asked about the same.
+fn adds_up(status: &Value) -> Result<(), String> {
+    let (events, accounts) = (&status["events"], &status["accounts"]);
+    let of = |one: &Value, what: &[&str]| -> u64 {
+        what.iter().filter_map(|what| one[what].as_u64()).sum()
+    };
+    let ends = [
+        "logged",
+        "joined",
+        "filtered",
+        "dead",
+        "erased",
+        "in_flight",
+    ];
+    let pbxs = accounts["phone_systems"].as_object().into_iter().flatten();
+    let integrations = accounts["integrations"].as_object().into_iter().flatten();
+    let each = pbxs.clone().chain(integrations.clone()).all(|(_, one)| {
+        one["adds_up"] == json!(true) && of(one, &["accepted", "asked"]) == of(one, &ends)
+    });
+    let read: u64 = pbxs.map(|(_, one)| of(one, &["accepted"])).sum();
+    let asked: BTreeSet<u64> = integrations.map(|(_, one)| of(one, &["asked"])).collect();
+    let all = of(events, &["accepted"]) == read + of(events, &["unread"]);
+    if events["adds_up"] == json!(true) && each && all && asked.len() == 1 {
+        return Ok(());
+    }
+    Err(format!("invariant 2: {events}\n{accounts:#}"))
 }
 
 /// Takes dead deliveries up again; whether there were any.

@@ -393,6 +393,11 @@ text_message = {messages}
 search_lag = "{lag}s"
 max_changes = {{ count = 100000, percent = 100 }}
 {hooks}
+[[kustomer]]
+name = "unused"
+active = false
+url = "http://127.0.0.1"
+api_key_file = "key"
 "#,
         budget = odds.budget,
         keep = if odds.kept_for_an_hour {

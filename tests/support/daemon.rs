@@ -3,8 +3,10 @@
 use super::{LOOK_EVERY, PATIENCE, within};
 use base64::Engine as _;
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
 use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -12,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use tieline::cli::ask;
 use tieline::settings::types::AdminAddress;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 /// Where a daemon lives: the same over all its starts. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -128,6 +130,19 @@ impl Place {
         self.ask(Method::GET, "/status", None)
             .await
             .expect("the daemon's status")
+    }
+
+    /// What Prometheus would read.
+    pub async fn metrics(&self) -> String {
+        let admin = UnixStream::connect(self.folder.join("admin.sock")).await;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(admin.unwrap()))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let request = Request::builder().uri("/metrics").header("host", "t");
+        let request = request.body(Full::<Bytes>::default()).unwrap();
+        let body = sender.send_request(request).await.unwrap().into_body();
+        String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
     }
 
     pub async fn explain(&self, of: &str) -> Value {

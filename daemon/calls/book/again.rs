@@ -17,6 +17,7 @@ impl Book {
         let Some(event) = self.journal.get(seq)? else {
             return Ok(false);
         };
+        let home = mark.key.clone();
         if let Some(key) = mark.key
             && let Some(mut record) = self.current(&key, turn)?
             && record.stage == Stage::Ended
@@ -34,6 +35,7 @@ impl Book {
             for seq in record.events.clone() {
                 self.mark(
                     seq,
+                    &event.posted.pbx,
                     EventMark {
                         key: Some(key.clone()),
                         end: None,
@@ -43,7 +45,7 @@ impl Book {
             }
             turn.changes.records.insert(key, record);
         }
-        self.take(&event, turn)?;
+        self.take(&event, home, turn)?;
         Ok(true)
     }
 
@@ -53,8 +55,12 @@ impl Book {
         let Some(mark) = mark.filter(|mark| matches!(mark.end, Some(End::Dead { .. }))) else {
             return Ok(false);
         };
+        let Some(event) = self.journal.get(seq)? else {
+            return Ok(false);
+        };
         self.mark(
             seq,
+            &event.posted.pbx,
             EventMark {
                 key: mark.key,
                 end: Some(End::Erased),

@@ -75,18 +75,24 @@ impl Book {
                 continue;
             }
             self.known.forget(&name);
+            let guests = std::mem::take(&mut orphan.guests);
             for seq in std::mem::take(&mut orphan.events) {
+                let is_guest = guests.contains(&seq);
+                if !is_guest && record.guests.remove(&seq) {
+                    // It ends with this call now: as one that came with the orphan's.
+                    record.events.retain(|known| *known != seq);
+                }
                 if !record.events.contains(&seq) {
                     record.events.push(seq);
                     record.late += usize::from(record.stage != Stage::Gathering);
+                    if is_guest {
+                        record.guests.insert(seq);
+                    }
                 }
-                turn.changes.marks.insert(
-                    seq,
-                    EventMark {
-                        key: Some(record.key.clone()),
-                        end: None,
-                    },
-                );
+                if !is_guest {
+                    let (key, end) = (Some(record.key.clone()), None);
+                    turn.changes.marks.insert(seq, EventMark { key, end });
+                }
             }
             // What had come home to the orphan is of this call too.
             for leg in std::mem::take(&mut orphan.legs) {

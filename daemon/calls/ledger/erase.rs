@@ -15,8 +15,8 @@ const PAGE_CALLS: usize = 256;
 pub struct Forgotten {
     /// Stored call keys, and who was asked about each.
     pub calls: BTreeMap<String, BTreeSet<String>>,
-    /// Numbers of events.
-    pub events: BTreeSet<u64>,
+    /// Numbers of events, and whose phone system's they are.
+    pub events: BTreeMap<u64, String>,
     /// So many of the calls aren't over, or still owed.
     pub unfinished: usize,
 }
@@ -38,12 +38,12 @@ impl Ledger {
     pub fn add_all_of(
         &self,
         all: &mut Forgotten,
-        events: &BTreeSet<u64>,
+        events: &BTreeMap<u64, String>,
         is_theirs: impl Fn(&str, Timestamp) -> bool,
     ) -> Result<(), StoreFault> {
         let mut calls: BTreeSet<String> = all.calls.keys().cloned().collect();
-        for seq in events {
-            all.events.insert(*seq);
+        for (seq, pbx) in events {
+            all.events.insert(*seq, pbx.clone());
             calls.extend(self.mark(*seq)?.and_then(|mark| mark.key));
         }
         for row in self.records.prefix(b"r") {
@@ -63,7 +63,7 @@ impl Ledger {
             // What turned out to be part of it.
             calls.extend(record.legs.into_iter().filter(|leg| !seen.contains(leg)));
             for seq in record.events {
-                all.events.insert(seq);
+                all.events.insert(seq, record.pbx.clone());
                 let key = self.mark(seq)?.and_then(|mark| mark.key);
                 calls.extend(key.filter(|key| !seen.contains(key)));
             }
@@ -85,7 +85,7 @@ impl Ledger {
     /// # Errors
     /// A fault of the store.
     pub async fn erase(&self, forgotten: Forgotten) -> Result<(), StoreFault> {
-        let events: Vec<u64> = forgotten.events.into_iter().collect();
+        let events: Vec<_> = forgotten.events.into_iter().collect();
         for page in events.chunks(PAGE_CALLS) {
             let (ledger, page) = (self.clone(), page.to_vec());
             let work = move |writes: &mut Writes<'_>| ledger.erase_events(writes, page);
@@ -100,17 +100,21 @@ impl Ledger {
         Ok(())
     }
 
-    fn erase_events(&self, writes: &mut Writes<'_>, events: Vec<u64>) -> Result<(), StoreFault> {
+    fn erase_events(
+        &self,
+        writes: &mut Writes<'_>,
+        events: Vec<(u64, String)>,
+    ) -> Result<(), StoreFault> {
         let mut counts = writes.get(&self.counts, COUNTS_KEY)?.unwrap_or_default();
-        for seq in events {
+        for (seq, pbx) in events {
             let mark = tagged(b'e', &seq.to_be_bytes());
             // Every event that was read has one; without it a run before this one has counted it.
             if let Some(old) = writes.get(&self.marks, &mark)? {
-                counts.shift(old.end.as_ref(), Some(&End::Erased));
+                counts.shift(seq, &pbx, old.end.as_ref(), Some(&End::Erased));
                 writes.remove(&self.marks, &mark)?;
             } else if seq > counts.cursor {
                 // A backup may hold some that nobody has read yet.
-                counts.shift(None, Some(&End::Erased));
+                counts.erase_unread(seq);
             }
         }
         writes.put(&self.counts, COUNTS_KEY, &counts)
@@ -121,14 +125,20 @@ impl Ledger {
         writes: &mut Writes<'_>,
         calls: Vec<(String, BTreeSet<String>)>,
     ) -> Result<(), StoreFault> {
+        let mut counts = writes.get(&self.counts, COUNTS_KEY)?.unwrap_or_default();
         for (key, asked) in calls {
-            writes.remove(&self.records, &tagged(b'r', key.as_bytes()))?;
+            let stored = tagged(b'r', key.as_bytes());
+            // Without it a run before this one has counted it.
+            if let Some(record) = writes.get(&self.records, &stored)? {
+                counts.erase(&record);
+            }
+            writes.remove(&self.records, &stored)?;
             writes.remove(&self.open, &tagged(b'o', key.as_bytes()))?;
             for integration in asked {
                 self.outbox.forget(writes, &integration, &key)?;
             }
         }
-        Ok(())
+        writes.put(&self.counts, COUNTS_KEY, &counts)
     }
 
     /// Removes the running exchanges of texts with whom `is_theirs` says, asked with the time of the latest text.
