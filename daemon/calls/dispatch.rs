@@ -256,24 +256,30 @@ impl Dispatch {
         Ok(group::pick(candidates, crew.looked_up(), &self.shares))
     }
 
+    /// Who asks next whether Kustomer is back, and when; nobody while somebody asks already.
+    fn probe(&self, crew: &Crew) -> Option<(Timestamp, Probe)> {
+        if crew.lives() + crew.laters() > 0 {
+            return None;
+        }
+        let probe = self.queue.probe(self.probe_at);
+        // Another group's job waits until none is at work.
+        probe.filter(|(_, probe)| crew.groups() == 0 || matches!(probe, Probe::One(_)))
+    }
+
     fn start_probe(&mut self, now: Timestamp, crew: &mut Crew) {
-        let Some((at, probe)) = self.queue.probe(self.probe_at) else {
+        let Some((_, probe)) = self.probe(crew).filter(|(at, _)| *at <= now) else {
             return;
         };
-        if at > now || crew.lives() + crew.laters() > 0 {
-            return;
-        }
         match probe {
             Probe::One(key) => {
                 self.queue.remove(&key);
                 self.starts(now);
                 crew.start_live(key);
             }
-            Probe::Job(job) if crew.groups() == 0 => {
+            Probe::Job(job) => {
                 self.starts(now);
                 crew.start_job(self.queue.take_job(&job).unwrap_or_default());
             }
-            Probe::Job(_) => {}
         }
     }
 
@@ -398,8 +404,7 @@ impl Dispatch {
     fn nap(&self, now: Timestamp, crew: &Crew) -> Duration {
         due::nap(match &self.hold {
             None => self.queue.after(now),
-            Some(_) if crew.lives() + crew.laters() > 0 => None,
-            Some(_) => self.queue.probe(self.probe_at).map(|(at, _)| at.max(now)),
+            Some(_) => self.probe(crew).map(|(at, _)| at.max(now)),
         })
     }
 

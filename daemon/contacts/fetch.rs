@@ -180,20 +180,28 @@ impl Kustomer {
         }
     }
 
-    /// A customer as it is now. One that is gone is followed along its merges: one request, or two for each step.
+    /// A customer as it is now; none if it is in another shape than documented, which says nothing. One that is gone is
+    /// followed along its merges: one request, or two for each step.
     ///
     /// # Errors
-    /// Any; never `NotFound`. `Unauthorized` if it comes masked, `Garbled` if it can't be understood.
-    pub async fn look(&self, id: &CustomerId) -> Result<Row, KustomerFault> {
-        let gone = |into: Option<CustomerId>| Row::Gone {
-            id: id.clone(),
-            into: into.filter(|into| into != id),
+    /// Any; never `NotFound`. `Unauthorized` if it comes masked, `Garbled` only for a reply that is none: the next may be one.
+    pub async fn look(&self, id: &CustomerId) -> Result<Option<Row>, KustomerFault> {
+        let gone = |into: Option<CustomerId>| {
+            Some(Row::Gone {
+                id: id.clone(),
+                into: into.filter(|into| into != id),
+            })
         };
         let mut at = id.clone();
         for _ in 0..MERGES_MAX {
             let found = self.client.customer_record(&at).await?;
             match found.filter(|record| !record.flag("deleted")) {
-                Some(record) if record.id == id.0 => return self.row(&record),
+                Some(record) if record.id == id.0 => {
+                    return match read::row(&record, &self.plan) {
+                        Err(Unreadable::Shape) => Ok(None),
+                        row => Ok(Some(row?)),
+                    };
+                }
                 Some(record) => return Ok(gone(Some(CustomerId(record.id)))),
                 None => {}
             }

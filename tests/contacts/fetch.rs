@@ -361,6 +361,33 @@ async fn masked_customers_are_left_out_and_counted() {
     ));
 }
 
+/// What only a reply's loss hides is asked for again; a customer that nobody can read keeps nobody waiting.
+#[tokio::test]
+async fn garbage_says_nothing_and_an_odd_customer_is_passed_over() {
+    let desk = Desk::open(SandboxOptions::empty()).await;
+    let id = CustomerId(desk.api.customer("+491711234567").await);
+    let path = format!("/v1/customers/{}", id.0);
+    let garbage = FaultKind::Garbage {
+        status: 200,
+        commit: false,
+    };
+    let odd = json!({"data": {"id": id.0, "attributes": {"updatedAt": "yesterday"}}});
+    for reply in [garbage, status(200, &[], Some(odd))] {
+        let once = Fault::on(&path, reply).times(1);
+        desk.api.sandbox.add_fault(once);
+    }
+    let garbage = desk.kustomer.look(&id).await;
+    assert!(
+        matches!(garbage, Err(KustomerFault::Garbled { .. })),
+        "{garbage:?}"
+    );
+    assert_eq!(desk.kustomer.look(&id).await, Ok(None));
+    assert!(matches!(
+        desk.kustomer.look(&id).await,
+        Ok(Some(Row::Here { .. }))
+    ));
+}
+
 fn id_of(row: &Row) -> String {
     match row {
         Row::Here { customer, .. } => customer.id.0.clone(),
@@ -394,6 +421,7 @@ async fn removals_are_said_and_merges_followed() {
             desk.kustomer
                 .look(&CustomerId(ids[at].clone()))
                 .await
+                .unwrap()
                 .unwrap()
         };
         let gone = |at: usize, into: Option<usize>| Row::Gone {

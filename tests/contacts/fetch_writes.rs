@@ -75,7 +75,13 @@ impl Desk {
 #[tokio::test]
 async fn all_of_a_customer_is_read() {
     let desk = Desk::open(SandboxOptions::empty()).await;
-    let customer = here(desk.kustomer.look(&desk.full().await).await.unwrap());
+    let customer = here(
+        desk.kustomer
+            .look(&desk.full().await)
+            .await
+            .unwrap()
+            .unwrap(),
+    );
     let fields = &customer.fields;
     assert_eq!(
         (fields.name.as_str(), fields.website.as_str()),

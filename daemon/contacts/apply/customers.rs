@@ -138,14 +138,17 @@ impl Hands {
     /// Reads one customer. Of one that can't be understood nothing is learned: the others don't wait for it.
     pub async fn look(&mut self, batch: &mut Batch, id: &CustomerId) -> Result<(), Halt> {
         match self.kustomer.look(id).await {
-            Ok(row) => batch.note_row(row)?,
+            Ok(Some(row)) => batch.note_row(row)?,
             Err(KustomerFault::NotFound) => batch.note_row(Row::Gone {
                 id: id.clone(),
                 into: None,
             })?,
-            Err(KustomerFault::Garbled { what, .. }) => {
+            Ok(None) => {
                 let customer = id.0.as_str();
-                tracing::warn!(customer, what, "what is known of a customer stays as it is");
+                tracing::warn!(
+                    customer,
+                    "in another shape than documented: what is known of the customer stays as it is"
+                );
             }
             Err(fault) => return Err(self.always_halt(&fault)),
         }

@@ -83,8 +83,7 @@ impl Sync {
             return Ok(Some(row));
         }
         match self.hands.kustomer.look(id).await {
-            Ok(row) => Ok(Some(row)),
-            Err(KustomerFault::Garbled { .. }) => Ok(None),
+            Ok(row) => Ok(row),
             Err(fault) => Err(self.reading_halt(&fault)),
         }
     }
