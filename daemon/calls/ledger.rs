@@ -12,7 +12,8 @@ pub use erase::Forgotten;
 
 use super::exchange::{Exchange, Pair};
 use super::outbox::{Amendment, Delivery, Outbox};
-use crate::store::{Record, Store, StoreFault, Tree, readable, unknown_kind};
+use super::retention::Looks;
+use crate::store::{Record, Store, StoreFault, Tree, Writes, readable, unknown_kind};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -120,6 +121,9 @@ impl Record for CallRecord {
 impl Record for Exchange {
     const VERSION: u16 = 1;
 }
+impl Record for Looks {
+    const VERSION: u16 = 1;
+}
 impl Record for EventMark {
     const VERSION: u16 = 1;
 }
@@ -193,6 +197,7 @@ pub struct Ledger {
     exchanges: Tree<Exchange>,
     marks: Tree<EventMark>,
     counts: Tree<Counts>,
+    looks: Tree<Looks>,
 }
 
 /// The trees' names, for imports.
@@ -202,6 +207,7 @@ pub const TREES: [&str; 2] = ["calls", "ends"];
 const PAGE_EXCHANGES: usize = 256;
 
 const COUNTS_KEY: &[u8] = b"c";
+const LOOKS_KEY: &[u8] = b"l";
 
 impl Ledger {
     pub fn open(store: &Store, outbox: &Outbox) -> Self {
@@ -213,11 +219,23 @@ impl Ledger {
             exchanges: store.tree(TREES[0]),
             marks: store.tree(TREES[1]),
             counts: store.tree(TREES[1]),
+            looks: store.tree(TREES[1]),
         }
     }
 
     pub fn counts(&self) -> Result<Counts, StoreFault> {
         Ok(self.counts.get(COUNTS_KEY)?.unwrap_or_default())
+    }
+
+    /// When retention looked for what is too old.
+    pub fn looks(&self) -> Result<Option<Looks>, StoreFault> {
+        self.looks.get(LOOKS_KEY)
+    }
+
+    pub async fn note_looks(&self, looks: Looks) -> Result<(), StoreFault> {
+        let tree = self.looks.clone();
+        let work = move |writes: &mut Writes<'_>| writes.put(&tree, LOOKS_KEY, &looks);
+        self.store.commit(work).await
     }
 
     pub fn record(&self, key: &str) -> Result<Option<CallRecord>, StoreFault> {
@@ -376,6 +394,7 @@ pub fn check(tree: &'static str, key: &[u8], value: &[u8]) -> Result<(), StoreFa
         Some(b'x') => readable::<Exchange>(tree, value),
         Some(b'e') => readable::<EventMark>(tree, value),
         Some(b'c') => readable::<Counts>(tree, value),
+        Some(b'l') => readable::<Looks>(tree, value),
         kind => Err(unknown_kind(tree, kind.copied())),
     }
 }
