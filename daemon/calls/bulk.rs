@@ -289,7 +289,7 @@ impl Group<'_> {
             return;
         }
         for (number, delivery) in deliveries.iter_mut().enumerate() {
-            delivery.intend(create, Some(number), clock::now());
+            delivery.intend(create, Some(number));
         }
         if let Err(fault) = self.keep(deliveries.clone()).await {
             return self.lose(deliveries, &fault);

@@ -51,9 +51,6 @@ pub struct Delivery {
     pub status_set: bool,
     /// A create that was begun: until it is settled nobody knows whether Kustomer did it.
     pub intent: Option<Create>,
-    /// Since when.
-    #[serde(default)]
-    pub intended_at: Option<Timestamp>,
     /// The create that was begun is one item of a bulk request.
     pub bulk: Option<BulkTry>,
     /// Since a backup was restored: what may stand in Kustomer already is looked for before it is created.
@@ -178,7 +175,6 @@ impl Delivery {
             message: None,
             status_set: false,
             intent: None,
-            intended_at: None,
             bulk: None,
             doubts: None,
             first_try: None,
@@ -275,9 +271,8 @@ impl Delivery {
     }
 
     /// A create is about to be asked for, alone or as an item of a bulk request.
-    pub fn intend(&mut self, create: Create, item: Option<usize>, now: Timestamp) {
+    pub fn intend(&mut self, create: Create, item: Option<usize>) {
         self.intent = Some(create);
-        self.intended_at = Some(now);
         self.bulk = item.map(|item| BulkTry {
             item,
             job: None,

@@ -76,8 +76,7 @@ impl Dispatch {
         let mut queue = Queue::default();
         for delivery in pending {
             let way = work::way_of(&delivery);
-            let land =
-                (way == Way::Alone).then(|| work::lands_by(&delivery, &courier.settings, now));
+            let land = (way == Way::Alone).then(|| work::lands_by(&courier.settings, now));
             let at = match way {
                 Way::Job(_) => now,
                 Way::Together | Way::Alone => delivery.next_try,

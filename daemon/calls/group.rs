@@ -252,7 +252,7 @@ mod tests {
             assert_eq!(turn(&members), wanted, "{steps:?}");
         }
         let mut unclear = delivery(2);
-        unclear.intend(note, Some(0), Timestamp::UNIX_EPOCH);
+        unclear.intend(note, Some(0));
         let members = [delivery(0), unclear.clone()];
         assert_eq!(turn(&members), Some(Turn::PartUnclear));
         unclear.note_bulk(Some("j"), at(9));

@@ -125,7 +125,7 @@ impl Courier {
         if create == Create::Conversation {
             self.find_extras(delivery).await?;
         }
-        delivery.intend(create, None, clock::now());
+        delivery.intend(create, None);
         self.outbox.keep(delivery).await?;
         match self.request(delivery, create).await {
             Ok(id) => {

@@ -201,16 +201,11 @@ pub fn way_of(delivery: &Delivery) -> Way {
     }
 }
 
-/// When a create that an earlier run left unclear can land no more. Its server may have stalled: it gets as long as if the
-/// reply had been waited for; but no longer than that from now on, in case the clock was set back.
-pub fn lands_by(delivery: &Delivery, settings: &KustomerSettings, now: Timestamp) -> Timestamp {
-    let soonest = after(now, settings.land_time);
-    let stalled = after(
-        delivery.intended_at.unwrap_or(now),
-        settings.timeout.saturating_mul(2),
-    );
-    let latest = after(now, settings.timeout.saturating_mul(2));
-    stalled.min(latest).max(soonest)
+/// When a create that an earlier run left unclear can land no more. It may have been sent with that run's last breath, long
+/// after its intent was written, for it may have waited for the budget; and its server may have stalled.
+pub fn lands_by(settings: &KustomerSettings, now: Timestamp) -> Timestamp {
+    let stalled = settings.timeout.saturating_mul(2);
+    after(now, stalled.max(settings.land_time))
 }
 
 fn scheduled(
