@@ -28,8 +28,8 @@ const LOOKS_IN_KEEP: u32 = 12;
 const PAGE_EVENTS: usize = 256;
 
 /// Longest wait before something is removed by a clock that has moved without us: who tells an event again does it within
-/// that time.
-const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// that time. No longer, so that a machine that is off every night removes something too.
+const WAIT_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// When it was looked for what is too old, and until when nothing goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
