@@ -151,6 +151,8 @@ impl Attributes {
                     LACKING_FOR
                 }
             }
+            // Nobody was asked: it says nothing of them.
+            Err(KustomerFault::Stopping) => return,
             Err(fault) => {
                 found.unread = Some(unread(&fault));
                 if let Some(known) = &reading.known {

@@ -6,13 +6,14 @@
 
 mod counts;
 mod erase;
+mod looks;
 
 pub use counts::{Account, Accounts, Counts, NAMES_MAX, OTHERS, counted_as};
 pub use erase::Forgotten;
+pub use looks::Looks;
 
 use super::exchange::{Exchange, Pair};
 use super::outbox::{Amendment, Delivery, Outbox};
-use super::retention::Looks;
 use crate::store::{Record, Store, StoreFault, Tree, Writes, readable, unknown_kind};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -119,9 +120,6 @@ impl Record for CallRecord {
     const VERSION: u16 = 1;
 }
 impl Record for Exchange {
-    const VERSION: u16 = 1;
-}
-impl Record for Looks {
     const VERSION: u16 = 1;
 }
 impl Record for EventMark {
