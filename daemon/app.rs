@@ -10,7 +10,7 @@ mod integrations;
 mod listeners;
 mod syncing;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, WRITE_TIME_MAX};
 use crate::calls::dispatch::Dispatch;
 use crate::calls::intake::server::ServeLimits;
 use crate::calls::intake::{Front, Intake, or_unknown};
@@ -42,9 +42,6 @@ use tokio::task::JoinSet;
 pub use ground::{Ground, Simulated};
 pub use listeners::Pipe;
 
-/// The loops must have turned within this time for the watchdog to be fed.
-const TURN_AGE_MAX: Duration = Duration::from_secs(60);
-
 /// Status line and watchdog are refreshed at least this often.
 const PULSE: Duration = Duration::from_secs(5);
 
@@ -59,6 +56,8 @@ pub enum AppFault {
         place: String,
         source: io::Error,
     },
+    #[error(transparent)]
+    Handed(#[from] systemd::SocketFault),
     #[error("{0}")]
     Secret(String),
     #[error("signals: {0}")]
@@ -337,7 +336,10 @@ async fn watch_over(
     loops: &mut JoinSet<Result<(), AppFault>>,
     intakes: &mut JoinSet<Result<(), AppFault>>,
 ) -> Result<Wish, AppFault> {
-    let pulse = systemd::watchdog_interval().map_or(PULSE, |interval| interval.min(PULSE));
+    let watchdog = systemd::watchdog_limit();
+    // Half of it: one sign of life may be late (sd_watchdog_enabled(3)).
+    let pulse = watchdog.map_or(PULSE, |limit| PULSE.min(limit / 2));
+    let write_time_max = watchdog.map_or(WRITE_TIME_MAX, |limit| WRITE_TIME_MAX.min(limit));
     let mut pulses = tokio::time::interval(pulse);
     loop {
         tokio::select! {
@@ -350,7 +352,7 @@ async fn watch_over(
                     return Err(AppFault::Part { part: "the store", why: why.clone() });
                 }
                 systemd::status(&admin.headline());
-                if admin.healthy(TURN_AGE_MAX).is_ok() {
+                if admin.healthy(write_time_max).is_ok() {
                     systemd::alive();
                 }
             }

@@ -1,6 +1,10 @@
 //! The units in systemd/ are what systemd understands, and as closed as they claim to be. Needs systemd-analyze, which
 //! tests/setup.sh installs: a missing one fails, because a unit that nobody checked would be shipped.
 
+mod handover;
+mod protocol;
+mod told;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,12 +12,16 @@ use std::process::Command;
 /// all, ours has 12. What keeps ours above 0 is that it must reach the network.
 const EXPOSURE_MAX: &str = "12";
 
-const UNITS: [&str; 4] = [
+const UNITS: [&str; 5] = [
     "tieline.service",
     "tieline.socket",
+    "tieline-admin.socket",
     "tieline-backup.service",
     "tieline-backup.timer",
 ];
+
+/// Optional parts of tieline.service.
+const DROP_INS: [&str; 2] = ["dynamic-user.conf", "notify-reload.conf"];
 
 #[test]
 fn units_are_understood() {
@@ -26,9 +34,24 @@ fn units_are_understood() {
 }
 
 #[test]
+fn a_user_of_the_moment_is_understood_and_no_less_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let [service, ..] = runnable_copies(folder.path());
+    let parts = folder.path().join("tieline.service.d");
+    std::fs::create_dir(&parts).unwrap();
+    std::fs::copy(unit_path("dynamic-user.conf"), parts.join("user.conf")).unwrap();
+    let (passed, said) = analyze(&["verify", "--man=no"], &[&service]);
+    assert!(passed && !said.contains("tieline"), "{said}");
+    let threshold = format!("--threshold={EXPOSURE_MAX}");
+    let closed = ["security", "--offline=true", "--no-pager", &threshold];
+    let (passed, said) = analyze(&closed, &[&service]);
+    assert!(passed, "{said}");
+}
+
+#[test]
 fn the_services_are_closed() {
     let folder = tempfile::tempdir().unwrap();
-    let [service, _, backup, _] = runnable_copies(folder.path());
+    let [service, _, _, backup, _] = runnable_copies(folder.path());
     let threshold = format!("--threshold={EXPOSURE_MAX}");
     let (passed, said) = analyze(
         &["security", "--offline=true", "--no-pager", &threshold],
@@ -39,7 +62,7 @@ fn the_services_are_closed() {
 
 #[test]
 fn every_line_says_why() {
-    for unit in UNITS {
+    for unit in UNITS.into_iter().chain(DROP_INS) {
         let text = std::fs::read_to_string(unit_path(unit)).unwrap();
         let mut explained = false;
         for line in text.lines() {
@@ -58,7 +81,7 @@ fn unit_path(unit: &str) -> PathBuf {
 }
 
 /// The units as on an installed machine, but with a program that exists here: verify looks for it.
-fn runnable_copies(folder: &Path) -> [PathBuf; 4] {
+fn runnable_copies(folder: &Path) -> [PathBuf; 5] {
     UNITS.map(|unit| {
         let text = std::fs::read_to_string(unit_path(unit)).unwrap();
         let copy = folder.join(unit);

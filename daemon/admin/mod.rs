@@ -48,7 +48,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// A group commit that takes longer than this is stuck: disks that slow answer no phone system in time either.
-const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
+pub const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
+/// Longest silence of the processing loop, which turns many times a minute even when there is nothing to do.
+const TURN_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// One integration as `status` sees it.
 #[derive(Clone)]
@@ -176,13 +178,13 @@ impl Admin {
         Ok(None)
     }
 
-    /// Healthy: the store writes and the line moves.
-    pub fn healthy(&self, turn_age_max: Duration) -> Result<(), String> {
+    /// Healthy: the store writes and the line moves, each within its time.
+    pub fn healthy(&self, write_time_max: Duration) -> Result<(), String> {
         let store = self.store.health();
         if let Some(why) = store.broken {
             return Err(format!("the store is broken: {why}"));
         }
-        if let Some(stuck) = store.writing_for.filter(|time| *time > WRITE_TIME_MAX) {
+        if let Some(stuck) = store.writing_for.filter(|time| *time > write_time_max) {
             return Err(format!(
                 "the store has been writing for {} s",
                 stuck.as_secs()
@@ -190,7 +192,7 @@ impl Admin {
         }
         let turned = self.line.turned_at.load(Ordering::Relaxed);
         let age = clock::now().as_second().saturating_sub(turned);
-        if turned > 0 && u64::try_from(age).unwrap_or_default() > turn_age_max.as_secs() {
+        if turned > 0 && u64::try_from(age).unwrap_or_default() > TURN_AGE_MAX.as_secs() {
             return Err(format!("the processing loop has not moved for {age} s"));
         }
         Ok(())

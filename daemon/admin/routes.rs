@@ -2,8 +2,8 @@
 
 use super::answer::{Answer, EVENT, broken, not_found};
 use super::{
-    Admin, Integration, accounts, backup, contacts, dead, explain, hooks, links, lookup, metrics,
-    sync,
+    Admin, Integration, WRITE_TIME_MAX, accounts, backup, contacts, dead, explain, hooks, links,
+    lookup, metrics, sync,
 };
 use crate::calls::intake::problem::Problem;
 use crate::clock;
@@ -16,7 +16,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 /// The routes.
 pub fn router(admin: Arc<Admin>) -> Router {
@@ -45,11 +44,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .with_state(admin)
 }
 
-/// Longest silence of the loop that `/health` accepts; the watchdog's limit is `app.rs`'s.
-const HEALTH_TURN_AGE_MAX: Duration = Duration::from_secs(60);
-
 async fn health(State(admin): State<Arc<Admin>>) -> Answer {
-    match admin.healthy(HEALTH_TURN_AGE_MAX) {
+    match admin.healthy(WRITE_TIME_MAX) {
         Ok(()) => Ok(Json(json!({"healthy": true})).into_response()),
         Err(why) => Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -89,8 +85,8 @@ async fn status(State(admin): State<Arc<Admin>>) -> Answer {
     };
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "healthy": admin.healthy(HEALTH_TURN_AGE_MAX).is_ok(),
-        "why_unhealthy": admin.healthy(HEALTH_TURN_AGE_MAX).err(),
+        "healthy": admin.healthy(WRITE_TIME_MAX).is_ok(),
+        "why_unhealthy": admin.healthy(WRITE_TIME_MAX).err(),
         "events": {
             "accepted": sums.accepted,
             "logged": sums.counts.logged,

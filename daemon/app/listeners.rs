@@ -1,5 +1,5 @@
-//! The bound sockets: where phone systems post and where the admin interface answers. Bound once by `app.rs`, and again on
-//! a reload where an address changed.
+//! The bound sockets: where phone systems post and where the admin interface answers. Handed over by systemd or bound once
+//! by `app.rs`, and again on a reload where an address changed.
 
 use super::{AppFault, Running};
 use crate::calls::intake::server::{self, Answer, Listener, Peer, ServeLimits};
@@ -7,6 +7,7 @@ use crate::calls::intake::tls::TlsListener;
 use crate::offload::off_the_runtime;
 use crate::settings::certificate::Certificate;
 use crate::settings::types::{AdminAddress, Settings};
+use crate::systemd::{self, AdminSocket};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,6 +29,14 @@ pub struct Listeners {
     /// What the events listener shows; none: it speaks plain HTTP.
     pub certificate: Option<Arc<Certificate>>,
     pub admin: Socket,
+    handed: Handed,
+}
+
+/// Which sockets are systemd's: their addresses are in its units, whatever the settings say.
+#[derive(Clone, Copy, Debug, Default)]
+struct Handed {
+    events: bool,
+    admin: bool,
 }
 
 #[derive(Clone)]
@@ -46,15 +55,25 @@ pub struct Pipe {
 
 impl Listeners {
     pub async fn bind(settings: &Settings) -> Result<Self, AppFault> {
-        let events = match inherited_socket() {
-            Some(listener) => listener,
+        let systemd::Sockets { events, admin } = systemd::sockets()?;
+        let handed = Handed {
+            events: events.is_some(),
+            admin: admin.is_some(),
+        };
+        let events = match events {
+            Some(listener) => of_std(listener).map_err(handed_fault("events listener"))?,
             None => bind_tcp("events listener", settings.daemon.listen).await?,
         };
-        let admin = Socket::bind_admin(&settings.daemon.admin).await?;
+        let admin = match admin {
+            Some(socket) => Socket::handed(socket, &settings.daemon.admin)
+                .map_err(handed_fault("admin listener"))?,
+            None => Socket::bind_admin(&settings.daemon.admin).await?,
+        };
         Ok(Self {
             events: Socket::Tcp(Arc::new(events)),
             certificate: certificate(settings).await?,
             admin,
+            handed,
         })
     }
 
@@ -63,6 +82,10 @@ impl Listeners {
             events: Socket::Pipe(events),
             certificate: None,
             admin: Socket::Pipe(admin),
+            handed: Handed {
+                events: false,
+                admin: false,
+            },
         }
     }
 
@@ -72,11 +95,11 @@ impl Listeners {
             return Ok(listeners);
         }
         listeners.certificate = certificate(new).await?;
-        if old.daemon.listen != new.daemon.listen {
+        if old.daemon.listen != new.daemon.listen && !self.handed.events {
             let events = bind_tcp("events listener", new.daemon.listen).await?;
             listeners.events = Socket::Tcp(Arc::new(events));
         }
-        if old.daemon.admin != new.daemon.admin {
+        if old.daemon.admin != new.daemon.admin && !self.handed.admin {
             listeners.admin = Socket::bind_admin(&new.daemon.admin).await?;
         }
         Ok(listeners)
@@ -116,14 +139,17 @@ async fn certificate(settings: &Settings) -> Result<Option<Arc<Certificate>>, Ap
         .map_err(AppFault::Secret)
 }
 
-/// The socket systemd passes (tieline.socket), if any.
-fn inherited_socket() -> Option<TcpListener> {
-    let listener = listenfd::ListenFd::from_env()
-        .take_tcp_listener(0)
-        .ok()
-        .flatten()?;
-    listener.set_nonblocking(true).ok()?;
-    TcpListener::from_std(listener).ok()
+fn of_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn handed_fault(what: &'static str) -> impl Fn(io::Error) -> AppFault {
+    move |source| AppFault::Listen {
+        what,
+        place: "handed over by systemd".to_owned(),
+        source,
+    }
 }
 
 async fn bind_tcp(what: &'static str, address: SocketAddr) -> Result<TcpListener, AppFault> {
@@ -174,6 +200,32 @@ impl Socket {
             Self::Tcp(listener) => listener.local_addr(),
             Self::Unix(..) | Self::Pipe(_) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         }
+    }
+
+    /// systemd made it, with its owner and mode. Commands look for it where the settings say.
+    fn handed(socket: AdminSocket, settings: &AdminAddress) -> io::Result<Self> {
+        let socket = match socket {
+            AdminSocket::Tcp(listener) => Self::Tcp(Arc::new(of_std(listener)?)),
+            AdminSocket::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                let address = listener.local_addr()?;
+                let path = address.as_pathname().map(Path::to_owned);
+                let listener = UnixListener::from_std(listener)?;
+                Self::Unix(Arc::new(listener), path.unwrap_or_default())
+            }
+        };
+        let there = match (&socket, settings) {
+            (Self::Unix(_, path), AdminAddress::Unix(wanted)) => path == wanted,
+            (_, AdminAddress::Tcp(wanted)) => socket.address().is_ok_and(|one| one == *wanted),
+            _ => false,
+        };
+        if !there {
+            tracing::warn!(
+                settings = ?settings,
+                "systemd's admin socket is elsewhere than `daemon.admin` says: commands won't find it"
+            );
+        }
+        Ok(socket)
     }
 
     async fn bind_admin(address: &AdminAddress) -> Result<Self, AppFault> {

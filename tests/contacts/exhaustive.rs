@@ -5,6 +5,7 @@ use super::sim::{Sim, fields, number};
 use tieline::contacts::link::{Link, LinkState};
 use tieline::contacts::world::{ContactState, CustomerState};
 use tieline::terms::contact::{ContactId, Fields};
+use tieline::terms::ids::CustomerId;
 
 /// What somebody has of the three numbers; none: they aren't there.
 const HELD: [Option<&[u32]>; 9] = [
@@ -24,10 +25,13 @@ enum Linked {
     No,
     /// With agreed numbers.
     By(&'static [u32]),
+    /// The first customer's contact is to be created; the phone side may have refused it for somebody whom we don't know yet.
+    Due,
 }
 
-const LINKS: [Linked; 4] = [
+const LINKS: [Linked; 5] = [
     Linked::No,
+    Linked::Due,
     Linked::By(&[]),
     Linked::By(&[1]),
     Linked::By(&[1, 2]),
@@ -64,19 +68,29 @@ fn world(
             sim.world.contacts.insert(id, ContactState::Gone);
         }
     }
-    if let Linked::By(agreed) = linked {
-        let contact = ContactId("p1".to_owned());
-        let link = Link {
-            state: LinkState::Linked,
-            agreed: Fields {
-                name: names[0].to_owned(),
-                ..fields("", agreed)
-            },
-            ..Link::to_new_contact(contact.clone(), super::sim::id(1))
-        };
-        sim.world.links.insert(contact, link);
+    if let Some(link) = link(linked, names[0]) {
+        sim.world.links.insert(link.contact.clone(), link);
     }
     Some(sim)
+}
+
+fn link(linked: Linked, name: &str) -> Option<Link> {
+    let customer = super::sim::id(1);
+    match linked {
+        Linked::No => None,
+        Linked::Due => Some(Link::to_new_contact(
+            ContactId::made_for(&customer),
+            customer,
+        )),
+        Linked::By(agreed) => Some(Link {
+            state: LinkState::Linked,
+            agreed: Fields {
+                name: name.to_owned(),
+                ..fields("", agreed)
+            },
+            ..Link::to_new_contact(ContactId("p1".to_owned()), customer)
+        }),
+    }
 }
 
 #[test]
@@ -110,7 +124,7 @@ fn every_state_converges_wherever_a_run_dies() {
 /// Numbers that nothing was agreed on are interchangeable: of worlds that differ in their names alone one is looked at.
 fn is_first_of_its_kind(held: [Option<&[u32]>; 4], linked: Linked) -> bool {
     let mut met: Vec<u32> = match linked {
-        Linked::No => Vec::new(),
+        Linked::No | Linked::Due => Vec::new(),
         Linked::By(agreed) => agreed.to_vec(),
     };
     for last in held.into_iter().flatten().flatten() {
@@ -140,13 +154,38 @@ fn check(sim: &Sim) {
     }
 }
 
-/// No number has two customers; a number that we brought is at one contact.
+/// No number has two customers, and who has the same number is linked.
 fn is_sound(sim: &Sim) {
+    met(sim);
     for last in 1..=3 {
         let holders = sim
             .world
             .live_customers()
             .filter(|one| one.fields.numbers().contains(&number(last)));
         assert!(holders.count() <= 1);
+    }
+}
+
+/// Of a customer and a contact with one number, one at least has its other side, or a removal is remembered of it.
+fn met(sim: &Sim) {
+    let has_contact = |customer: &CustomerId| {
+        let mut links = sim.world.links.values().filter(|link| link.has(customer));
+        links.any(|link| link.is_removed() || sim.world.contact(&link.contact).is_some())
+    };
+    let has_customer = |contact: &ContactId| {
+        let link = sim.world.links.get(contact);
+        link.is_some_and(|link| link.is_removed() || !link.parts.is_empty())
+    };
+    for customer in sim.world.live_customers() {
+        for contact in sim.world.live_contacts() {
+            let mut numbers = customer.fields.numbers().into_iter();
+            if numbers.any(|one| contact.fields.numbers().contains(one)) {
+                assert!(
+                    has_contact(&customer.id) || has_customer(&contact.id),
+                    "{:#?}",
+                    sim.world
+                );
+            }
+        }
     }
 }

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use tempfile::TempDir;
 use tieline::clock;
 use tieline::contacts::apply::{Group, Hands, Written};
+use tieline::contacts::closure::Closure;
 use tieline::contacts::fetch::{Row, Stamp};
+use tieline::contacts::link::LinkState;
 use tieline::contacts::memory::{Batch, Memory, Node};
 use tieline::contacts::world::Customer;
 use tieline::phonebook::Phonebook;
@@ -93,6 +95,22 @@ impl Place {
         hands.settle(group.unwrap().unwrap()).await.unwrap()
     }
 
+    /// Looks at one of them.
+    async fn look_at(&mut self, node: &Node) {
+        let hands = &mut self.hands;
+        let closure = Closure::around(&hands.memory, node, false).unwrap();
+        hands.carry_out(&closure, node).await.unwrap();
+    }
+
+    /// The sync reads a contact.
+    async fn reads(&self, contact: &str) {
+        let id = ContactId(contact.to_owned());
+        let entry = self.hands.phone.get(&id).await.unwrap().unwrap();
+        let mut batch = Batch::open(&self.hands.memory).unwrap();
+        batch.note_entry(entry).unwrap();
+        batch.commit().await.unwrap();
+    }
+
     fn names(&self) -> Vec<String> {
         let all = self.book.list(None, 100).unwrap();
         let mut names: Vec<String> = all.into_iter().map(|one| one.contact.fields.name).collect();
@@ -120,4 +138,23 @@ async fn a_contact_that_cannot_be_created_leaves_its_link_and_the_others_alone()
     assert_eq!(place.links(), ["c01", "c03"]);
     assert_eq!(place.hands.memory.dirty(None, 10).unwrap(), [ben]);
     assert_eq!(place.hands.written.phone, 2);
+}
+
+#[tokio::test]
+async fn who_was_refused_for_a_contact_unknown_then_meets_it_once_it_is_known() {
+    let mut place = Place::new().await;
+    place.told(2, "Ben Example").await;
+    place.somebody_puts("own", "Benjamin", 2).await;
+    let ben = Node::Customer(id(2));
+    place.look_at(&ben).await;
+    assert_eq!(place.hands.memory.refusals(10).unwrap().len(), 1);
+    place.reads("own").await;
+    place.look_at(&ben).await;
+    let links = place.hands.memory.links(None, 100).unwrap();
+    let met = links
+        .iter()
+        .map(|link| (link.contact.0.as_str(), link.state));
+    assert_eq!(met.collect::<Vec<_>>(), [("own", LinkState::Linked)]);
+    assert_eq!(place.names().len(), 1);
+    assert_eq!(place.hands.memory.refusals(10).unwrap(), []);
 }

@@ -3,6 +3,7 @@
 
 mod config;
 mod daemon;
+pub mod disk;
 mod events;
 mod world;
 

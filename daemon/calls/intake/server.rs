@@ -5,6 +5,7 @@
 //! closed, strangers first. One address never has all of them: beyond its share its own connections are closed, so that
 //! whoever opens thousands and leaves them pushes out his own, and a real post gets through.
 
+use crate::clock;
 use crate::shares::{Share, Shares};
 use axum::Router;
 use axum::body::Body;
@@ -36,6 +37,9 @@ const HEADERS_MAX: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often a full listener looks for a connection to close while all are busy.
 const EVICT_PAUSE: Duration = Duration::from_millis(20);
+/// At a stop, for the request of a connection that has sent none yet: it is on its way, and whoever sends it doesn't know of
+/// our stop. More would let a connection that was opened and left hold up every restart.
+const FIRST_REQUEST_AT_STOP: Duration = Duration::from_secs(1);
 /// One address may have three times as many connections as are free: alone three quarters, as a proxy that stands before
 /// all phone systems needs; more than one phone system may have in hand (half), so that behind a proxy, too, one that
 /// floods leaves connections to the others.
@@ -226,16 +230,16 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, A: Answer>(
 ) {
     let place = Arc::new(place);
     let service = service_fn({
-        let place = Arc::clone(&place);
+        let (place, stop) = (Arc::clone(&place), Arc::new(stop.clone()));
         move |request: Request<Incoming>| {
-            let (place, answer) = (Arc::clone(&place), answer.clone());
+            let (place, answer, stop) = (Arc::clone(&place), answer.clone(), Arc::clone(&stop));
             async move {
                 place.begin();
                 let chunked = request.headers().contains_key(TRANSFER_ENCODING);
                 let mut response = answer.answer(peer, request).await;
-                if chunked {
-                    // There may have been a length, too, which hyper then passes over: what comes next on this connection
-                    // may be what a proxy took for the body, so nothing does (RFC 9112, 6.1).
+                // There may have been a length, too, which hyper then passes over: what comes next on this connection may
+                // be what a proxy took for the body, so nothing does (RFC 9112, 6.1).
+                if chunked || *stop.borrow() {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }
@@ -268,23 +272,36 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, A: Answer>(
                     return;
                 }
             }
-            () = asked_to_leave(&place.connection, &mut stop), if !leaving => {
+            why = asked_to_leave(&place.connection, &mut stop), if !leaving => {
                 leaving = true;
-                if place.is_new() {
-                    return;
+                match why {
+                    Leave::Evicted if place.is_new() => return,
+                    // hyper would close it with its request on the way; the answer to that one says that it is the last.
+                    Leave::Stop if place.is_new() => {
+                        let soon = clock::monotonic() + FIRST_REQUEST_AT_STOP;
+                        let soon = soon.min(first.deadline());
+                        first.as_mut().reset(soon);
+                    }
+                    // Ends at once if it waits for a further request, else after the answer.
+                    Leave::Evicted | Leave::Stop => served.as_mut().graceful_shutdown(),
                 }
-                // Ends at once if no request runs, else after its answer.
-                served.as_mut().graceful_shutdown();
             }
         }
     }
 }
 
-async fn asked_to_leave(connection: &Connection, stop: &mut watch::Receiver<bool>) {
+/// Why a connection is to end.
+enum Leave {
+    /// Another one needs its place.
+    Evicted,
+    Stop,
+}
+
+async fn asked_to_leave(connection: &Connection, stop: &mut watch::Receiver<bool>) -> Leave {
     tokio::select! {
         biased;
-        () = connection.leave.notified() => {}
-        () = stopped(stop) => {}
+        () = connection.leave.notified() => Leave::Evicted,
+        () = stopped(stop) => Leave::Stop,
     }
 }
 

@@ -142,8 +142,11 @@ impl Batch {
         Ok(())
     }
 
-    /// What becomes of a link; none: it is forgotten.
+    /// What becomes of a link; none: it is forgotten, and what was refused of it with it.
     pub fn link(&mut self, id: &ContactId, link: Option<Link>) {
+        if link.is_none() {
+            self.refuse(id, None);
+        }
         self.links.insert(id.clone(), link);
     }
 

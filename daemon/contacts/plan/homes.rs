@@ -21,6 +21,9 @@ pub fn settle(scene: &Scene<'_>, plan: &mut Plan) -> Links {
     let mut links = follow_merges(scene);
     adopt_created(scene, &mut links);
     let mut index = Index::of(scene, &links);
+    if free_for_strangers(scene, &mut links, &index) {
+        index = Index::of(scene, &links);
+    }
     for customer in scene.world.live_customers() {
         let offered = scene.offers.get(&customer.id);
         let importable = offered.is_some_and(super::super::import::Offer::is_importable);
@@ -149,6 +152,28 @@ fn adopt_created(scene: &Scene<'_>, links: &mut Links) {
     }
 }
 
+/// Whose contact is still to be made looks for a link anew if somebody has brought that person meanwhile: the phone side may
+/// have refused ours because of theirs. Says whether there was any.
+fn free_for_strangers(scene: &Scene<'_>, links: &mut Links, index: &Index) -> bool {
+    let met = |link: &&Link| {
+        let mut offers = link.parts.iter().filter_map(|part| {
+            let offer = scene.offers.get(&part.customer)?;
+            Some((&part.customer, &offer.fields))
+        });
+        link.state == LinkState::ContactDue
+            && scene.world.contact(&link.contact).is_none()
+            && offers.any(|(customer, fields)| stranger(customer, fields, links, index).is_some())
+    };
+    let due = links.values().filter(met).map(|link| link.contact.clone());
+    let due: Vec<ContactId> = due.collect();
+    for contact in &due {
+        if let Some(link) = links.get_mut(contact) {
+            link.parts.clear();
+        }
+    }
+    !due.is_empty()
+}
+
 /// Who is where, by what they have.
 #[derive(Default)]
 struct Index {
@@ -208,26 +233,8 @@ impl Index {
 /// The link that a customer without one comes to; none if it is not to come to the phone side.
 fn home_of(scene: &Scene<'_>, customer: &Customer, links: &Links, index: &Index) -> Option<Link> {
     let fields = &scene.offers.get(&customer.id)?.fields;
-    let open = |contact: &&ContactId| {
-        let link = links.get(*contact);
-        link.is_none_or(|link| !link.is_removed() && !link.apart.contains(&customer.id))
-    };
-    let by_number = fields
-        .phones
-        .iter()
-        .filter_map(|phone| index.numbers.get(&phone.number));
-    let by_number: Vec<&ContactId> = by_number.flatten().filter(open).collect();
-    let by_email = fields
-        .emails
-        .iter()
-        .filter_map(|email| index.emails.get(&email.email));
-    let stranger = by_number
-        .iter()
-        .copied()
-        .chain(by_email.flatten().filter(open))
-        .find(|contact| awaits_customer(links, contact));
     // The phone book had this person before, or a create was refused because of it: the two meet.
-    if let Some(contact) = stranger {
+    if let Some(contact) = stranger(&customer.id, fields, links, index) {
         return Some(Link {
             state: LinkState::Linked,
             ..Link::to_new_contact(contact.clone(), customer.id.clone())
@@ -242,7 +249,7 @@ fn home_of(scene: &Scene<'_>, customer: &Customer, links: &Links, index: &Index)
         Some(link)
     };
     if scene.rules.merge_by_phone
-        && let Some(contact) = by_number.first()
+        && let Some(contact) = by_number(&customer.id, fields, links, index).next()
     {
         return joined(contact);
     }
@@ -255,6 +262,40 @@ fn home_of(scene: &Scene<'_>, customer: &Customer, links: &Links, index: &Index)
         free_id(&customer.id, links, scene),
         customer.id.clone(),
     ))
+}
+
+/// A contact with a number or an e-mail of the customer that nobody made for a customer.
+fn stranger<'a>(
+    customer: &CustomerId,
+    fields: &Fields,
+    links: &Links,
+    index: &'a Index,
+) -> Option<&'a ContactId> {
+    let emails = fields.emails.iter();
+    let by_email = emails.filter_map(|email| index.emails.get(&email.email));
+    by_number(customer, fields, links, index)
+        .chain(by_email.flatten().filter(open_to(customer, links)))
+        .find(|contact| awaits_customer(links, contact))
+}
+
+/// The contacts with a number of the customer, which may come to them.
+fn by_number<'a>(
+    customer: &CustomerId,
+    fields: &Fields,
+    links: &Links,
+    index: &'a Index,
+) -> impl Iterator<Item = &'a ContactId> {
+    let phones = fields.phones.iter();
+    let found = phones.filter_map(|phone| index.numbers.get(&phone.number));
+    found.flatten().filter(open_to(customer, links))
+}
+
+/// Whether a customer may come to a contact: neither was the contact removed, nor were the two parted.
+fn open_to(customer: &CustomerId, links: &Links) -> impl Fn(&&ContactId) -> bool {
+    |contact| {
+        let link = links.get(*contact);
+        link.is_none_or(|link| !link.is_removed() && !link.apart.contains(customer))
+    }
 }
 
 /// Whether the contact has no customer yet.

@@ -1,0 +1,46 @@
+//! What the daemon tells systemd, read from a real datagram socket as systemd's own: sd_notify(3).
+
+use std::path::PathBuf;
+use tokio::net::UnixDatagram;
+
+use crate::support::within;
+
+/// Longest message; the daemon's have some hundred bytes.
+const BYTES_MAX: usize = 4096;
+
+/// The receiving end of `NOTIFY_SOCKET`.
+pub struct Told {
+    socket: UnixDatagram,
+    pub path: PathBuf,
+}
+
+impl Told {
+    pub fn new(path: PathBuf) -> Self {
+        let socket = UnixDatagram::bind(&path).unwrap();
+        Self { socket, path }
+    }
+
+    /// The next message, its lines.
+    pub async fn next(&self) -> Vec<String> {
+        let mut bytes = vec![0; BYTES_MAX];
+        let length = within("systemd is told something", self.socket.recv(&mut bytes)).await;
+        let text = std::str::from_utf8(&bytes[..length.unwrap()]).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits for a message with that line; answers the message.
+    pub async fn until(&self, line: &str) -> Vec<String> {
+        loop {
+            let message = self.next().await;
+            if message.iter().any(|one| one == line) {
+                return message;
+            }
+        }
+    }
+}
+
+/// The value of a line `NAME=value`.
+pub fn value<'a>(message: &'a [String], name: &str) -> Option<&'a str> {
+    let mut lines = message.iter().filter_map(|line| line.split_once('='));
+    lines.find_map(|(key, value)| (key == name).then_some(value))
+}
