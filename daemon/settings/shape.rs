@@ -35,6 +35,9 @@ const NAME_ALLOWED: &str = "1 to 32 of a-z, 0-9, _ and -";
 /// How many edits a misspelt key may be away from the one that is suggested.
 const TYPO_EDITS_MAX: usize = 3;
 
+/// Keys of files that are no secrets.
+const NO_SECRETS: [&str; 3] = ["ca_file", "certificate_file", "note_template_file"];
+
 /// Most keys listed as allowed: more is no help.
 const KEYS_LISTED_MAX: usize = 24;
 
@@ -126,7 +129,7 @@ impl<'a> Reading<'a> {
             let files: Vec<&str> = keys
                 .iter()
                 .copied()
-                .filter(|key| key.ends_with("_file") && !key.contains("template"))
+                .filter(|key| key.ends_with("_file") && !NO_SECRETS.contains(key))
                 .collect();
             let instead = if files.is_empty() {
                 "a key that ends in _file".to_owned()
