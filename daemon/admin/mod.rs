@@ -11,6 +11,7 @@ mod hooks;
 mod links;
 mod lookup;
 mod metrics;
+mod past;
 mod recent;
 mod routes;
 mod sync;

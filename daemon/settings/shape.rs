@@ -72,6 +72,11 @@ pub fn is_name(text: &str) -> bool {
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
+/// Whether a setting of this name is the path of a file that holds a secret.
+pub fn is_secret_file(key: &str) -> bool {
+    key.ends_with("_file") && !NO_SECRETS.contains(&key)
+}
+
 /// Whether a setting of this name would be a secret.
 pub fn is_secret(key: &str) -> bool {
     SECRETS.contains(&key)
@@ -129,7 +134,7 @@ impl<'a> Reading<'a> {
             let files: Vec<&str> = keys
                 .iter()
                 .copied()
-                .filter(|key| key.ends_with("_file") && !NO_SECRETS.contains(key))
+                .filter(|key| is_secret_file(key))
                 .collect();
             let instead = if files.is_empty() {
                 "a key that ends in _file".to_owned()

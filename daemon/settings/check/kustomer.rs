@@ -2,6 +2,7 @@
 
 use super::super::file::{CallsFile, File, KustomerFile, TextsFile};
 use super::super::read;
+use super::super::shadow;
 use super::super::types::{AnonymousPolicy, CallRules, KustomerSettings, TextRules};
 use super::fields::Fields;
 use super::{contacts, lists, per_type, proxy};
@@ -66,7 +67,9 @@ pub fn kustomer(
     let retry = retry(&at("retry"), &file.retry, fields);
     let retry_for = fields.duration(&at("retry_for"), &file.retry_for, RETRY_FOR);
     let calls = calls(&at("calls"), &file.calls, plan, fields);
+    remark_idle(&at("calls"), &shadow::idle_for_calls(&calls), fields);
     let texts = texts(&at("texts"), &file.texts, plan, fields);
+    remark_idle(&at("texts"), &shadow::idle_for_texts(&texts), fields);
     let contacts = contacts::rules(&at("contacts"), &file.contacts, all, fields);
     let webhook = contacts::webhook(&at("webhook"), &file.webhook, fields);
     let place = place?;
@@ -94,6 +97,18 @@ pub fn kustomer(
         contacts,
         webhook,
     })
+}
+
+/// Rules that nothing comes to.
+fn remark_idle(path: &str, idle: &[&str], fields: &mut Fields<'_>) {
+    let log = fields.origins.around(&format!("{path}.log"));
+    for key in idle {
+        let own = fields.origins.around(&format!("{path}.{key}"));
+        let note = format!(
+            "{path}.{key} ({own}) can never decide: {path}.log ({log}) switches off all that it could take"
+        );
+        fields.origins.notes.push(note);
+    }
 }
 
 fn retry(path: &str, waits: &[String], fields: &mut Fields<'_>) -> Vec<Duration> {
