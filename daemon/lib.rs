@@ -13,6 +13,7 @@ pub mod calls;
 pub mod cli;
 pub mod clock;
 pub mod contacts;
+pub mod doctor;
 pub mod heaps;
 pub mod kustomer;
 pub mod offload;

@@ -126,6 +126,8 @@ pub fn integration() -> KustomerSettings {
         url: "http://127.0.0.1:9000".to_owned(),
         web_url: None,
         api_key_file: "kustomer-key".into(),
+        ca_file: None,
+        proxy: None,
         active: true,
         pbx: vec![],
         contact_tag: "phone".to_owned(),

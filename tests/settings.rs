@@ -320,11 +320,11 @@ const FAULTS: &[(&str, &str)] = &[
     // Keys.
     (
         "actve = false",
-        "tieline.toml:12: kustomer.support.actve: there is no such key; did you mean active?; allowed: active, api_key_file, budget_window, bulk_land_time, calls, contact_tag, contacts, land_time, name, org, parallel, pbx, requests_per_minute, retry, retry_for, searches_per_minute, texts, timeout, url, webhook",
+        "tieline.toml:12: kustomer.support.actve: there is no such key; did you mean active?; allowed: active, api_key_file, budget_window, bulk_land_time, ca_file, calls, contact_tag, contacts, land_time, name, org, parallel, pbx, proxy, requests_per_minute, retry, retry_for, searches_per_minute, texts, timeout, url, webhook",
     ),
     (
         "[kustomer.txts]",
-        "tieline.toml:12: kustomer.support.txts: there is no such key; did you mean texts?; allowed: active, api_key_file, budget_window, bulk_land_time, calls, contact_tag, contacts, land_time, name, org, parallel, pbx, requests_per_minute, retry, retry_for, searches_per_minute, texts, timeout, url, webhook",
+        "tieline.toml:12: kustomer.support.txts: there is no such key; did you mean texts?; allowed: active, api_key_file, budget_window, bulk_land_time, ca_file, calls, contact_tag, contacts, land_time, name, org, parallel, pbx, proxy, requests_per_minute, retry, retry_for, searches_per_minute, texts, timeout, url, webhook",
     ),
     (
         "[pbxs]",
@@ -579,6 +579,39 @@ const FAULTS: &[(&str, &str)] = &[
     (
         "[[client]]\nname = \"c\"\ntoken_file = \"hq-password\"\nmay = [\"all\"]",
         "tieline.toml:15: client.c.may[0]: \"all\" is not one of \"lookup\", \"contacts:read\", \"contacts:write\"",
+    ),
+    // Proxies.
+    (
+        "[kustomer.proxy]\nurl = \"http://u:p@proxy:3128\"",
+        "tieline.toml:13: kustomer.support.proxy.url: user and password don't belong into a URL; allowed: \"http://HOST:PORT\", or https, without user, password and path",
+    ),
+    (
+        "[kustomer.proxy]\nurl = \"socks5://proxy:1080\"",
+        "tieline.toml:13: kustomer.support.proxy.url: this is no URL of an HTTP proxy; allowed: \"http://HOST:PORT\", or https, without user, password and path",
+    ),
+    (
+        "[kustomer.proxy]\nurl = \"http://proxy:3128/x\"",
+        "tieline.toml:13: kustomer.support.proxy.url: this is more than an origin; allowed: \"http://HOST:PORT\", or https, without user, password and path",
+    ),
+    (
+        "[kustomer.proxy]\nurl = \"http://proxy:3128\"\nuser = \"u\"",
+        "tieline.toml:12: kustomer.support.proxy.password_file: password_file is missing; allowed: the path of a file that holds the secret alone",
+    ),
+    (
+        "[kustomer.proxy]\nurl = \"http://proxy:3128\"\npassword_file = \"hq-password\"",
+        "tieline.toml:12: kustomer.support.proxy.user: user is missing",
+    ),
+    (
+        "[kustomer.proxy]\nuser = \"u\"",
+        "tieline.toml:13: kustomer.support.proxy.user: user is for a proxy, and there is no url of one",
+    ),
+    (
+        "[kustomer.proxy]\nurl = \"http://proxy:3128\"\npassword = \"x\"",
+        "tieline.toml:14: kustomer.support.proxy.password: secrets are not written into settings, which are copied and shown: put it alone into a file and name that file with password_file",
+    ),
+    (
+        "ca_file = \"gone.pem\"",
+        "tieline.toml:12: kustomer.support.ca_file: the file gone.pem is not there",
     ),
     // No TOML at all.
     (

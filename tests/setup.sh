@@ -6,6 +6,7 @@ set -euo pipefail
 missing=()
 command -v systemd-analyze >/dev/null || missing+=(systemd) # tests/systemd.rs checks the units
 command -v radicale >/dev/null || missing+=(radicale)       # tests/carddav.rs starts contact servers; Debian 12 has 3.1.8
+python3 -c 'import jsonschema' 2>/dev/null || missing+=(python3-jsonschema) # tests/schema.rs is an editor
 
 [ ${#missing[@]} -gt 0 ] || exit 0
 

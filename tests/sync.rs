@@ -44,14 +44,14 @@ async fn what_the_key_may_not_is_named_before_anything_is_synced() {
     let world = World::with(&config, sandbox).await;
     let checked = world.place.cli(&["check", "--online", "--json"]).await;
     let checked: Value = serde_json::from_str(&checked.out).unwrap();
-    let probes = checked["online"][0]["probes"].as_array().unwrap();
-    let is_ok = |role: &str| {
+    let findings = checked["findings"].as_array().unwrap();
+    let level = |role: &str| {
         let role = format!("org.permission.{role}");
-        let probe = probes.iter().find(|probe| probe["role"] == role.as_str());
-        probe.unwrap_or_else(|| panic!("{checked:#}"))["ok"].clone()
+        let found = findings.iter().find(|found| found["role"] == role.as_str());
+        found.unwrap_or_else(|| panic!("{checked:#}"))["level"].clone()
     };
     let asked = ["search.create", "customer_merge.read", "customer.update"];
-    assert_eq!(asked.map(is_ok), [json!(false), json!(false), json!(true)]);
+    assert_eq!(asked.map(level), ["fault", "fault", "ok"]);
 }
 
 fn person(name: &str, phone: &str) -> Value {

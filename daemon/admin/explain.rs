@@ -9,10 +9,11 @@ use crate::calls::judge::Subject;
 use crate::calls::ledger::{CallRecord, End, Stage};
 use crate::calls::outbox::Delivery;
 use crate::calls::picture;
+use crate::calls::suppose::Supposed;
 use crate::clock;
 use crate::store::StoreFault;
-use crate::terms::call::{Call, CallType, Direction};
-use crate::terms::ids::{CallKey, EventId, Kind};
+use crate::terms::call::CallType;
+use crate::terms::ids::EventId;
 use crate::terms::number::E164;
 use crate::terms::party::{Contact, Party};
 use jiff::SignedDuration;
@@ -147,44 +148,17 @@ fn end_json(event: &str, pbx: &str, end: Option<&End>) -> Value {
 
 /// What would become of an incoming, answered call of a minute from that number, to a number of ours that isn't known.
 fn explain_number(admin: &Admin, number: E164) -> Value {
-    let now = clock::now();
-    let minute = SignedDuration::from_secs(60);
     let raw = number.to_string();
-    let call = Call {
-        key: CallKey {
-            kind: Kind::Call,
-            pbx: first_pbx(admin),
-            id: "supposed".to_owned(),
-        },
-        weak_key: false,
+    let supposed = Supposed {
+        pbx: first_pbx(admin),
         call_type: CallType::IncomingAnswered,
-        reason: None,
-        direction: Direction::In,
         other: Contact::new(Party::Number(number), &raw, None),
-        connected: None,
-        connected_raw: None,
-        first_agent: None,
+        ours: None,
         agent: None,
-        queue: None,
-        started: now,
-        answered: Some(now),
-        ended: now.checked_add(minute).unwrap_or(now),
-        wait: SignedDuration::ZERO,
-        talk: minute,
-        transfers: Vec::new(),
-        voicemail: false,
-        recording_announced: false,
-        recording: None,
-        voicemail_link: None,
-        mailbox: None,
-        rang: None,
-        tags: Vec::new(),
-        agent_note: None,
-        transcript: None,
-        summary: None,
-        legs: Vec::new(),
-        doubts: Vec::new(),
+        talk: SignedDuration::from_secs(60),
+        at: clock::now(),
     };
+    let call = supposed.call();
     let decisions = admin.judge.decisions(&Subject::Call(Box::new(call)));
     let integrations: Vec<Value> = decisions
         .iter()

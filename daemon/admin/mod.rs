@@ -11,6 +11,8 @@ mod hooks;
 mod links;
 mod lookup;
 mod metrics;
+mod past;
+mod recent;
 mod routes;
 mod sync;
 

@@ -3,7 +3,7 @@
 use super::answer::{Answer, EVENT, broken, not_found};
 use super::{
     Admin, Integration, WRITE_TIME_MAX, accounts, backup, contacts, dead, explain, hooks, links,
-    lookup, metrics, sync,
+    lookup, metrics, past, recent, sync,
 };
 use crate::calls::intake::problem::Problem;
 use crate::clock;
@@ -26,6 +26,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/status", get(status))
         .route("/explain", get(show_explain))
         .route("/lookup", get(show_lookup))
+        .route("/recent", get(recent::recent))
+        .route("/past", get(past::past))
         .route("/backup", get(backup::backup))
         .route("/contacts", get(contacts::list))
         .route("/contacts/import", post(contacts::import))

@@ -269,7 +269,7 @@ fn anonymous_text(text: &Text) -> Result<String, String> {
 }
 
 /// Our side of a call as a party: what was sent for it may be an extension that a list names.
-fn connected(call: &Call) -> Contact {
+pub fn connected(call: &Call) -> Contact {
     let raw = call.connected_raw.clone().unwrap_or_default();
     let party = match &call.connected {
         Some(number) => Party::Number(number.clone()),

@@ -7,7 +7,7 @@ mod amend;
 mod texts;
 
 use super::assemble::{self, Assembly, Done, State};
-use super::decode::{self, LegFacts, PhoneEvent, RawEvent, Site};
+use super::decode::{self, LegFacts, PhoneEvent};
 use super::entry::{self, LogEntry, Names};
 use super::family::Seen;
 use super::filter::{self, Decision};
@@ -15,17 +15,16 @@ use super::journal::{Entry, Journal};
 use super::known::Facts;
 use super::ledger::{CallRecord, End, Taker};
 use super::outbox::{Delivery, DeliveryEnd, Outbox};
-use crate::settings::types::{AnonymousPolicy, Dialect, KustomerSettings, Settings};
+pub use super::reader::Subject;
+use super::reader::{self, Reader};
+use crate::settings::types::{AnonymousPolicy, KustomerSettings, Settings};
 use crate::store::StoreFault;
 use crate::terms::call::Call;
 use crate::terms::ids::CallKey;
-use crate::terms::text::Text;
 pub use amend::Late;
 use amend::write_at;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 pub use texts::Talk;
 
 /// The stages with everything they need to know.
@@ -33,7 +32,7 @@ pub use texts::Talk;
 pub struct Judge {
     settings: Arc<Settings>,
     outbox: Outbox,
-    sites: Arc<HashMap<String, (Dialect, Duration, Site)>>,
+    reader: Reader,
 }
 
 /// What is to be done with a call.
@@ -49,48 +48,18 @@ pub enum Verdict {
     },
 }
 
-/// What the events of one record make.
-pub enum Subject {
-    Call(Box<Call>),
-    Text(Box<Text>),
-}
-
 impl Judge {
     pub fn new(settings: Arc<Settings>, outbox: Outbox) -> Self {
-        let site = |pbx: &crate::settings::types::PbxSettings| Site {
-            pbx: pbx.name.clone(),
-            plan: pbx.plan.clone(),
-            extensions: pbx.extensions.clone(),
-            time_zone: pbx.time_zone.clone(),
-        };
-        let sites = settings
-            .pbxs
-            .iter()
-            .map(|pbx| (pbx.name.clone(), (pbx.dialect, pbx.settle, site(pbx))))
-            .collect();
         Self {
+            reader: Reader::new(&settings.pbxs),
             settings,
             outbox,
-            sites: Arc::new(sites),
         }
     }
 
     /// What an event states; an error says why it can't be read.
     pub fn decode(&self, event: &Entry) -> Result<Vec<PhoneEvent>, String> {
-        let posted = &event.posted;
-        let Some((dialect, _, site)) = self.sites.get(&posted.pbx) else {
-            return Err(format!(
-                "phone system \"{}\" is no longer configured: add it again and replay",
-                posted.pbx
-            ));
-        };
-        let raw = RawEvent {
-            content_type: posted.content_type.as_deref(),
-            query: posted.query.as_deref(),
-            body: &posted.body,
-            received: posted.received,
-        };
-        decode::decode(*dialect, &raw, site).map_err(|fault| fault.to_string())
+        self.reader.decode(&event.posted)
     }
 
     /// The key for a leg that starts long after the recorded call ended: the phone system used its id again.
@@ -149,9 +118,7 @@ impl Judge {
 
     /// How long records of this phone system may be late.
     fn settle(&self, pbx: &str) -> SignedDuration {
-        let site = self.sites.get(pbx);
-        let settle = site.map_or(Duration::ZERO, |(_, settle, _)| *settle);
-        SignedDuration::try_from(settle).unwrap_or(SignedDuration::MAX)
+        SignedDuration::try_from(self.reader.settle(pbx)).unwrap_or(SignedDuration::MAX)
     }
 
     /// The record's call or text as its events make it now, complete or not; for `explain`.
@@ -162,7 +129,7 @@ impl Judge {
         now: Timestamp,
     ) -> Result<Option<Subject>, StoreFault> {
         let facts = self.facts(record, journal)?;
-        Ok(subject_of(&record.key, &facts, now))
+        Ok(reader::subject(&record.key, &facts, now))
     }
 
     /// The legs of the record's call that a live source told of and whose end hasn't come.
@@ -176,15 +143,7 @@ impl Judge {
 
     /// Every integration's rules for it, in the order of their names.
     pub fn decisions(&self, subject: &Subject) -> Vec<(String, Decision)> {
-        let decide = |integration: &KustomerSettings| match subject {
-            Subject::Call(call) => filter::filter_call(call, integration),
-            Subject::Text(text) => filter::filter_text(text, integration),
-        };
-        self.settings
-            .kustomers
-            .iter()
-            .map(|integration| (integration.name.clone(), decide(integration)))
-            .collect()
+        reader::decisions(&self.settings.kustomers, subject)
     }
 
     /// Deliveries of this record that have an end.
@@ -358,19 +317,6 @@ fn unreadable(why: &str) -> Verdict {
         deliveries: Vec::new(),
         talk: None,
     }
-}
-
-/// The call or text as its facts make it now, complete or not.
-fn subject_of(record: &str, facts: &Facts, now: Timestamp) -> Option<Subject> {
-    if let Some(text) = facts.text() {
-        return Some(Subject::Text(Box::new(text)));
-    }
-    let key = CallKey::parse(record)?;
-    let assembly = assemble::assemble(&key, &facts.legs, now);
-    let call = assembly
-        .call
-        .or_else(|| assemble::close(&key, &facts.legs, now));
-    call.map(|call| Subject::Call(Box::new(call)))
 }
 
 /// Adds a wait to a time; beyond the calendar's end it stays at the end.

@@ -240,6 +240,12 @@ impl Ledger {
         self.records.get(&tagged(b'r', key.as_bytes()))
     }
 
+    /// All that are kept, by their keys.
+    pub fn records(&self) -> impl Iterator<Item = Result<CallRecord, StoreFault>> {
+        let rows = self.records.prefix(b"r");
+        rows.map(|row| row.map(|(_, record)| record))
+    }
+
     /// The most recent exchange of two numbers.
     pub fn exchange(&self, pair: &Pair) -> Result<Option<Exchange>, StoreFault> {
         self.exchanges.get(&exchange_key(pair))

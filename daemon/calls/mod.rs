@@ -52,4 +52,6 @@ pub mod ledger;
 pub mod line;
 pub mod links;
 pub mod picture;
+pub mod reader;
 pub mod retention;
+pub mod suppose;

@@ -1,18 +1,20 @@
 //! The command line: one subcommand a file. Those that need live state ask the running daemon over its admin socket.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong use of the command, 3 not found (`plan`,
-//! `sync`: there is something to do), 69 the daemon is not reachable,
+//! `sync`: there is something to do; `filter test`: something would change), 69 the daemon is not reachable,
 //! 78 the configuration is wrong (sysexits.h EX_UNAVAILABLE, EX_CONFIG).
 
 pub mod ask;
 pub mod backup;
 pub mod check;
+pub mod config;
 pub mod contacts;
 pub mod dead;
 pub mod decode;
 pub mod demo;
 pub mod erase;
 pub mod explain;
+pub mod filter;
 pub mod lookup;
 pub mod plan;
 mod progress;
@@ -42,7 +44,7 @@ pub const ETC: &str = "/etc/tieline";
 
 pub const EXIT_FAILED: u8 = 1;
 pub const EXIT_NOT_FOUND: u8 = 3;
-/// `plan` has something to write, or a plan waits for approval.
+/// `plan` has something to write, or a plan waits for approval; `filter test` found that something would change.
 pub const EXIT_PLANNED: u8 = 3;
 pub const EXIT_UNAVAILABLE: u8 = 69;
 pub const EXIT_CONFIG: u8 = 78;
@@ -66,10 +68,14 @@ enum Command {
     Run(run::RunArgs),
     /// Check the configuration, and with --online the Kustomer key and its roles
     Check(check::CheckArgs),
+    /// Show the settings in force and where each was written
+    Config(config::ConfigCommand),
     /// Read a recording of a phone system's events and print the calls and texts in it; needs no daemon
     Decode(decode::DecodeArgs),
     /// Say why a call was or wasn't logged: its legs, the rules in order, its ends
     Explain(explain::ExplainArgs),
+    /// Try the rules: on a number, a recording, or what came lately against changed rules
+    Filter(filter::FilterCommand),
     /// Show what the running daemon does
     Status(status::StatusArgs),
     /// List, show, retry or drop what could not be read or logged
@@ -153,8 +159,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let code = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args, &mut out),
+        Command::Config(args) => config::run(&args, &mut out),
         Command::Decode(args) => decode::run(&args, &mut out),
         Command::Explain(args) => explain::run(&args, &mut out),
+        Command::Filter(args) => filter::run(&args, &mut out),
         Command::Status(args) => status::run(&args, &mut out),
         Command::Dead(args) => dead::run(&args, &mut out),
         Command::Replay(args) => replay::run(&args, &mut out),

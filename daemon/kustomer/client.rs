@@ -7,7 +7,7 @@
 
 use super::fault::KustomerFault;
 use super::http::{Carrier, Http, Url};
-use super::key::{bearer, read_key};
+use super::key::{bearer, expires, read_key};
 use super::limits::{self, LimitHeaders};
 use super::pacer::{Pacer, Permit};
 use super::reserve::{Notebook, Reserve};
@@ -158,6 +158,11 @@ impl Client {
     /// What time it is at Kustomer; none before its first reply.
     pub fn their_time(&self) -> Option<Timestamp> {
         self.inner.time.now()
+    }
+
+    /// When the key expires, if it says so itself.
+    pub fn key_expires(&self) -> Option<Timestamp> {
+        expires(&self.inner.key())
     }
 
     pub fn stats(&self) -> ClientStats {

@@ -2,15 +2,16 @@
 //! knows reqwest; `client.rs` calls it, and a simulation puts a carrier of its own in its place.
 //!
 //! No redirect is followed, nothing is repeated. Proxy variables of the environment are not read: what carries the key
-//! is decided by settings alone.
+//! is decided by settings alone. Through a proxy goes a tunnel (CONNECT), in which the key stays unread.
 
 use super::fault::{KustomerFault, scrub};
-use crate::settings::types::KustomerSettings;
+use crate::settings::types::{KustomerSettings, ProxySettings};
 use hyper::{HeaderMap, Request};
 pub(super) use reqwest::Url;
-use reqwest::{redirect, retry};
+use reqwest::{Certificate, Proxy, redirect, retry};
 use std::error::Error;
 use std::fmt::Debug;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -53,9 +54,9 @@ impl Http {
     /// Speaks to nobody yet.
     ///
     /// # Errors
-    /// `Unsendable` if TLS can't be set up.
+    /// `Unsendable` if TLS can't be set up, or a file of it or of the proxy can't be used.
     pub fn new(settings: &KustomerSettings) -> Result<Self, KustomerFault> {
-        let client = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder()
             .user_agent(concat!("tieline/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
             .timeout(settings.timeout)
@@ -64,9 +65,15 @@ impl Http {
             .redirect(redirect::Policy::none())
             .retry(retry::never())
             .referer(false)
-            .no_proxy()
-            .build()
-            .map_err(|fault| KustomerFault::Unsendable(innermost(&fault)))?;
+            .no_proxy();
+        if let Some(file) = &settings.ca_file {
+            builder = builder.tls_certs_only(authorities(file)?);
+        }
+        if let Some(proxy) = &settings.proxy {
+            builder = builder.proxy(through(proxy)?);
+        }
+        let client = builder.build();
+        let client = client.map_err(|fault| KustomerFault::Unsendable(innermost(&fault)))?;
         let timeout = settings.timeout;
         Ok(Self { client, timeout })
     }
@@ -126,6 +133,34 @@ impl Carrier for Http {
     ) -> Pin<Box<dyn Future<Output = Result<Carried, KustomerFault>> + Send + '_>> {
         Box::pin(self.exchange(request))
     }
+}
+
+/// The certificates of a file, which alone are trusted then.
+fn authorities(file: &Path) -> Result<Vec<Certificate>, KustomerFault> {
+    let unusable =
+        |what: &str| KustomerFault::Unsendable(format!("ca_file {}: {what}", file.display()));
+    let pem = std::fs::read(file).map_err(|error| unusable(&error.to_string()))?;
+    let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+    if certificates.is_empty() {
+        return Err(unusable("holds no certificates"));
+    }
+    Ok(certificates)
+}
+
+/// The proxy with its password, which is read here and not again: a reload makes a new one.
+fn through(proxy: &ProxySettings) -> Result<Proxy, KustomerFault> {
+    let unsendable = |fault: reqwest::Error| KustomerFault::Unsendable(innermost(&fault));
+    let through = Proxy::all(&proxy.url).map_err(unsendable)?;
+    let Some(login) = &proxy.login else {
+        return Ok(through);
+    };
+    let file = &login.password_file;
+    let password = std::fs::read_to_string(file).map_err(|error| {
+        let what = format!("the proxy's password file {}: {error}", file.display());
+        KustomerFault::Unsendable(what)
+    })?;
+    // Without the line break that editors add.
+    Ok(through.basic_auth(&login.user, password.trim_end_matches(['\n', '\r'])))
 }
 
 /// The first cause, which says the most ("Connection refused"); the outer ones may hold the address.

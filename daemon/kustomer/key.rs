@@ -1,8 +1,12 @@
 //! The API key: read from its file, put into the header that carries it. Called by `client`.
 
 use super::fault::KustomerFault;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::header::HeaderValue;
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use std::io::Read;
 use std::path::Path;
 
@@ -33,4 +37,33 @@ pub fn read_key(file: &Path) -> Result<SecretString, KustomerFault> {
         return Err(fault("must hold the key alone, on one line"));
     }
     Ok(SecretString::from(trimmed))
+}
+
+/// When a key expires: Kustomer's keys have the form of a JSON Web Token, whose payload says so as `exp` (RFC 7519,
+/// 4.1.4). None where it doesn't, or the key has another form. What it says is not proven by anything.
+pub fn expires(key: &SecretString) -> Option<Timestamp> {
+    let payload = key.expose_secret().split('.').nth(1)?;
+    let payload: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    Timestamp::from_second(payload.get("exp")?.as_i64()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(payload: &str) -> SecretString {
+        format!("e30.{}.c2lnbmVk", URL_SAFE_NO_PAD.encode(payload)).into()
+    }
+
+    #[test]
+    fn a_key_may_say_when_it_expires() {
+        let until = expires(&key(r#"{"id": "x", "exp": 1795867200}"#));
+        assert_eq!(until, "2026-11-28T12:00:00Z".parse().ok());
+        for silent in [r#"{"id": "x"}"#, r#"{"exp": "soon"}"#, "[]", "no JSON"] {
+            assert_eq!(expires(&key(silent)), None, "{silent}");
+        }
+        for other in ["sandbox-key", "a.b", "a.%.c"] {
+            assert_eq!(expires(&other.to_owned().into()), None, "{other}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod link;
 mod lists;
 mod pbx;
 mod per_type;
+mod proxy;
 mod tls;
 
 use super::file::{DaemonFile, File};

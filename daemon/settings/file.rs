@@ -4,10 +4,14 @@
 
 pub mod auth;
 mod contacts;
+mod numbers;
 mod per_type;
+mod proxy;
 
 pub use contacts::{CardDavFile, ClientFile, ConflictsFile, ContactsFile, WebhookFile};
+pub use numbers::{NumberFile, NumberList};
 pub use per_type::{TypeFile, TypesFile};
+pub use proxy::ProxyFile;
 
 use super::types::{AssignTo, Dialect, LateFacts, LogAs, SeveralPolicy, UnknownPolicy};
 use auth::AuthFile;
@@ -195,6 +199,10 @@ pub struct KustomerFile {
     /// File with the API key alone.
     #[schemars(required)]
     pub api_key_file: Option<String>,
+    /// Certificates (PEM) of whoever signed the server's; unset: those that this machine trusts.
+    pub ca_file: Option<String>,
+    /// Through whom it is reached; unset: directly.
+    pub proxy: ProxyFile,
     /// Whether it takes new events.
     pub active: bool,
     /// Names of the phone systems it takes events of; empty: all.
@@ -240,6 +248,8 @@ impl Default for KustomerFile {
             org: None,
             url: None,
             api_key_file: None,
+            ca_file: None,
+            proxy: ProxyFile::default(),
             active: true,
             pbx: Vec::new(),
             contact_tag: "phone".to_owned(),
@@ -260,30 +270,6 @@ impl Default for KustomerFile {
             webhook: WebhookFile::default(),
         }
     }
-}
-
-/// A list of numbers, here or in a file of its own. A line is a number as people write it, a prefix "+4930555*", a range
-/// "+4930555100..+4930555199", an extension "101" or a range of them "100-199".
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum NumberList {
-    Here(Vec<String>),
-    Elsewhere(NumberFile),
-}
-
-impl Default for NumberList {
-    fn default() -> Self {
-        Self::Here(Vec::new())
-    }
-}
-
-/// A file with one number or pattern a line; # starts a comment.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct NumberFile {
-    /// Path, relative to the file that names it.
-    #[schemars(required)]
-    pub file: Option<String>,
 }
 
 /// What becomes of calls.

@@ -10,6 +10,7 @@ use super::file::File;
 use super::origin::{Layer, LayerKind, Origins};
 use super::schema::schema;
 use super::shape;
+use super::shown::{self, Setting};
 use super::types::Settings;
 use figment::Figment;
 use figment::providers::Serialized;
@@ -64,54 +65,78 @@ pub fn load_without_secrets(sources: &Sources) -> Result<Settings, Faults> {
     load_with(sources, false)
 }
 
+/// Every setting with its value and where it was written, in the order of their names.
+///
+/// # Errors
+/// As [`load`], but for secret files.
+pub fn shown(sources: &Sources) -> Result<Vec<Setting>, Faults> {
+    let mut read = Read::of(sources, false);
+    let shown = shown::settings(&read.file, &read.places, &read.origins);
+    check::check(&read.file, &read.places, &mut read.origins);
+    read.origins.into_faults().map_or(Ok(shown), Err)
+}
+
 fn load_with(sources: &Sources, secrets: bool) -> Result<Settings, Faults> {
-    let mut origins = Origins::default();
-    let schema = schema();
-    let etc = absolute(&sources.etc);
-    origins.open(Layer {
-        name: "defaults".to_owned(),
-        dir: etc.clone(),
-        kind: LayerKind::Defaults,
-    });
-    let mut merged = merge(
-        Figment::new(),
-        shape::read(DEFAULTS, false, &schema, &mut origins),
-    );
-    for file in etc_files(&sources.etc, &mut origins) {
-        merged = merge(merged, read_file(&file, &schema, &mut origins));
-    }
-    merged = merge(
-        merged,
-        read_environment(sources, &etc, &schema, &mut origins),
-    );
-    for file in &sources.configs {
-        merged = merge(merged, read_file(file, &schema, &mut origins));
-    }
-    let file = merged.extract::<File>().unwrap_or_else(|errors| {
-        // The schema lets through only what can be read: a fault here has been reported there, or is ours.
-        for error in errors {
-            origins.missing(
-                &error.path.join("."),
-                "this is missing or can't be read",
-                "",
-            );
-        }
-        File::default()
-    });
-    let credentials = sources
-        .env
-        .iter()
-        .find(|(name, _)| name == CREDENTIALS_VARIABLE);
-    let places = check::Places {
-        etc,
-        credentials: credentials.map(|(_, dir)| PathBuf::from(dir)),
-        secrets,
-    };
+    let Read {
+        file,
+        places,
+        mut origins,
+    } = Read::of(sources, secrets);
     let settings = check::check(&file, &places, &mut origins);
     let notes = std::mem::take(&mut origins.notes);
     match (origins.into_faults(), settings) {
         (None, Some(settings)) => Ok(Settings { notes, ..settings }),
         (faults, _) => Err(faults.unwrap_or_else(|| Faults(Vec::new()))),
+    }
+}
+
+/// All layers as one, not yet checked.
+struct Read {
+    file: File,
+    places: check::Places,
+    origins: Origins,
+}
+
+impl Read {
+    fn of(sources: &Sources, secrets: bool) -> Self {
+        let mut origins = Origins::default();
+        let schema = schema();
+        let etc = absolute(&sources.etc);
+        origins.open(Layer {
+            name: "defaults".to_owned(),
+            dir: etc.clone(),
+            kind: LayerKind::Defaults,
+        });
+        let defaults = shape::read(DEFAULTS, false, &schema, &mut origins);
+        let mut merged = merge(Figment::new(), defaults);
+        for file in etc_files(&sources.etc, &mut origins) {
+            merged = merge(merged, read_file(&file, &schema, &mut origins));
+        }
+        let environment = read_environment(sources, &etc, &schema, &mut origins);
+        merged = merge(merged, environment);
+        for file in &sources.configs {
+            merged = merge(merged, read_file(file, &schema, &mut origins));
+        }
+        let file = merged.extract::<File>().unwrap_or_else(|errors| {
+            // The schema lets through only what can be read: a fault here has been reported there, or is ours.
+            for error in errors {
+                let what = "this is missing or can't be read";
+                origins.missing(&error.path.join("."), what, "");
+            }
+            File::default()
+        });
+        let mut env = sources.env.iter();
+        let credentials = env.find(|(name, _)| name == CREDENTIALS_VARIABLE);
+        let places = check::Places {
+            etc,
+            credentials: credentials.map(|(_, dir)| PathBuf::from(dir)),
+            secrets,
+        };
+        Self {
+            file,
+            places,
+            origins,
+        }
     }
 }
 

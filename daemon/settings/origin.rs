@@ -1,8 +1,10 @@
 //! Where each key came from: layer and line by the key's path, so that a fault found after merging still names its
-//! place. Collects the faults of one load. Filled by `shape.rs`, asked by `check.rs`.
+//! place. Collects the faults of one load. Filled by `shape.rs`, asked by `check.rs` and
+//! `shown.rs`.
 
 use super::fault::{Fault, Faults};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Before the names of numbers in a path.
@@ -26,6 +28,27 @@ pub struct Layer {
     /// What relative paths in it are relative to.
     pub dir: PathBuf,
     pub kind: LayerKind,
+}
+
+/// Where a value in force was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whence {
+    /// Nowhere: it is built in.
+    Default,
+    /// File as the administrator named it, and line.
+    File(String, usize),
+    /// Variable of the environment.
+    Variable(String),
+}
+
+impl fmt::Display for Whence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(file, line) => write!(f, "{file}:{line}"),
+            Self::Variable(name) => f.write_str(name),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +159,29 @@ impl Origins {
             .any(|(key, place)| below(key) && by_hand(place))
     }
 
+    /// Where `path` itself was set.
+    pub fn whence(&self, path: &str) -> Whence {
+        self.places
+            .get(path)
+            .map_or(Whence::Default, |place| self.whence_of(*place))
+    }
+
+    /// Where `path` was set, or the last of what is below it.
+    pub fn around(&self, path: &str) -> Whence {
+        let below = |key: &str| {
+            key.strip_prefix(path)
+                .is_some_and(|rest| rest.starts_with('.'))
+        };
+        let last = self
+            .places
+            .range(path.to_owned()..)
+            .take_while(|(key, _)| key.starts_with(path))
+            .filter(|(key, _)| *key == path || below(key))
+            .map(|(_, place)| *place)
+            .max_by_key(|place| (place.layer, place.line));
+        last.map_or(Whence::Default, |place| self.whence_of(place))
+    }
+
     /// The folder that a relative path written at `path` starts from.
     pub fn dir(&self, path: &str) -> &Path {
         self.place(path)
@@ -156,6 +202,19 @@ impl Origins {
         let mut faults: Vec<Fault> = self.faults.into_iter().map(|(_, fault)| fault).collect();
         faults.dedup();
         (!faults.is_empty()).then_some(Faults(faults))
+    }
+
+    fn whence_of(&self, place: Place) -> Whence {
+        let layer = self.layers.get(place.layer);
+        match layer.map(|layer| (&layer.kind, &layer.name)) {
+            None | Some((LayerKind::Defaults, _)) => Whence::Default,
+            Some((LayerKind::File, name)) => Whence::File(name.clone(), place.line),
+            Some((LayerKind::Environment(variables), name)) => {
+                let index = place.line.checked_sub(1);
+                let variable = index.and_then(|index| variables.get(index));
+                Whence::Variable(variable.unwrap_or(name).clone())
+            }
+        }
     }
 
     fn push(&mut self, place: Place, key: &str, what: String, allowed: &str) {

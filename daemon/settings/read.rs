@@ -86,6 +86,29 @@ pub fn origin(text: &str) -> Result<Uri, UrlFault> {
     Ok(uri)
 }
 
+/// The address of a proxy: what goes through it is TLS, so that it may speak `http:` itself; its own user and password are
+/// then readable on the way to it.
+///
+/// # Errors
+/// What it is instead.
+pub fn proxy(text: &str) -> Result<Uri, &'static str> {
+    let uri: Uri = text.trim().parse().map_err(|_| "this is no URL")?;
+    let known = matches!(uri.scheme_str(), Some("http" | "https"));
+    let Some(authority) = uri.authority().filter(|_| known) else {
+        return Err("this is no URL of an HTTP proxy");
+    };
+    if authority.as_str().contains('@') {
+        return Err("user and password don't belong into a URL");
+    }
+    match uri
+        .path_and_query()
+        .map(hyper::http::uri::PathAndQuery::as_str)
+    {
+        None | Some("/") => Ok(uri),
+        Some(_) => Err("this is more than an origin"),
+    }
+}
+
 /// Whether a URL stays on this machine.
 pub fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();

@@ -20,6 +20,8 @@ const CREDENTIALS_FOLDER: &str = "credentials";
 
 /// Anybody on the machine may read it.
 const WORLD_READABLE: u32 = 0o004;
+/// Others than its owner may put another secret into it.
+const CHANGEABLE: u32 = 0o022;
 
 /// What is wrong with a secret file, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,13 +102,19 @@ pub fn probe(file: &Path) -> Option<Finding> {
     readable(&meta, file).map(Finding::Doubtful)
 }
 
-/// A remark if everybody on the machine may read the file, one that holds a key in several lines too.
+/// A remark if others may read or change the file, one that holds a key in several lines too.
 pub fn open_to_all(file: &Path) -> Option<String> {
     readable(&fs::metadata(file).ok()?, file)
 }
 
 fn readable(meta: &fs::Metadata, file: &Path) -> Option<String> {
     let shown = file.display();
-    let by_all = meta.permissions().mode() & WORLD_READABLE != 0;
-    by_all.then(|| format!("everybody on this machine can read {shown}: chmod o= {shown}"))
+    let mode = meta.permissions().mode();
+    if mode & WORLD_READABLE != 0 {
+        return Some(format!(
+            "everybody on this machine can read {shown}: chmod o= {shown}"
+        ));
+    }
+    let changeable = mode & CHANGEABLE != 0;
+    changeable.then(|| format!("others than its owner can change {shown}: chmod go-w {shown}"))
 }

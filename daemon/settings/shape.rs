@@ -35,6 +35,9 @@ const NAME_ALLOWED: &str = "1 to 32 of a-z, 0-9, _ and -";
 /// How many edits a misspelt key may be away from the one that is suggested.
 const TYPO_EDITS_MAX: usize = 3;
 
+/// Keys of files that are no secrets.
+const NO_SECRETS: [&str; 3] = ["ca_file", "certificate_file", "note_template_file"];
+
 /// Most keys listed as allowed: more is no help.
 const KEYS_LISTED_MAX: usize = 24;
 
@@ -67,6 +70,11 @@ pub fn is_name(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+}
+
+/// Whether a setting of this name is the path of a file that holds a secret.
+pub fn is_secret_file(key: &str) -> bool {
+    key.ends_with("_file") && !NO_SECRETS.contains(&key)
 }
 
 /// Whether a setting of this name would be a secret.
@@ -126,7 +134,7 @@ impl<'a> Reading<'a> {
             let files: Vec<&str> = keys
                 .iter()
                 .copied()
-                .filter(|key| key.ends_with("_file") && !key.contains("template"))
+                .filter(|key| is_secret_file(key))
                 .collect();
             let instead = if files.is_empty() {
                 "a key that ends in _file".to_owned()

@@ -4,6 +4,7 @@
 
 mod contacts;
 mod per_type;
+mod proxy;
 
 pub use crate::contacts::agree::{Policies, Policy};
 pub use contacts::{
@@ -11,6 +12,7 @@ pub use contacts::{
     webhook_address,
 };
 pub use per_type::{AssignRules, AssignTo, CustomRules, TypeRules};
+pub use proxy::{ProxyLogin, ProxySettings};
 
 use crate::terms::call::CallType;
 use crate::terms::number::{E164, NumberPlan};
@@ -265,6 +267,10 @@ pub struct KustomerSettings {
     /// For links to records: `https://acme.kustomerapp.com`; none with `url` instead of `org`.
     pub web_url: Option<String>,
     pub api_key_file: PathBuf,
+    /// Who signed the server's certificate; none: whom this machine trusts.
+    pub ca_file: Option<PathBuf>,
+    /// None: reached directly.
+    pub proxy: Option<ProxySettings>,
     pub active: bool,
     /// Names of phone systems; empty: all.
     pub pbx: Vec<String>,

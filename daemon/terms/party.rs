@@ -148,6 +148,12 @@ impl ExtensionRange {
     }
 }
 
+/// The emergency numbers of so many digits that no range of extensions means, in rising order.
+pub fn emergencies(digits: usize) -> impl Iterator<Item = u128> {
+    let all = EMERGENCY.iter().filter(move |raw| raw.len() == digits);
+    all.filter_map(|raw| raw.parse().ok())
+}
+
 /// With no list of extensions, only numbers that are an emergency call in most countries are taken as such; 101..104
 /// are police and fire in some and the commonest extensions everywhere, so those need the list to be told apart.
 pub fn is_emergency(raw: &str) -> bool {

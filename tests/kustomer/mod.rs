@@ -61,6 +61,8 @@ pub fn settings(url: &str, folder: &Path) -> KustomerSettings {
         searches_per_minute: 100,
         budget_window: Duration::from_secs(60),
         land_time: Duration::from_secs(2),
+        ca_file: None,
+        proxy: None,
         bulk_land_time: Duration::from_secs(600),
         timeout: Duration::from_secs(30),
         retry: Vec::new(),

@@ -115,8 +115,13 @@ impl Place {
 
     /// The same with `--json`, its output read.
     pub async fn json(&self, args: &[&str]) -> Value {
+        self.json_of(args, 0).await
+    }
+
+    /// The same of a command that ends with that code.
+    pub async fn json_of(&self, args: &[&str], code: i32) -> Value {
         let finished = self.cli(&[args, &["--json"]].concat()).await;
-        assert_eq!(finished.code, Some(0), "{args:?}: {finished:?}");
+        assert_eq!(finished.code, Some(code), "{args:?}: {finished:?}");
         serde_json::from_str(&finished.out).unwrap()
     }
 

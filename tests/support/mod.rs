@@ -4,11 +4,13 @@
 mod config;
 mod daemon;
 pub mod disk;
+mod doors;
 mod events;
 mod world;
 
-pub use config::{Config, Integration};
+pub use config::{Config, Integration, QUICK};
 pub use daemon::{Daemon, Place};
+pub use doors::{Proxy, TlsDoor};
 pub use events::{OURS, call, live, recorded, recorded_post, text};
 pub use world::{World, address, answers, attribute, logs, populated, related, request};
 

@@ -6,7 +6,8 @@ use super::super::known::Facts;
 use super::super::late;
 use super::super::ledger::{CallRecord, End};
 use super::super::outbox::{Amendment, Delivery};
-use super::{Judge, Subject, Talk, fixed_customer, later, subject_of};
+use super::super::reader;
+use super::{Judge, Subject, Talk, fixed_customer, later};
 use crate::settings::types::{KustomerSettings, LateFacts};
 use crate::store::StoreFault;
 use crate::terms::call::Call;
@@ -40,7 +41,7 @@ impl Judge {
         let before = Facts::of(&record.key, stated.clone());
         stated.extend(self.stated(late, journal)?);
         let after = Facts::of(&record.key, stated);
-        let subject = |facts: &Facts| subject_of(&record.key, facts, now);
+        let subject = |facts: &Facts| reader::subject(&record.key, facts, now);
         let (Some(before), Some(after)) = (subject(&before), subject(&after)) else {
             return Ok(Late::default());
         };

@@ -132,18 +132,11 @@ pub fn carddav(name: &str, file: &CardDavFile, fields: &mut Fields<'_>) -> Optio
         fields.url(&format!("{path}.url"), read::url(url));
     }
     let user = fields.need(&path, "user", file.user.as_ref());
-    // It ends the user's name where it goes over the network (RFC 7617, section 2).
-    if user.is_some_and(|user| user.contains(|c: char| c == ':' || c.is_control())) {
-        let what = "a user's name has no colon and no control characters";
-        fields.origins.fault(&format!("{path}.user"), what, "");
+    if let Some(user) = user {
+        fields.basic_user(&format!("{path}.user"), user);
     }
     let password_file = fields.secret(&path, "password_file", file.password_file.as_deref());
-    let ca_key = format!("{path}.ca_file");
-    let ca_file = file.ca_file.as_ref().map(|text| fields.path(&ca_key, text));
-    if let Some(missing) = ca_file.as_ref().filter(|file| !file.is_file()) {
-        let what = format!("the file {} is not there", missing.display());
-        fields.origins.fault(&ca_key, what, "");
-    }
+    let ca_file = fields.certificates(&format!("{path}.ca_file"), file.ca_file.as_deref());
     let timeout = fields.duration(&format!("{path}.timeout"), &file.timeout, TIMEOUT);
     Some(CardDavSettings {
         name: name.to_owned(),

@@ -126,6 +126,25 @@ impl Fields<'_> {
         self.origins.dir(path).join(text)
     }
 
+    /// A user's name for HTTP Basic.
+    pub fn basic_user(&mut self, path: &str, user: &str) {
+        // A colon ends the name where it goes over the network (RFC 7617, section 2).
+        if user.contains(|c: char| c == ':' || c.is_control()) {
+            let what = "a user's name has no colon and no control characters";
+            self.origins.fault(path, what, "");
+        }
+    }
+
+    /// A file of certificates, if one is named: it must be there.
+    pub fn certificates(&mut self, path: &str, text: Option<&str>) -> Option<PathBuf> {
+        let file = self.path(path, text?);
+        if !file.is_file() {
+            let what = format!("the file {} is not there", file.display());
+            self.origins.fault(path, what, "");
+        }
+        Some(file)
+    }
+
     /// The file of a secret that must be there.
     pub fn secret(&mut self, table: &str, key: &str, written: Option<&str>) -> Option<PathBuf> {
         let path = format!("{table}.{key}");

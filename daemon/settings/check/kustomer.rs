@@ -2,9 +2,10 @@
 
 use super::super::file::{CallsFile, File, KustomerFile, TextsFile};
 use super::super::read;
+use super::super::shadow;
 use super::super::types::{AnonymousPolicy, CallRules, KustomerSettings, TextRules};
 use super::fields::Fields;
-use super::{contacts, lists, per_type};
+use super::{contacts, lists, per_type, proxy};
 use crate::terms::call::CallType;
 use crate::terms::number::NumberPlan;
 use std::time::Duration;
@@ -39,6 +40,11 @@ pub fn kustomer(
     let at = |key: &str| format!("{path}.{key}");
     let place = address(&path, file, fields);
     let api_key_file = fields.secret(&path, "api_key_file", file.api_key_file.as_deref());
+    let ca_file = fields.certificates(&at("ca_file"), file.ca_file.as_deref());
+    let plain = place
+        .as_ref()
+        .is_some_and(|place| !place.url.starts_with("https"));
+    let proxy = proxy::proxy(&at("proxy"), &file.proxy, plain, fields);
     lists::names(
         &at("pbx"),
         &file.pbx,
@@ -58,20 +64,12 @@ pub fn kustomer(
     let land_time = fields.duration(&at("land_time"), &file.land_time, LAND_TIME);
     let bulk_land_time =
         fields.duration(&at("bulk_land_time"), &file.bulk_land_time, BULK_LAND_TIME);
-    if file.retry.is_empty() {
-        fields.origins.missing(
-            &at("retry"),
-            "there is no wait in the list",
-            "one wait at least, such as [\"5s\", \"1h\"]",
-        );
-    }
-    let retry = file.retry.iter().enumerate();
-    let retry = retry
-        .map(|(index, wait)| fields.duration(&format!("{path}.retry[{index}]"), wait, RETRY))
-        .collect();
+    let retry = retry(&at("retry"), &file.retry, fields);
     let retry_for = fields.duration(&at("retry_for"), &file.retry_for, RETRY_FOR);
     let calls = calls(&at("calls"), &file.calls, plan, fields);
+    remark_idle(&at("calls"), &shadow::idle_for_calls(&calls), fields);
     let texts = texts(&at("texts"), &file.texts, plan, fields);
+    remark_idle(&at("texts"), &shadow::idle_for_texts(&texts), fields);
     let contacts = contacts::rules(&at("contacts"), &file.contacts, all, fields);
     let webhook = contacts::webhook(&at("webhook"), &file.webhook, fields);
     let place = place?;
@@ -80,6 +78,8 @@ pub fn kustomer(
         url: place.url,
         web_url: place.web_url,
         api_key_file: api_key_file?,
+        ca_file,
+        proxy,
         active: file.active,
         pbx: file.pbx.clone(),
         contact_tag: file.contact_tag.clone(),
@@ -97,6 +97,32 @@ pub fn kustomer(
         contacts,
         webhook,
     })
+}
+
+/// Rules that nothing comes to.
+fn remark_idle(path: &str, idle: &[&str], fields: &mut Fields<'_>) {
+    let log = fields.origins.around(&format!("{path}.log"));
+    for key in idle {
+        let own = fields.origins.around(&format!("{path}.{key}"));
+        let note = format!(
+            "{path}.{key} ({own}) can never decide: {path}.log ({log}) switches off all that it could take"
+        );
+        fields.origins.notes.push(note);
+    }
+}
+
+fn retry(path: &str, waits: &[String], fields: &mut Fields<'_>) -> Vec<Duration> {
+    if waits.is_empty() {
+        fields.origins.missing(
+            path,
+            "there is no wait in the list",
+            "one wait at least, such as [\"5s\", \"1h\"]",
+        );
+    }
+    let waits = waits.iter().enumerate();
+    waits
+        .map(|(index, wait)| fields.duration(&format!("{path}[{index}]"), wait, RETRY))
+        .collect()
 }
 
 struct Address {

@@ -4,6 +4,7 @@ use super::super::file::NumberList;
 use super::super::load::read_text;
 use super::super::patterns::{self, PatternFault};
 use super::super::read;
+use super::super::shadow::{self, Shadowed};
 use super::super::types::NumberPattern;
 use super::fields::Fields;
 use crate::terms::number::{E164, NumberPlan};
@@ -22,12 +23,16 @@ pub fn numbers(
     plan: &NumberPlan,
     fields: &mut Fields<'_>,
 ) -> Vec<NumberPattern> {
-    match list {
+    let lines = match list {
         NumberList::Here(lines) => {
             let mut patterns = Vec::new();
             for (index, line) in lines.iter().enumerate() {
                 match patterns::parse(line, plan) {
-                    Ok(pattern) => patterns.push(pattern),
+                    Ok(pattern) => {
+                        let item = format!("{path}[{index}]");
+                        let place = fields.origins.whence(&item);
+                        patterns.push((pattern, format!("{item} ({place})")));
+                    }
                     Err(fault) => fields.origins.fault(
                         &format!("{path}[{index}]"),
                         fault.to_string(),
@@ -67,6 +72,39 @@ pub fn numbers(
                 }
             }
         }
+    };
+    let (patterns, places): (Vec<NumberPattern>, Vec<String>) = lines.into_iter().unzip();
+    remark_shadowed(&patterns, &places, fields);
+    patterns
+}
+
+/// Lines that can never decide. They are not repeated: numbers don't belong into a log.
+fn remark_shadowed(patterns: &[NumberPattern], places: &[String], fields: &mut Fields<'_>) {
+    let place = |line: &usize| {
+        places
+            .get(*line)
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    };
+    for Shadowed { line, by, before } in shadow::shadowed(patterns) {
+        let takers = match by.as_slice() {
+            [] => continue,
+            [one] => format!("{} takes", place(one)),
+            [first, .., last] => format!(
+                "{} lines, from {} to {}, together take",
+                by.len(),
+                place(first),
+                place(last)
+            ),
+        };
+        let what = if before {
+            "can never decide"
+        } else {
+            "isn't needed"
+        };
+        let own = place(&line);
+        let note = format!("{own} {what}: {takers} all that it matches");
+        fields.origins.notes.push(note);
     }
 }
 
@@ -77,7 +115,7 @@ fn lines(
     text: &str,
     plan: &NumberPlan,
     fields: &mut Fields<'_>,
-) -> Vec<NumberPattern> {
+) -> Vec<(NumberPattern, String)> {
     let mut patterns = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let written = line
@@ -88,7 +126,7 @@ fn lines(
             continue;
         }
         match patterns::parse(written, plan) {
-            Ok(pattern) => patterns.push(pattern),
+            Ok(pattern) => patterns.push((pattern, format!("{path} ({file}:{number})"))),
             Err(fault) => fields
                 .origins
                 .fault_in(file, Some(number), path, fault.to_string()),
