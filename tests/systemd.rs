@@ -2,7 +2,9 @@
 //! tests/setup.sh installs: a missing one fails, because a unit that nobody checked would be shipped.
 
 mod handover;
+mod load;
 mod protocol;
+mod reloads;
 mod told;
 
 use std::path::{Path, PathBuf};

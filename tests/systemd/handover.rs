@@ -1,8 +1,9 @@
 //! Restarts under load with sockets that somebody else holds, as systemd does for tieline.socket: no post is refused and none
 //! is lost. The holder is systemd-socket-activate(1), and a shell that starts the daemon again as `systemctl restart` would.
 
+use super::load::Load;
 use super::told::Told;
-use crate::support::{Config, World, call, logs, within};
+use crate::support::{Config, LOOK_EVERY, World, logs, within};
 use hyper::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
@@ -10,14 +11,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 const RESTARTS: usize = 100;
-/// Who post at once, each one call after the other, each over a connection of its own.
-const POSTERS: usize = 4;
-/// Answers between two restarts, at least.
-const ANSWERS: usize = 5;
-
 /// Runs the daemon until a file says that it is enough; the sockets stay with the shell. LISTEN_PID says for whom they are
 /// (sd_listen_fds(3)), so each start has its own.
 const AGAIN: &str = r#"
@@ -53,36 +48,6 @@ fn hold(world: &World, told: &Told) -> Holder {
     Holder(child.expect("systemd-socket-activate runs; tests/setup.sh installs it"))
 }
 
-/// Posts call after call; every single one must be accepted at the first try.
-async fn post(
-    world: Arc<World>,
-    poster: usize,
-    enough: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-) -> usize {
-    let mut number = 0;
-    while !enough.load(Relaxed) {
-        let event = call(
-            &format!("p{poster}-{number}"),
-            &format!("+491511234{:04}", number % 50),
-        );
-        let body = event.to_string();
-        let place = &world.place;
-        let answer = place
-            .try_post("script", None, Some("application/json"), body.as_bytes())
-            .await;
-        match answer {
-            Ok((202, _)) => drop(answered.fetch_add(1, Relaxed)),
-            other => panic!(
-                "post {number} of {poster} after {} answers: {other:?}",
-                answered.load(Relaxed)
-            ),
-        }
-        number += 1;
-    }
-    number
-}
-
 fn running(folder: &Path) -> Pid {
     let pid = fs::read_to_string(folder.join("pid")).unwrap();
     Pid::from_raw(pid.trim().parse().unwrap()).unwrap()
@@ -99,43 +64,18 @@ async fn a_hundred_restarts_under_load_refuse_and_lose_no_post() {
             .await
             .is_err()
         {
-            tokio::time::sleep(crate::support::LOOK_EVERY).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     })
     .await;
-    let (enough, answered) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicUsize::new(0)),
-    );
-    let posters: Vec<_> = (0..POSTERS)
-        .map(|poster| {
-            tokio::spawn(post(
-                Arc::clone(&world),
-                poster,
-                Arc::clone(&enough),
-                Arc::clone(&answered),
-            ))
-        })
-        .collect();
+    let load = Load::start(&world);
     for _ in 0..RESTARTS {
         told.until("READY=1").await;
-        let before = answered.load(Relaxed);
-        within("posts are answered", async {
-            while answered.load(Relaxed) < before + ANSWERS
-                && posters.iter().all(|one| !one.is_finished())
-            {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        load.goes_on().await;
         kill_process(running(&folder), Signal::TERM).unwrap();
     }
     told.until("READY=1").await;
-    enough.store(true, Relaxed);
-    let mut posted = 0;
-    for poster in posters {
-        posted += poster.await.unwrap();
-    }
+    let posted = load.stop().await;
     // The admin socket was handed over as well.
     let status = within("all is logged", async {
         loop {
@@ -143,7 +83,7 @@ async fn a_hundred_restarts_under_load_refuse_and_lose_no_post() {
             if let Some(status) = status.filter(|one| one["events"]["in_flight"] == 0) {
                 return status;
             }
-            tokio::time::sleep(crate::support::LOOK_EVERY).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     })
     .await;
