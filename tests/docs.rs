@@ -11,13 +11,14 @@ use tieline::cli::Cli;
 const ELSEWHERE: [&str; 2] = ["target", ".git"];
 
 /// What a path in backticks begins with if it is one of the repository's.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "daemon/",
     "tests/",
     "config/",
     "docs/",
     "fixtures/",
     "systemd/",
+    "packaging/",
     "benches/",
     ".ci/",
 ];

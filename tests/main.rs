@@ -42,6 +42,7 @@ mod network;
 mod numbers;
 mod onprem;
 mod overload;
+mod package;
 mod patterns;
 mod powercut;
 mod practice;

@@ -15,6 +15,7 @@ pub mod demo;
 pub mod erase;
 pub mod explain;
 pub mod filter;
+pub mod generate;
 pub mod lookup;
 pub mod plan;
 mod progress;
@@ -104,6 +105,9 @@ enum Command {
     Sandbox(sandbox::SandboxArgs),
     /// Play recorded calls through a real daemon into a practice Kustomer and show what becomes of them
     Demo(demo::DemoArgs),
+    /// Manual pages and shell completions, for packages
+    #[command(hide = true)]
+    Generate(generate::GenerateArgs),
 }
 
 /// Which configuration files are read; shared by most subcommands.
@@ -177,6 +181,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => simulate::run(&args, &mut out),
         Command::Sandbox(args) => sandbox::run(&args, &mut out),
         Command::Demo(args) => demo::run(&args, &mut out),
+        Command::Generate(args) => generate::run(&args, &mut out),
     };
     match code {
         // `tieline … | head` closes the pipe early: that is the reader's right, no failure.

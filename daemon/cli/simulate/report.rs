@@ -139,21 +139,23 @@ pub fn write(
         writeln!(out, "{count} refused: {status} {detail}")?;
     }
     // Alike ones together: a thousand calls have a few kinds of end.
-    let mut alike: BTreeMap<[&str; 4], usize> = BTreeMap::new();
+    let mut alike: BTreeMap<[&str; 4], Vec<&str>> = BTreeMap::new();
     for end in ends {
         let kind = [end.what.as_str(), &end.understood, &end.end, &end.why];
-        *alike.entry(kind).or_default() += 1;
+        alike.entry(kind).or_default().push(&end.id);
     }
     if alike.is_empty() {
         return Ok(());
     }
     writeln!(out)?;
-    let row = |(kind, count): (&[&str; 4], &usize)| {
+    let row = |(kind, ids): (&[&str; 4], &Vec<&str>)| {
         let [what, understood, end, why] = kind.map(str::to_owned);
-        vec![what, count.to_string(), understood, end, why]
+        // One of them, for `explain`.
+        let id = ids.first().copied().unwrap_or_default().to_owned();
+        vec![what, ids.len().to_string(), understood, end, id, why]
     };
     let rows: Vec<_> = alike.iter().map(row).collect();
-    let head = ["played", "calls", "understood as", "end", "why"];
+    let head = ["played", "calls", "understood as", "end", "such as", "why"];
     table::write(out, &head, &rows)?;
     Ok(())
 }
