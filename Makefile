@@ -6,6 +6,9 @@ TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 DEB_VERSION := 3.8.0
 DEB := $(TOOLS)/bin/cargo-deb
+CYCLONEDX_VERSION := 0.5.9
+CYCLONEDX := $(TOOLS)/bin/cargo-cyclonedx
+CARGO_HOME ?= $(HOME)/.cargo
 CONFIG ?= config/examples/sandbox.toml
 
 # Where `make install` puts things; DESTDIR stands before all of it.
@@ -27,7 +30,7 @@ SOAK := target/soak
 PLOT := $(SOAK)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test simulate bench soak check fmt clippy doc deny install uninstall deb deb-of clean
+.PHONY: help demo run test simulate bench soak check fmt clippy doc deny install uninstall deb deb-of sbom clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -111,9 +114,18 @@ uninstall: ## remove what `make install` installed; settings, secrets and the st
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/tieline.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tieline.conf
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tieline $(DESTDIR)$(PREFIX)/share/tieline
 
-deb: ## the Debian package of a release build, in target/debian
-	$(CARGO) build --release --locked
+# The same commit and compiler make the same bytes, in any folder: no path of this machine gets into the program, and no time but the
+# commit's into the package.
+deb: sbom ## the Debian package of a release build, in target/debian
+	RUSTFLAGS='--remap-path-prefix=$(CURDIR)=/tieline --remap-path-prefix=$(CARGO_HOME)=/cargo' \
+		CFLAGS='-ffile-prefix-map=$(CURDIR)=/tieline -ffile-prefix-map=$(CARGO_HOME)=/cargo' $(CARGO) build --release --locked
 	$(MAKE) --no-print-directory deb-of
+
+sbom: $(CYCLONEDX) ## what the program is made of (CycloneDX), in target/package; part of the package
+	mkdir -p $(PACKAGE)
+	SOURCE_DATE_EPOCH=$(EPOCH) $(CYCLONEDX) cyclonedx --format json --describe crate --override-filename tieline.cdx
+	sed 's|$(CURDIR)|/tieline|g' tieline.cdx.json > $(SBOM)
+	rm tieline.cdx.json
 
 # The package of PROGRAM as it is: tests pack what they have built already.
 deb-of: $(DEB)
@@ -124,6 +136,10 @@ deb-of: $(DEB)
 	for script in postinst prerm postrm; do \
 		sed 's|@UNITS@|$(UNITS)|' packaging/debian/scripts/$$script > $(PACKAGE)/scripts/$$script || exit 1; done
 	SOURCE_DATE_EPOCH=$(EPOCH) $(DEB) --no-build --locked $(DEB_OPTIONS)
+
+$(CYCLONEDX):
+	$(CARGO) install cargo-cyclonedx --version $(CYCLONEDX_VERSION) --locked --root $(TOOLS) --target-dir $(TOOLS)/build
+	rm -rf $(TOOLS)/build
 
 $(DEB):
 	$(CARGO) install cargo-deb --version $(DEB_VERSION) --locked --root $(TOOLS) --target-dir $(TOOLS)/build

@@ -123,25 +123,20 @@ fn make_installs_the_same_files_elsewhere_and_takes_them_away() {
     let folder = tempfile::tempdir().unwrap();
     let destination = format!("DESTDIR={}", folder.path().display());
     make(&["install", &destination]);
-    let installed = files(folder.path());
-    // Debian's own names for what is elsewhere here, or that only a package has.
-    let debian = String::from_utf8(
-        Command::new("dpkg-deb")
-            .args(["--contents".as_ref(), PACKAGE.as_os_str()])
-            .output()
-            .unwrap()
-            .stdout,
-    )
-    .unwrap();
-    let mut packed: Vec<String> = debian
+    // Debian's own, and what only a release build comes with.
+    let own = ["copyright", "changelog.Debian.gz", "tieline.cdx.json"];
+    let both = |path: &String| !own.iter().any(|name| path.ends_with(name));
+    let installed: Vec<String> = files(folder.path()).into_iter().filter(both).collect();
+    let packed = Command::new("dpkg-deb")
+        .args(["--contents".as_ref(), PACKAGE.as_os_str()])
+        .output()
+        .unwrap();
+    let mut packed: Vec<String> = String::from_utf8(packed.stdout)
+        .unwrap()
         .lines()
         .filter_map(|line| line.split_once(" ./").map(|(_, path)| format!("/{path}")))
         .filter(|path| !path.ends_with('/'))
-        .filter(|path| {
-            !["copyright", "changelog.Debian.gz", "tieline.cdx.json"]
-                .iter()
-                .any(|own| path.ends_with(own))
-        })
+        .filter(both)
         .map(|path| path.replace("vendor-completions", "site-functions"))
         .map(|path| path.replacen("/usr/", "/usr/local/", 1))
         .collect();
