@@ -94,7 +94,7 @@ install: ## install the release build under PREFIX (/usr/local), below DESTDIR; 
 	$(PROGRAM) generate completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tieline
 	$(PROGRAM) generate completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tieline.fish
 	$(PROGRAM) generate completions zsh > $(DESTDIR)$(ZSH_COMPLETIONS)/_tieline
-	for unit in $(UNITS); do sed 's|/usr/bin/tieline|$(PREFIX)/bin/tieline|; s|/usr/share/doc|$(PREFIX)/share/doc|' \
+	for unit in $(UNITS); do sed 's|/usr/bin/tieline|$(PREFIX)/bin/tieline|g; s|/usr/share/doc|$(PREFIX)/share/doc|g' \
 		systemd/$$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
 	install -m 644 systemd/tieline.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tieline.conf
 	install -m 644 systemd/tieline.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tieline.conf
@@ -114,8 +114,7 @@ uninstall: ## remove what `make install` installed; settings, secrets and the st
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/tieline.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tieline.conf
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tieline $(DESTDIR)$(PREFIX)/share/tieline
 
-# The same commit and compiler make the same bytes, in any folder: no path of this machine gets into the program, and no time but the
-# commit's into the package.
+# No path of this machine gets into the program, and no time but the commit's into the package, so that another build can be compared.
 deb: sbom ## the Debian package of a release build, in target/debian
 	RUSTFLAGS='--remap-path-prefix=$(CURDIR)=/tieline --remap-path-prefix=$(CARGO_HOME)=/cargo' \
 		CFLAGS='-ffile-prefix-map=$(CURDIR)=/tieline -ffile-prefix-map=$(CARGO_HOME)=/cargo' $(CARGO) build --release --locked
@@ -123,7 +122,7 @@ deb: sbom ## the Debian package of a release build, in target/debian
 
 sbom: $(CYCLONEDX) ## what the program is made of (CycloneDX), in target/package; part of the package
 	mkdir -p $(PACKAGE)
-	SOURCE_DATE_EPOCH=$(EPOCH) $(CYCLONEDX) cyclonedx --format json --describe crate --override-filename tieline.cdx
+	SOURCE_DATE_EPOCH=$(EPOCH) $(CYCLONEDX) cyclonedx --quiet --format json --spec-version 1.5 --override-filename tieline.cdx
 	sed 's|$(CURDIR)|/tieline|g' tieline.cdx.json > $(SBOM)
 	rm tieline.cdx.json
 
@@ -137,8 +136,9 @@ deb-of: $(DEB)
 		sed 's|@UNITS@|$(UNITS)|' packaging/debian/scripts/$$script > $(PACKAGE)/scripts/$$script || exit 1; done
 	SOURCE_DATE_EPOCH=$(EPOCH) $(DEB) --no-build --locked $(DEB_OPTIONS)
 
+# Runs for a second: not worth minutes of optimising it.
 $(CYCLONEDX):
-	$(CARGO) install cargo-cyclonedx --version $(CYCLONEDX_VERSION) --locked --root $(TOOLS) --target-dir $(TOOLS)/build
+	$(CARGO) install --debug cargo-cyclonedx --version $(CYCLONEDX_VERSION) --locked --root $(TOOLS) --target-dir $(TOOLS)/build
 	rm -rf $(TOOLS)/build
 
 $(DEB):
