@@ -33,7 +33,7 @@ PLOT := $(SOAK)/python
 .PHONY: help demo run test simulate bench soak check fmt clippy doc deny install uninstall deb deb-of sbom clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 # The dev profile: a newcomer waits half as long for it as for a release build, and `make test` then reuses it.
 demo: ## play recorded calls through the daemon into a sandbox and show how each ended
