@@ -100,7 +100,7 @@ install: ## install the release build under PREFIX (/usr/local), below DESTDIR; 
 	install -m 644 systemd/tieline.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tieline.conf
 	install -m 644 README.md docs/*.md docs/*.png $(wildcard $(SBOM)) $(DESTDIR)$(PREFIX)/share/doc/tieline
 	install -m 644 docs/decisions/*.md $(DESTDIR)$(PREFIX)/share/doc/tieline/decisions
-	install -m 644 config/tieline.toml config/*.j2 config/examples/* $(DESTDIR)$(PREFIX)/share/doc/tieline/examples
+	install -m 644 config/tieline.toml config/*.j2 config/examples/* systemd/*.conf $(DESTDIR)$(PREFIX)/share/doc/tieline/examples
 	install -m 644 config/*.schema.json $(DESTDIR)$(PREFIX)/share/tieline
 	test -e $(DESTDIR)$(SYSCONFDIR)/tieline/tieline.toml || \
 		install -m 644 packaging/tieline.toml $(DESTDIR)$(SYSCONFDIR)/tieline/tieline.toml
