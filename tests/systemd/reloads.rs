@@ -11,9 +11,17 @@ use std::sync::Arc;
 
 const RELOADS: usize = 100;
 
+fn config(settle: &str) -> Config {
+    let mut config = Config::default();
+    config.settle = settle.to_owned();
+    // After a reload the budget counts as spent for as long.
+    config.integrations[0].lines += "\nbudget_window = \"1s\"";
+    config
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_reloads_under_load_lose_no_call_and_bad_ones_are_refused_by_their_place() {
-    let world = Arc::new(World::start(&Config::default()).await);
+    let world = Arc::new(World::start(&config("20ms")).await);
     let told = Told::new(world.place.folder.join("notify"));
     let notify: &Path = &told.path;
     let daemon = world.place.spawn_with(&[("NOTIFY_SOCKET", notify)]);
@@ -22,12 +30,8 @@ async fn a_hundred_reloads_under_load_lose_no_call_and_bad_ones_are_refused_by_t
     for number in 0..RELOADS {
         load.goes_on().await;
         let bad = number % 2 == 1;
-        let mut config = Config::default();
-        config.settle = format!("{}ms", 20 + number);
-        if bad {
-            config.settle = "a while".to_owned();
-        }
-        world.configure(&config);
+        let settle = format!("{}ms", 20 + number);
+        world.configure(&config(if bad { "a while" } else { &settle }));
         daemon.signal(Signal::HUP);
         told.until("RELOADING=1").await;
         told.until("READY=1").await;
