@@ -12,8 +12,10 @@ use std::sync::Arc;
 const RELOADS: usize = 100;
 
 fn config(settle: &str) -> Config {
-    let mut config = Config::default();
-    config.settle = settle.to_owned();
+    let mut config = Config {
+        settle: settle.to_owned(),
+        ..Config::default()
+    };
     // After a reload the budget counts as spent for as long.
     config.integrations[0].lines += "\nbudget_window = \"1s\"";
     config
