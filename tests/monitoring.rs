@@ -1,0 +1,3 @@
+//! What an administrator watches tieline with: a real journal that is searched.
+
+mod journal;
