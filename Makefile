@@ -24,7 +24,7 @@ SBOM := $(PACKAGE)/tieline.cdx.json
 # The time of everything in the package: the commit's.
 EPOCH = $(shell git log -1 --format=%ct)
 INSTALL_FOLDERS := bin lib/systemd/system lib/sysusers.d lib/tmpfiles.d share/man/man1 share/bash-completion/completions \
-	share/fish/vendor_completions.d share/tieline share/doc/tieline/decisions share/doc/tieline/examples
+	share/fish/vendor_completions.d share/tieline share/doc/tieline/decisions share/doc/tieline/examples/monitoring
 
 SOAK := target/soak
 PLOT := $(SOAK)/python
@@ -101,6 +101,7 @@ install: ## install the release build under PREFIX (/usr/local), below DESTDIR; 
 	install -m 644 README.md docs/*.md docs/*.png $(wildcard $(SBOM)) $(DESTDIR)$(PREFIX)/share/doc/tieline
 	install -m 644 docs/decisions/*.md $(DESTDIR)$(PREFIX)/share/doc/tieline/decisions
 	install -m 644 config/tieline.toml config/*.j2 config/examples/* systemd/*.conf $(DESTDIR)$(PREFIX)/share/doc/tieline/examples
+	install -m 644 config/monitoring/* $(DESTDIR)$(PREFIX)/share/doc/tieline/examples/monitoring
 	install -m 644 config/*.schema.json $(DESTDIR)$(PREFIX)/share/tieline
 	test -e $(DESTDIR)$(SYSCONFDIR)/tieline/tieline.toml || \
 		install -m 644 packaging/tieline.toml $(DESTDIR)$(SYSCONFDIR)/tieline/tieline.toml

@@ -26,6 +26,7 @@ use crate::phonebook::directory::ContactBook;
 use crate::settings::types::{AdminAddress, Settings};
 use crate::store::{Store, StoreFault};
 use crate::systemd;
+use crate::trace;
 use fetching::Fetching;
 use integrations::{Built, Counter, Shelves};
 use listeners::Listeners;
@@ -38,6 +39,7 @@ use syncing::Syncing;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 pub use ground::{Ground, Simulated};
 pub use listeners::Pipe;
@@ -298,8 +300,9 @@ impl Parts {
         for part in &admin.integrations {
             let watch = part.attributes.clone();
             let (client, stop) = (part.client.clone(), loops_stop.clone());
+            let span = trace::integration("attributes", &part.settings.name);
             loops.spawn(async move {
-                watch.watch(client, stop).await;
+                watch.watch(client, stop).instrument(span).await;
                 Ok(())
             });
         }

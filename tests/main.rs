@@ -38,6 +38,7 @@ mod kustomer;
 mod kustomer_faults;
 mod late;
 mod links;
+mod monitoring;
 mod network;
 mod numbers;
 mod onprem;

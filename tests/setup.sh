@@ -6,6 +6,7 @@ set -euo pipefail
 missing=()
 command -v systemd-analyze >/dev/null || missing+=(systemd) # tests/systemd.rs checks the units
 command -v radicale >/dev/null || missing+=(radicale)       # tests/carddav.rs starts contact servers; Debian 12 has 3.1.8
+command -v promtool >/dev/null || missing+=(prometheus)     # tests/monitoring.rs has it scrape and alert; Debian 12 has 2.42
 python3 -c 'import jsonschema' 2>/dev/null || missing+=(python3-jsonschema) # tests/schema.rs is an editor
 # tests/package.rs: what Debian asks of a package, a Debian to install it in, and the container it runs in
 command -v lintian >/dev/null || missing+=(lintian)
@@ -22,6 +23,11 @@ if [ ${#missing[@]} -gt 0 ]; then
     fi
     echo "tests/setup.sh: installing ${missing[*]}" >&2
     export DEBIAN_FRONTEND=noninteractive
+    if [[ " ${missing[*]} " == *" prometheus "* ]]; then
+        # The program is wanted, not a service that listens from now on (`systemctl unmask prometheus` is the way back).
+        "${as_root[@]}" mkdir -p /etc/systemd/system
+        "${as_root[@]}" ln -sf /dev/null /etc/systemd/system/prometheus.service
+    fi
     "${as_root[@]}" apt-get update -qq </dev/null >/dev/null
     "${as_root[@]}" apt-get install -qq -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null
 fi

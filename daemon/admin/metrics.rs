@@ -1,7 +1,8 @@
 //! Figures for Prometheus, in OpenMetrics text, read from the parts at each scrape. Labels are names from the
 //! configuration and fixed words, never anything a phone system sent.
 
-use super::{Accounting, Admin, accounts, hooks, sync};
+use super::{Accounting, Admin, WRITE_TIME_MAX, accounts, hooks, sync};
+use crate::calls::dispatch::Hold;
 use crate::calls::links::LinkState;
 use crate::store::StoreFault;
 use prometheus_client::collector::Collector;
@@ -49,7 +50,8 @@ impl Collector for Scrape {
 /// A fault of the store.
 pub fn text(admin: &Admin) -> Result<String, StoreFault> {
     let sums = admin.accounting()?;
-    let mut families = events(admin, &sums);
+    let mut families = daemon(admin);
+    families.extend(events(admin, &sums));
     families.extend(accounts::families(admin, &sums));
     families.extend(store(admin)?);
     families.extend(integrations(admin));
@@ -64,6 +66,30 @@ pub fn text(admin: &Admin) -> Result<String, StoreFault> {
         why: "metrics".to_owned(),
     })?;
     Ok(text)
+}
+
+fn daemon(admin: &Admin) -> Vec<Family> {
+    let one = |value| vec![(Vec::new(), value)];
+    let certificate = admin.certificate.as_ref();
+    let expires = certificate.and_then(|shown| shown.expires);
+    let expires = expires.map(|at| u64::try_from(at.as_second()).unwrap_or_default());
+    vec![
+        gauge(
+            "tieline_healthy",
+            "1: the store writes and the loops move",
+            one(u64::from(admin.healthy(WRITE_TIME_MAX).is_ok())),
+        ),
+        gauge(
+            "tieline_settings_refused",
+            "1: the last reload was refused, the old settings are in force",
+            one(u64::from(matches!(admin.reloaded, Some(Err(_))))),
+        ),
+        gauge(
+            "tieline_certificate_expires_seconds",
+            "When the listener's certificate expires, in seconds since 1970",
+            expires.map(one).unwrap_or_default(),
+        ),
+    ]
 }
 
 fn events(admin: &Admin, sums: &Accounting) -> Vec<Family> {
@@ -143,7 +169,19 @@ fn posts(admin: &Admin) -> Vec<(Labels, u64)> {
 fn store(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
     let stats = admin.store.stats();
     let one = |value| vec![(Vec::new(), value)];
+    // A disk that doesn't say is missing, not full.
+    let free = admin.store.disk_free().ok();
     Ok(vec![
+        gauge(
+            "tieline_store_disk_free_bytes",
+            "What the store's disk has left",
+            free.map(one).unwrap_or_default(),
+        ),
+        gauge(
+            "tieline_store_disk_reserve_bytes",
+            "Below it events are answered 503",
+            one(admin.settings.daemon.disk_reserve),
+        ),
         gauge(
             "tieline_store_bytes",
             "Size of the store's files",
@@ -175,7 +213,7 @@ fn store(admin: &Admin) -> Result<Vec<Family>, StoreFault> {
 fn integrations(admin: &Admin) -> Vec<Family> {
     let (mut owed, mut held, mut used, mut requests) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut left_out = Vec::new();
+    let (mut left_out, mut limits) = (Vec::new(), Vec::new());
     for part in &admin.integrations {
         let name = || vec![("integration", part.settings.name.clone())];
         let status = part
@@ -184,7 +222,15 @@ fn integrations(admin: &Admin) -> Vec<Family> {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         owed.push((name(), status.owed as u64));
-        held.push((name(), u64::from(status.held.is_some())));
+        let hold = status.held.as_ref();
+        for (why, is_so) in [
+            ("key", matches!(hold, Some(Hold::Paused(_)))),
+            ("outage", matches!(hold, Some(Hold::Outage(_)))),
+        ] {
+            let labels = [name(), vec![("why", why.to_owned())]].concat();
+            held.push((labels, u64::from(is_so)));
+        }
+        limits.push((name(), u64::from(part.settings.requests_per_minute)));
         used.push((name(), part.client.requests().used as u64));
         left_out.push((name(), part.attributes.status().left_out.len() as u64));
         for ((route, outcome), count) in part.client.stats().requests {
@@ -204,13 +250,18 @@ fn integrations(admin: &Admin) -> Vec<Family> {
         ),
         gauge(
             "tieline_integration_held",
-            "1: key refused or Kustomer unreachable",
+            "1: the key is refused, or Kustomer can't be reached",
             held,
         ),
         gauge(
             "tieline_budget_used",
             "Requests in the current window",
             used,
+        ),
+        gauge(
+            "tieline_budget_limit",
+            "Requests that a window may have",
+            limits,
         ),
         gauge(
             "tieline_attributes_left_out",

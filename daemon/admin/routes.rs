@@ -137,7 +137,7 @@ fn integration_status(part: &Integration) -> Value {
         "in_flight": status.in_flight,
         "settled_since_start": status.logged,
         "dead_since_start": status.dead,
-        "held": status.held,
+        "held": status.held.as_ref().map(ToString::to_string),
         "behind": status.behind,
         "bulk": {"groups": status.groups, "rests": status.bulk_rests},
         "attributes": {"left_out": attributes.left_out, "unread": attributes.unread},

@@ -7,8 +7,10 @@ use crate::contacts::webhooks::door::Door;
 use crate::contacts::webhooks::watch::HookWatch;
 use crate::settings::types::KustomerSettings;
 use crate::store::Store;
+use crate::trace;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 /// The integration's webhook, if it has one.
 ///
@@ -39,8 +41,9 @@ pub fn watch(
         let Some(hook) = &part.hook else { continue };
         let watch = hook.watch.clone();
         let (client, stop) = (part.client.clone(), stop.clone());
+        let span = trace::integration("webhook", &part.settings.name);
         loops.spawn(async move {
-            watch.watch(client, stop).await;
+            watch.watch(client, stop).instrument(span).await;
             Ok(())
         });
     }

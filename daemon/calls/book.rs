@@ -17,6 +17,7 @@ use super::ledger::{CallRecord, Changes, Counts, End, EventMark, Ledger, Stage, 
 use super::outbox::DeliveryEnd;
 use crate::clock;
 use crate::store::StoreFault;
+use crate::trace;
 use held::Held;
 pub use held::{Difference, Whose};
 use jiff::{SignedDuration, Timestamp};
@@ -127,9 +128,11 @@ impl Book {
         turn: &mut Turn,
     ) -> Result<(), StoreFault> {
         let (seq, pbx) = (event.seq, event.posted.pbx.as_str());
+        let _span = trace::event(pbx, event.id).entered();
         let stated = match self.judge.decode(event) {
             Ok(stated) => stated,
             Err(why) => {
+                tracing::warn!("an event can't be read: it is dead, `tieline dead list` says why");
                 let end = Some(End::Dead { why });
                 return self.mark(seq, pbx, EventMark { key: None, end }, turn);
             }
@@ -323,6 +326,7 @@ impl Book {
         ripe: bool,
         turn: &mut Turn,
     ) -> Result<(), StoreFault> {
+        let _span = trace::call(&record.pbx, &record.key).entered();
         let count = record.events.len();
         let facts = match self.known.take(&record.key, count) {
             Some(facts) => facts,
@@ -341,6 +345,7 @@ impl Book {
             } => {
                 record.span = Some(span);
                 record.takers = takers;
+                tracing::info!(takers = record.takers_in_words(), "decided");
                 self.due.remove(&record.key);
                 for mut delivery in deliveries {
                     self.join_exchange(&mut delivery, talk.as_ref(), turn)?;

@@ -7,10 +7,12 @@ use super::outbox::{Delivery, DeliveryEnd};
 use super::work::{self, News, Outcome};
 use crate::clock;
 use crate::pace::Lane;
+use crate::trace;
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 /// Workers at this moment, and what they share.
 pub struct Crew {
@@ -77,10 +79,12 @@ impl Crew {
     fn start_one(&mut self, key: String, courier: Arc<Courier>, worker: Worker) {
         self.busy.insert(key.clone());
         let (tell, stop) = (self.tell.clone(), self.stop.clone());
-        self.workers.spawn(async move {
+        let span = trace::delivery(&courier.settings.name, &key);
+        let work = async move {
             one(&courier, key, &tell, stop).await;
             worker
-        });
+        };
+        self.workers.spawn(work.instrument(span));
     }
 
     /// A worker for a group that was picked.
@@ -102,10 +106,12 @@ impl Crew {
         self.busy.extend(keys.iter().cloned());
         let (courier, tell) = (Arc::clone(&self.later), self.tell.clone());
         let stop = self.stop.clone();
-        self.workers.spawn(async move {
+        let span = trace::integration("group", &courier.settings.name);
+        let work = async move {
             bulk::work(&courier, keys, &tell, stop).await;
             Worker::Group(looked_up)
-        });
+        };
+        self.workers.spawn(work.instrument(span));
     }
 
     /// The next news, or a worker's end; waits for ever while nobody works. A worker's panic goes on here.

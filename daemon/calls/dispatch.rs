@@ -14,7 +14,8 @@ use super::line::{Notice, Order};
 use super::log::Courier;
 use super::outbox::{DeliveryEnd, Step};
 use super::queue::{Probe, Queue};
-use super::work::{self, Hold, News, Outcome, Way};
+pub use super::work::Hold;
+use super::work::{self, News, Outcome, Way};
 use crate::clock;
 use crate::pace::Lane;
 use crate::store::StoreFault;
@@ -42,8 +43,8 @@ pub struct DispatchStatus {
     pub behind: usize,
     pub logged: u64,
     pub dead: u64,
-    /// Why everything waits, in words; none when all is well.
-    pub held: Option<String>,
+    /// Why everything waits; none when all is well.
+    pub held: Option<Hold>,
     /// Groups that go through bulk requests at this moment.
     pub groups: usize,
     /// Why bulk requests aren't used, and until when; none when they may be.
@@ -414,10 +415,7 @@ impl Dispatch {
         status.behind = self.queue.parked();
         status.logged = self.logged;
         status.dead = self.dead;
-        status.held = self.hold.as_ref().map(|hold| match hold {
-            Hold::Paused(why) => format!("paused: {why}"),
-            Hold::Outage(why) => format!("unreachable: {why}"),
-        });
+        status.held.clone_from(&self.hold);
         status.groups = crew.groups();
         let rests = self.experience.rests(now);
         status.bulk_rests = rests.map(|(why, until)| format!("until {until:.0}: {why}"));

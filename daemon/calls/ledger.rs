@@ -154,6 +154,19 @@ impl CallRecord {
         self.stage == Stage::Ended && self.events.is_empty() && self.takers.is_empty()
     }
 
+    /// What each integration makes of it, for the log: fixed words and names of the settings.
+    pub fn takers_in_words(&self) -> String {
+        let words = self.takers.iter().map(|taker| {
+            let end = match &taker.end {
+                None => "owed",
+                Some(End::Filtered { rule, .. }) => rule,
+                Some(end) => end.word(),
+            };
+            format!("{}: {end}", taker.integration)
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+
     /// The end of an event of it by its journal number.
     pub fn end_of_event(&self, seq: u64) -> Option<End> {
         let index = self.events.iter().position(|event| *event == seq)?;

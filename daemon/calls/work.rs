@@ -12,6 +12,7 @@ use crate::kustomer::fault::{KustomerFault, Next};
 use crate::settings::types::KustomerSettings;
 use crate::store::StoreFault;
 use jiff::Timestamp;
+use std::fmt;
 use std::time::Duration;
 
 /// What holds the whole integration back.
@@ -21,6 +22,15 @@ pub enum Hold {
     Paused(String),
     /// Kustomer can't be reached.
     Outage(String),
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Paused(why) => write!(f, "paused: {why}"),
+            Self::Outage(why) => write!(f, "unreachable: {why}"),
+        }
+    }
 }
 
 /// How a delivery goes on.
@@ -79,6 +89,11 @@ pub async fn try_one(courier: &Courier, mut delivery: Delivery) -> Outcome {
     delivery.first_try.get_or_insert(clock::now());
     let result = courier.deliver(&mut delivery).await;
     let outcome = outcome(courier, &mut delivery, result);
+    // What holds everything back is said once for all (`dispatch`).
+    if let Outcome::Again { at, hold: None, .. } = &outcome {
+        let fault = delivery.fault.as_deref();
+        tracing::info!(attempts = delivery.attempts, fault, %at, "goes on later");
+    }
     // Who only waits wasn't tried.
     if let Outcome::Store { .. } | Outcome::Behind(_) = outcome {
         return outcome;

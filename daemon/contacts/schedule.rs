@@ -17,9 +17,11 @@ use crate::clock;
 use crate::offload::off_the_runtime;
 use crate::store::StoreFault;
 use crate::terms::contact::ContactId;
+use crate::trace;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Instrument as _;
 
 /// Wishes of the command line that wait for the loop.
 pub const NUDGES_MAX: usize = 64;
@@ -109,13 +111,14 @@ impl Sync {
                 () = moved(&mut self.revisions) => Wake::Phone,
                 () = moved(&mut told) => Wake::Told,
             };
+            let span = trace::integration("sync", &self.name);
             let ended = match wake {
                 Wake::Stop => return Ok(()),
-                Wake::Due => self.turn(Reach::Both, None).await,
+                Wake::Due => self.turn(Reach::Both, None).instrument(span).await,
                 // While something is in the way the schedule says when to go on.
                 Wake::Phone | Wake::Told if faults > 0 => continue,
-                Wake::Phone | Wake::Told => self.turn(Reach::Phone, None).await,
-                Wake::Nudge(nudge) => self.nudged(nudge).await,
+                Wake::Phone | Wake::Told => self.turn(Reach::Phone, None).instrument(span).await,
+                Wake::Nudge(nudge) => self.nudged(nudge).instrument(span).await,
             };
             let wait = match ended {
                 Ok(Reach::Both) => {
@@ -144,11 +147,13 @@ impl Sync {
             Halt::Later { after, .. } => retry.max(*after),
             Halt::Stop | Halt::Store(_) => retry,
         };
-        let (name, why) = (&self.name, halt.to_string());
+        let (integration, why) = (&self.name, halt.to_string());
         match halt {
-            Halt::Operator(_) => tracing::error!(name, why, "the contact sync waits for somebody"),
+            Halt::Operator(_) => {
+                tracing::error!(integration, why, "the contact sync waits for somebody");
+            }
             Halt::Stop | Halt::Later { .. } | Halt::Store(_) => {
-                tracing::warn!(name, why, wait = ?wait, "the contact sync goes on later");
+                tracing::warn!(integration, why, wait = ?wait, "the contact sync goes on later");
             }
         }
         self.show(|status| status.fault(halt, clock::now()));
@@ -192,8 +197,8 @@ impl Sync {
         self.show(|status| status.written = written);
         let stopped = stopped?;
         if let Some(stopped) = &stopped {
-            let (name, why) = (&self.name, &stopped.why);
-            tracing::error!(name, why, plan = %stopped.plan, "the contact sync waits for approval");
+            let why = &stopped.why;
+            tracing::error!(why, plan = %stopped.plan, "the contact sync waits for approval");
         }
         self.show(|status| status.ended(clock::now(), stopped));
         if written != before {
@@ -201,7 +206,7 @@ impl Sync {
                 written.phone.saturating_sub(before.phone),
                 written.kustomer.saturating_sub(before.kustomer),
             );
-            tracing::info!(name = self.name, phone, kustomer, "contacts synced");
+            tracing::info!(phone, kustomer, "contacts synced");
         }
         Ok(reach)
     }

@@ -274,6 +274,14 @@ impl Store {
         self.0.shared.engine.size_on_disk()
     }
 
+    /// Bytes that the store's disk has left for those who aren't root.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn disk_free(&self) -> io::Result<u64> {
+        self.0.shared.engine.free()
+    }
+
     fn queue(&self) -> Result<&mpsc::Sender<Box<dyn Job>>, StoreFault> {
         self.0.queue.as_ref().ok_or_else(gone)
     }

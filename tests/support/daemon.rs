@@ -39,7 +39,15 @@ pub struct Daemon {
 
 impl Place {
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tieline"));
+        self.command_in(&[])
+    }
+
+    /// The program, started by another one that is given with its arguments and becomes it; or alone.
+    fn command_in(&self, starter: &[String]) -> Command {
+        let program = [env!("CARGO_BIN_EXE_tieline").to_owned()];
+        let mut words = starter.iter().chain(&program);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("TIELINE_") {
                 command.env_remove(name);
@@ -60,12 +68,17 @@ impl Place {
 
     /// The same with these in its environment.
     pub fn spawn_with(&self, environment: &[(&str, &Path)]) -> Daemon {
+        self.spawn_in(&[], environment)
+    }
+
+    /// The same, started by another program that becomes it, such as nsenter with its arguments.
+    pub fn spawn_in(&self, starter: &[String], environment: &[(&str, &Path)]) -> Daemon {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.folder.join("log"))
             .unwrap();
-        let mut command = self.command();
+        let mut command = self.command_in(starter);
         command
             .env("TIELINE_LOG", "info,tieline=debug")
             .envs(environment.iter().copied())

@@ -55,8 +55,8 @@ impl Sync {
             let progress = page.progress;
             let before = cursor.progress(None).done;
             if progress.importing && progress.done / LOG_EVERY != before / LOG_EVERY {
-                let (name, done, total) = (&self.name, progress.done, progress.total);
-                tracing::info!(name, done, total, "customers are imported");
+                let (done, total) = (progress.done, progress.total);
+                tracing::info!(done, total, "customers are imported");
             }
             self.show(|status| {
                 status.work = progress.importing.then(|| {

@@ -1,0 +1,192 @@
+//! A real systemd-journald in a mount namespace of its own: what the daemon logs is found there by its fields, as
+//! docs/operating.md says, and has nothing of anybody at info and above.
+
+use crate::support::{Config, LOOK_EVERY, Place, World, call, within};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+const MAX: &str = "+491711234567";
+const NEW: &str = "+4915199887766";
+/// Debug as tracing-journald has it: what is of less weight than info.
+const DEBUG: &str = "6";
+
+/// A running journal; dropping it kills it.
+struct Journal {
+    folder: TempDir,
+    child: Child,
+}
+
+/// Whoever isn't root gets a namespace of users too.
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+impl Journal {
+    /// With /run of its own, where its sockets and its files are.
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["systemd/journal", "log/journal"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        let mut command = Command::new("unshare");
+        if !is_root() {
+            command.arg("--map-root-user");
+        }
+        let child = command
+            .args([
+                "--mount",
+                "sh",
+                "-c",
+                "mount --bind \"$0\" /run && exec /usr/lib/systemd/systemd-journald",
+            ])
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let journal = Self { folder, child };
+        within("a journal, which needs the right to mount", async {
+            while !journal
+                .folder
+                .path()
+                .join("systemd/journal/socket")
+                .exists()
+            {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        })
+        .await;
+        journal
+    }
+
+    /// What starts a program beside it.
+    fn starter(&self, place: &Place) -> Vec<String> {
+        let of = |what: &str| format!("/proc/{}/ns/{what}", self.child.id());
+        let mut words = vec!["nsenter".to_owned(), format!("--mount={}", of("mnt"))];
+        if !is_root() {
+            words.extend([
+                format!("--user={}", of("user")),
+                "--preserve-credentials".to_owned(),
+            ]);
+        }
+        words.push(format!("--wd={}", place.folder.display()));
+        words
+    }
+
+    fn files(&self) -> PathBuf {
+        self.folder.path().join("log/journal")
+    }
+
+    /// The lines that match, oldest first.
+    fn lines(&self, matches: &[&str]) -> Vec<Value> {
+        let output = Command::new("journalctl")
+            .args(["--output=json", "--all", "--quiet", "--directory"])
+            .arg(self.files())
+            .args(matches)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a line says, one that stands inside several spans more than once.
+fn all<'a>(line: &'a Value, field: &str) -> Vec<&'a str> {
+    match &line[field] {
+        Value::Array(values) => values.iter().filter_map(Value::as_str).collect(),
+        value => value.as_str().into_iter().collect(),
+    }
+}
+
+fn messages(lines: &[Value]) -> Vec<&str> {
+    lines.iter().flat_map(|line| all(line, "MESSAGE")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_an_event_and_an_integration_are_found_by_their_fields() {
+    let config = Config::calls("ignore = [\"+49151*\"]");
+    let world = World::start(&config).await;
+    let journal = Journal::start().await;
+    let place = &world.place;
+    let under_systemd = [("JOURNAL_STREAM", Path::new("8:1"))];
+    let daemon = place.spawn_in(&journal.starter(place), &under_systemd);
+    let daemon = daemon.ready().await.unwrap();
+    let event = daemon.post(&call("max", MAX)).await;
+    daemon.post(&call("ignored", NEW)).await;
+    let fax = daemon
+        .post(&json!({"event": "fax.received", "id": "f1"}))
+        .await;
+    daemon.settled(3).await;
+    assert!(daemon.stop().await.success());
+    within("the journal has the last line", async {
+        while !messages(&journal.lines(&[])).contains(&"stopped") {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    })
+    .await;
+
+    // Each line of a call is found by it, and no line of anybody else.
+    let of_max = journal.lines(&["TIELINE_CALL=call:script:max"]);
+    let said = messages(&of_max);
+    let asked = said
+        .iter()
+        .filter(|said| **said == "asked Kustomer")
+        .count();
+    assert!(asked >= 3, "{said:?}");
+    assert_eq!(
+        (said[0], *said.last().unwrap(), said.len()),
+        ("decided", "delivered", asked + 2)
+    );
+    for line in &of_max {
+        let calls = all(line, "TIELINE_CALL");
+        assert!(
+            calls.iter().all(|call| *call == "call:script:max"),
+            "{line}"
+        );
+    }
+    let everything = journal.lines(&[]);
+    let about_max = everything
+        .iter()
+        .filter(|line| line.to_string().contains("script:max"));
+    assert_eq!(about_max.count(), of_max.len());
+    let decided = journal.lines(&["TIELINE_CALL=call:script:ignored"]);
+    assert_eq!(messages(&decided), ["decided"]);
+    assert_eq!(all(&decided[0], "TIELINE_TAKERS"), ["support: ignored"]);
+
+    // So are those of an event, a phone system and an integration.
+    let of_event = |id: &str| journal.lines(&[&format!("TIELINE_EVENT={id}")]);
+    assert_eq!(messages(&of_event(&event)), ["event taken", "decided"]);
+    let of_fax = of_event(&fax);
+    assert_eq!(messages(&of_fax).len(), 2);
+    assert!(messages(&of_fax)[1].contains("dead"), "{of_fax:?}");
+    assert_eq!(journal.lines(&["TIELINE_PBX=script"]).len(), 6);
+    let of_support = journal.lines(&["TIELINE_INTEGRATION=support"]);
+    assert!(of_support.len() > asked);
+    assert!(journal.lines(&["TIELINE_INTEGRATION=script"]).is_empty());
+
+    // Invariant 9.
+    for line in everything
+        .iter()
+        .filter(|line| line["PRIORITY"].as_str() < Some(DEBUG))
+    {
+        let line = line.to_string();
+        assert!(
+            !["1711234567", "15199887766", "Muster"]
+                .iter()
+                .any(|word| line.contains(word)),
+            "{line}"
+        );
+    }
+}
