@@ -209,7 +209,7 @@ async fn the_command_shows_them_without_a_daemon_and_without_a_secret() {
         .to_string();
     assert!(
         line("kustomer.support.api_key_file = \"kustomer-key\"  # tieline.toml:")
-            .ends_with(&format!("; the secret is in {key}"))
+            .ends_with(&format!("; the secret is read from {key}"))
     );
     assert_eq!(
         line("kustomer.support.searches_per_minute"),

@@ -69,7 +69,7 @@ fn print(setting: &Setting, out: &mut dyn Write) -> io::Result<()> {
                 secret.file.display()
             )
         }
-        Some(secret) => writeln!(out, "; the secret is in {}", secret.file.display()),
+        Some(secret) => writeln!(out, "; the secret is read from {}", secret.file.display()),
         None => writeln!(out),
     }
 }
