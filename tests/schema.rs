@@ -45,7 +45,7 @@ fn root() -> &'static Path {
 
 /// What the editor says.
 fn read(files: &[PathBuf]) -> Vec<String> {
-    let mut editor = Command::new("python3")
+    let mut editor = Command::new("/usr/bin/python3")
         .args(["-", "config/tieline.schema.json"])
         .args(files)
         .current_dir(root())

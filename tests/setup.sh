@@ -7,7 +7,7 @@ missing=()
 command -v systemd-analyze >/dev/null || missing+=(systemd) # tests/systemd.rs checks the units
 command -v radicale >/dev/null || missing+=(radicale)       # tests/carddav.rs starts contact servers; Debian 12 has 3.1.8
 command -v promtool >/dev/null || missing+=(prometheus)     # tests/monitoring.rs has it scrape and alert; Debian 12 has 2.42
-python3 -c 'import jsonschema' 2>/dev/null || missing+=(python3-jsonschema) # tests/schema.rs is an editor
+/usr/bin/python3 -c 'import jsonschema' 2>/dev/null || missing+=(python3-jsonschema) # tests/schema.rs is an editor; the system's python, whichever comes first
 # tests/package.rs: what Debian asks of a package, a Debian to install it in, and the container it runs in
 command -v lintian >/dev/null || missing+=(lintian)
 command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
