@@ -95,12 +95,20 @@ impl Listeners {
             return Ok(listeners);
         }
         listeners.certificate = certificate(new).await?;
-        if old.daemon.listen != new.daemon.listen && !self.handed.events {
-            let events = bind_tcp("events listener", new.daemon.listen).await?;
-            listeners.events = Socket::Tcp(Arc::new(events));
+        if old.daemon.listen != new.daemon.listen {
+            if self.handed.events {
+                stays("daemon.listen");
+            } else {
+                let events = bind_tcp("events listener", new.daemon.listen).await?;
+                listeners.events = Socket::Tcp(Arc::new(events));
+            }
         }
-        if old.daemon.admin != new.daemon.admin && !self.handed.admin {
-            listeners.admin = Socket::bind_admin(&new.daemon.admin).await?;
+        if old.daemon.admin != new.daemon.admin {
+            if self.handed.admin {
+                stays("daemon.admin");
+            } else {
+                listeners.admin = Socket::bind_admin(&new.daemon.admin).await?;
+            }
         }
         Ok(listeners)
     }
@@ -118,6 +126,13 @@ impl Listeners {
         };
         Ok(Running { address, admin })
     }
+}
+
+fn stays(key: &str) {
+    tracing::warn!(
+        key,
+        "not heeded: systemd holds this socket, and its unit says where (ListenStream=)"
+    );
 }
 
 fn ended(served: Result<(), server::Panicked>) -> Result<(), AppFault> {
