@@ -19,6 +19,12 @@ struct Checked {
 }
 
 impl Checked {
+    /// The findings of one check.
+    fn by(&self, check: &str) -> Vec<&Value> {
+        let all = self.all.iter();
+        all.filter(|one| one["check"] == check).collect()
+    }
+
     async fn of(world: &World, more: &[&str]) -> Self {
         let args = [&["check", "--online", "--json"], more].concat();
         let finished = world.place.cli(&args).await;
@@ -211,11 +217,7 @@ async fn a_key_that_expires_or_is_of_another_region_is_told() {
     let file = world.place.folder.join("kustomer-key");
     fs::write(&file, &near).unwrap();
     let checked = Checked::of(&world, &[]).await;
-    let keys: Vec<&Value> = checked
-        .all
-        .iter()
-        .filter(|one| one["check"] == "key")
-        .collect();
+    let keys = checked.by("key");
     assert!(
         keys.iter()
             .any(|one| one["level"] == "warning"
@@ -226,11 +228,7 @@ async fn a_key_that_expires_or_is_of_another_region_is_told() {
     // Kustomer doesn't know the one that has expired any more.
     fs::write(&file, &expired).unwrap();
     let checked = Checked::of(&world, &[]).await;
-    let keys: Vec<&Value> = checked
-        .all
-        .iter()
-        .filter(|one| one["check"] == "key")
-        .collect();
+    let keys = checked.by("key");
     assert!(keys.iter().all(|one| one["level"] == "fault"), "{keys:#?}");
     assert!(
         keys.iter()
