@@ -366,6 +366,35 @@ async fn a_lost_request_whose_job_runs_late_is_waited_for() {
     );
 }
 
+/// What a conversation gets beside the call is looked for in a job too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conversations_of_a_job_have_their_custom_attributes_and_their_agent() {
+    const CALLS: usize = 300;
+    let outage = Outage::of(CALLS, "custom = { callTypeStr = \"{{ type }}\" }").await;
+    let custom =
+        json!({"conversation": {"callTypeStr": {"type": "string", "displayName": "Type"}}});
+    let options = SandboxOptions {
+        custom,
+        ..options_with_callers()
+    };
+    let sandbox = outage.over(options, Vec::new()).await;
+    let requests = outage.drained(&sandbox).await;
+    assert!(requests.count(CONVERSATION_JOBS) > 0);
+    for conversation in sandbox.conversations() {
+        let attributes = &conversation["attributes"];
+        assert_eq!(
+            attributes["custom"]["callTypeStr"], "incoming answered",
+            "{attributes:#}"
+        );
+        assert!(
+            attributes["assignedUsers"]
+                .as_array()
+                .is_some_and(|users| users.len() == 1),
+            "{attributes:#}"
+        );
+    }
+}
+
 /// A key that may not ask for jobs: everything is looked for, bulk rests, and `status` says why.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_without_the_bulk_role_goes_one_by_one_and_says_so() {
@@ -380,7 +409,10 @@ async fn a_key_without_the_bulk_role_goes_one_by_one_and_says_so() {
         ..options_with_callers()
     };
     let sandbox = outage.over(options, Vec::new()).await;
-    outage.drained(&sandbox).await;
+    let requests = outage.drained(&sandbox).await;
+    // A tenth is new calls' alone, of which there are none; a few questions of all (who agents are) are in their lane.
+    let most = requests.most_within(WINDOW);
+    assert!(most <= BUDGET * 19 / 20, "{most} in a window");
     let status = outage.daemon.place.status().await;
     let rests = status["integrations"][0]["bulk"]["rests"].as_str();
     assert!(

@@ -418,6 +418,25 @@ fn reasons_have_keys_of_their_own() {
 }
 
 #[test]
+fn our_number_that_was_not_sent_is_named_so() {
+    let mut to = integration();
+    to.calls.connected_numbers = vec![pattern("+49211555*")];
+    for (raw, said) in [
+        (None, "our number, which wasn't sent,"),
+        (Some(""), "our number, which wasn't sent,"),
+        (Some("sales"), "our number, sent as \"sales\","),
+    ] {
+        let mut call = call();
+        call.connected = None;
+        call.connected_raw = raw.map(str::to_owned);
+        let decision = filter_call(&call, &to);
+        assert_eq!(decision.skip, Some(SkipReason::NotListed));
+        let detail = &decision.trace.last().unwrap().detail;
+        assert!(detail.starts_with(said), "{raw:?}: {detail}");
+    }
+}
+
+#[test]
 fn a_trace_reads_as_sentences() {
     let mut to = integration();
     to.pbx = vec!["hq".to_owned()];

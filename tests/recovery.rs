@@ -11,7 +11,7 @@ mod sync;
 
 use crate::crash::{generous, post_event, quick};
 use crate::support::{Config, Daemon, World, answers, call, logs, request, text, within};
-use files::rewritten;
+use files::{records, rewritten};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -309,8 +309,14 @@ async fn what_cannot_be_restored_is_refused_in_words_and_changes_nothing() {
         value[1] = 200;
         value
     };
-    let newer = rewritten(&whole, "calls", record);
-    put("record", &newer);
+    let held: BTreeSet<String> = records(&whole)
+        .into_iter()
+        .map(|(tree, _, _)| tree)
+        .collect();
+    assert!(held.len() >= 5, "{held:?}");
+    for tree in &held {
+        put(&format!("record-{tree}"), &rewritten(&whole, tree, record));
+    }
     put(
         "tree",
         &rewritten(&whole, "calls", |_, _, value| value)
@@ -323,7 +329,6 @@ async fn what_cannot_be_restored_is_refused_in_words_and_changes_nothing() {
         ("none", "isn't that of a backup"),
         ("empty", "isn't that of a backup"),
         ("newer", "format 3"),
-        ("record", "version 200"),
         ("missing", "No such file"),
     ] {
         refused(file, words).await;
@@ -331,6 +336,15 @@ async fn what_cannot_be_restored_is_refused_in_words_and_changes_nothing() {
         assert_eq!(checked.code, Some(1), "{file}: {checked:?}");
         assert!(checked.err.contains(words), "{file}: {checked:?}");
         assert!(!store.exists(), "{file}");
+    }
+    for tree in &held {
+        // The journal has pages of events.
+        let words = if tree == "journal" {
+            "cut short"
+        } else {
+            "version 200"
+        };
+        refused(&format!("record-{tree}"), words).await;
     }
     refused("tree", "doesn't know").await;
     for args in [["backup", "check", FILE], ["restore", "--dry-run", FILE]] {

@@ -8,6 +8,8 @@ mod kin;
 mod parties;
 mod reason;
 mod talk;
+#[cfg(test)]
+mod tests;
 mod times;
 
 use super::decode::facts::{LegFacts, Role, TransferFact};

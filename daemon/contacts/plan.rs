@@ -6,6 +6,8 @@
 mod held;
 mod homes;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod wants;
 
 use super::agree::{Field, Policies};

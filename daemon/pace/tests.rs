@@ -101,6 +101,27 @@ fn a_pause_holds_everyone_and_a_shorter_one_does_not_cut_it() {
 }
 
 #[test]
+fn what_is_shown_ends_with_the_window_and_with_the_pause() {
+    let mut pace = pace(10, 0);
+    pace.ask(Lane::Live, 1, ms(0));
+    assert_eq!(pace.next(ms(0)), Next::Grant(1));
+    pace.done(ms(5));
+    pace.pause(ms(500));
+    let free_at = pace.window + ms(5);
+    for (now, used, paused_for) in [
+        (ms(499), 1, Some(ms(1))),
+        (ms(500), 1, None),
+        (ms(501), 1, None),
+        (free_at - ms(1), 1, None),
+        (free_at, 0, None),
+        (free_at + ms(1), 0, None),
+    ] {
+        let view = pace.view(now);
+        assert_eq!((view.used, view.paused_for), (used, paused_for), "{now:?}");
+    }
+}
+
+#[test]
 fn what_was_used_before_a_restart_counts_for_one_window() {
     let mut pace = pace(2, 7);
     pace.ask(Lane::Live, 1, ms(0));

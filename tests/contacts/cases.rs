@@ -569,4 +569,11 @@ fn the_guard_stops_what_is_too_much() {
         ..sizes(1, 1, 0)
     };
     assert_eq!(guard(Changes::of(&sim.plan()), approved, max), Ok(()));
+    let mut sim = Sim::new();
+    sim.person_adds("p1", fields("Carl Caller", &[2]));
+    assert_eq!(
+        guard(Changes::of(&sim.plan()), sizes(0, 1, 0), max),
+        Ok(()),
+        "an empty Kustomer is there to be filled"
+    );
 }

@@ -83,6 +83,34 @@ async fn a_failure_in_an_exchange_opens_its_conversation() {
     assert_eq!(exchanges(&world.sandbox), shared(&[("m1", &["m1", "m2"])]));
 }
 
+/// Told to have failed while it still waits for Kustomer: the conversation that it joins is opened all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_failed_before_it_was_logged_opens_the_conversation_that_it_joins() {
+    use tieline::sandbox::{Fault, FaultKind};
+    let (world, daemon) = World::running(&hourly()).await;
+    daemon.post(&sent("m1", 0)).await;
+    daemon.settled(1).await;
+    assert_eq!(status_of(&world.sandbox, "m1"), "done");
+    let away = Fault::on("/v1/conversations/*/notes", FaultKind::CloseBefore);
+    world.sandbox.add_fault(away.method("POST"));
+    daemon.post(&sent("m2", 1)).await;
+    let tried = |status: &Value| status["events"]["in_flight"] == 1;
+    daemon.until("the text waits", tried).await;
+    daemon.post(&report("m2", "failed")).await;
+    let told = |status: &Value| status["events"]["in_flight"] == 2;
+    daemon.until("the report waits with it", told).await;
+    world.sandbox.clear_faults();
+    daemon.settled(3).await;
+    assert_eq!(exchanges(&world.sandbox), shared(&[("m1", &["m1", "m2"])]));
+    assert_eq!(
+        note(&world.sandbox, "m2")
+            .matches("Status: not delivered")
+            .count(),
+        1
+    );
+    assert_eq!(status_of(&world.sandbox, "m1"), "open");
+}
+
 /// Only failures are wanted: what was sent is filtered until it is told to have failed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_sent_off_a_text_is_logged_once_it_failed() {

@@ -65,7 +65,7 @@ impl Times {
         let mut bridges = Vec::new();
         let mut outside = false;
         for (start, end, leg) in stretches {
-            outside |= start < started || start > ended || end > ended || end < start;
+            outside |= start < started || end > ended || end < start;
             let (start, end) = (start.clamp(started, ended), end.clamp(started, ended));
             bridges.push((start, end, leg));
         }
@@ -93,11 +93,9 @@ impl Times {
         let mut talk = SignedDuration::ZERO;
         let mut counted_to = self.started;
         for (start, end, _) in &self.bridges {
-            let from = (*start).max(counted_to);
-            if *end > from {
-                talk += end.duration_since(from);
-                counted_to = *end;
-            }
+            let new = end.duration_since((*start).max(counted_to));
+            talk += new.max(SignedDuration::ZERO);
+            counted_to = counted_to.max(*end);
         }
         talk
     }

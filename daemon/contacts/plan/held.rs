@@ -40,12 +40,6 @@ impl Held {
         put(&mut self.contact_emails, fields.addresses(), contact);
     }
 
-    /// The customer has these too.
-    pub fn note_customer(&mut self, customer: &CustomerId, fields: &Fields) {
-        put(&mut self.customer_numbers, fields.numbers(), customer);
-        put(&mut self.customer_emails, fields.addresses(), customer);
-    }
-
     /// What of the first the contact no longer has with the second.
     pub fn leave_contact(&mut self, contact: &ContactId, before: &Fields, after: &Fields) {
         leave(

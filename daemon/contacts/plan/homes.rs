@@ -184,7 +184,7 @@ struct Index {
 }
 
 impl Index {
-    /// All links, and the contacts that have none.
+    /// All links but removed ones, and the contacts that have none.
     fn of(scene: &Scene<'_>, links: &Links) -> Self {
         let mut index = Self::default();
         for link in links.values() {
@@ -290,11 +290,11 @@ fn by_number<'a>(
     found.flatten().filter(open_to(customer, links))
 }
 
-/// Whether a customer may come to a contact: neither was the contact removed, nor were the two parted.
+/// Whether a customer may come to a contact: the two weren't parted. (The index knows no contact that was removed.)
 fn open_to(customer: &CustomerId, links: &Links) -> impl Fn(&&ContactId) -> bool {
     |contact| {
         let link = links.get(*contact);
-        link.is_none_or(|link| !link.is_removed() && !link.apart.contains(customer))
+        link.is_none_or(|link| !link.apart.contains(customer))
     }
 }
 

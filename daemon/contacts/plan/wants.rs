@@ -209,7 +209,8 @@ fn leave(
     }
 }
 
-/// Takes out what somebody else has, and notes who has the rest from now on.
+/// Takes out what somebody else has, and notes which contact has the rest from now on. What is new to Kustomer needs no note: it
+/// is on the phone side already, where two contacts that both have it are seen (`NotUnique`).
 fn allow(scene: &Scene<'_>, link: &Link, want: &mut Want, held: &mut Held, plan: &mut Plan) {
     let id = &link.contact;
     match want {
@@ -224,10 +225,7 @@ fn allow(scene: &Scene<'_>, link: &Link, want: &mut Want, held: &mut Held, plan:
             }
         }
         Want::CreateCustomer(fields) => {
-            if may_export(link, fields, held, plan) {
-                // No customer has the name yet; the contact's id stands for it.
-                held.note_customer(&CustomerId(id.0.clone()), fields);
-            } else {
+            if !may_export(link, fields, held, plan) {
                 *want = Want::Nothing;
             }
         }
@@ -245,7 +243,6 @@ fn allow(scene: &Scene<'_>, link: &Link, want: &mut Want, held: &mut Held, plan:
             });
             plan_refused_export(plan, id, refused);
             held.note_contact(id, &both.wanted.phone);
-            held.note_customer(&both.newest, &both.wanted.kustomer);
             agreed_values(scene, link, both);
             conflicts(plan, link, both, contact);
         }
