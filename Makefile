@@ -30,7 +30,7 @@ SOAK := target/soak
 PLOT := $(SOAK)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test simulate bench soak check fmt clippy doc deny install uninstall deb deb-of sbom clean
+.PHONY: help demo run test simulate bench soak check fmt clippy doc deny install uninstall deb deb-of sbom tools reproduce clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -136,6 +136,11 @@ deb-of: $(DEB)
 	for script in postinst prerm postrm; do \
 		sed 's|@UNITS@|$(UNITS)|' packaging/debian/scripts/$$script > $(PACKAGE)/scripts/$$script || exit 1; done
 	SOURCE_DATE_EPOCH=$(EPOCH) $(DEB) --no-build --locked $(DEB_OPTIONS)
+
+tools: $(DEB) $(CYCLONEDX)
+
+reproduce: ## build the package of the last commit twice, in two folders, and compare: half an hour
+	packaging/reproduce.sh
 
 # Runs for a second: not worth minutes of optimising it.
 $(CYCLONEDX):

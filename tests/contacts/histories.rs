@@ -375,6 +375,33 @@ fn hold(sim: &Sim) {
     }
 }
 
+/// What the property found once in many tens of thousands.
+#[test]
+fn the_sides_converge_where_a_contact_is_withdrawn_whose_email_another_waits_for() {
+    let history = [
+        Event::ContactComes {
+            name: 1,
+            numbers: vec![5],
+        },
+        Event::Synced,
+        Event::ContactNamed { who: 0, name: 0 },
+        Event::CustomerLoses { who: 0, which: 0 },
+        Event::CustomerComes {
+            name: 4,
+            numbers: vec![5],
+            mail: Some(0),
+        },
+        Event::Killed { after: 2 },
+        Event::CustomerLoses { who: 1, which: 0 },
+        Event::CustomerNamed { who: 0, name: 2 },
+        Event::CustomerGets { who: 1, number: 0 },
+        Event::Synced,
+    ];
+    let (mut sim, _) = lived(&history);
+    sim.settle();
+    hold(&sim);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_500, max_global_rejects: 20_000, ..ProptestConfig::default() })]
 

@@ -147,7 +147,7 @@ fn both(scene: &Scene<'_>, link: &Link, contact: &Contact) -> Want {
         });
     };
     let kustomer = together(scene, link, &customers);
-    let wanted = agree(&Sides {
+    let mut wanted = agree(&Sides {
         agreed: &link.agreed,
         kustomer: &kustomer,
         phone: &contact.fields,
@@ -158,9 +158,14 @@ fn both(scene: &Scene<'_>, link: &Link, contact: &Contact) -> Want {
         extra_fields: scene.rules.extra_fields,
         policies: scene.rules.policies,
     });
-    let withdraw = wanted.phone.phones.is_empty() && wanted.kustomer.phones.is_empty();
+    let nothing_to_call = wanted.phone.phones.is_empty() && wanted.kustomer.phones.is_empty();
+    let withdraw = nothing_to_call && scene.rules.import;
+    if withdraw {
+        // Its e-mails go with it, and are free for others.
+        wanted.phone = Fields::default();
+    }
     Want::Both(Box::new(Both {
-        withdraw: withdraw && scene.rules.import,
+        withdraw,
         wanted,
         kustomer,
         newest: newest.id.clone(),

@@ -42,6 +42,8 @@ fn a_contact_that_is_due_is_made_only_where_customers_are_imported() {
 
 #[test]
 fn a_removal_is_remembered_so_long_and_longer_while_the_customer_is_there() {
+    // Longer than a yearly backup lives.
+    assert!(REMOVAL_KEEP > SignedDuration::from_hours(366 * 24));
     let removed = s(1000);
     let keep = removed + REMOVAL_KEEP;
     let second = SignedDuration::from_secs(1);
@@ -114,6 +116,18 @@ fn a_contact_is_withdrawn_once_neither_side_has_a_number() {
             "{phone:?} {kustomer:?}: {steps:?}"
         );
     }
+}
+
+#[test]
+fn what_a_withdrawn_contact_had_is_free_for_others_in_the_same_plan() {
+    let mut case = Case::new();
+    let lost = ben(&[], &[]);
+    case.linked("p1", &ben(&[1], &[]), ben(&[1], &["ada"]), &[("c1", lost)]);
+    case.customer("c2", ada(&[2], &["ada"]));
+    let plan = case.plan();
+    assert_eq!(told(&plan), ["remove p1", "create kustomer-c2"]);
+    let emails = &wishes(&plan, "kustomer-c2")[0].fields.emails;
+    assert_eq!(emails.len(), 1, "{:?}", plan.left_out);
 }
 
 #[test]
