@@ -44,6 +44,7 @@ run: ## run the daemon with CONFIG (config/examples/sandbox.toml; `tieline sandb
 
 test: ## all tests, after installing what they need
 	tests/setup.sh
+	$(CARGO) test --locked --features otel --lib --test otel
 	$(CARGO) test --locked
 
 SEEDS ?= 1000

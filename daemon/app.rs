@@ -146,6 +146,8 @@ pub async fn live(
     started(listeners.running()?);
     let mut reloaded = None;
     loop {
+        #[cfg(feature = "otel")]
+        let export = trace::otel::Export::start(&settings.daemon).map_err(AppFault::Secret)?;
         let mut parts = Parts::build(ground, &settings, &store, &journal)?;
         parts.admin.reloaded = reloaded.take();
         parts.admin.certificate.clone_from(&listeners.certificate);
@@ -153,7 +155,11 @@ pub async fn live(
         // A loop that was cut off at the deadline may have a write under way; what is built next must not miss it.
         store.settled().await?;
         match wish {
-            Wish::Stop => break,
+            Wish::Stop => {
+                #[cfg(feature = "otel")]
+                export.stop().await;
+                break;
+            }
             Wish::Reload => {
                 systemd::reloading();
                 match reload() {

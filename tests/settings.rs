@@ -690,6 +690,22 @@ fn the_daemons_own_values_are_checked() {
     }
 }
 
+/// What a tieline with the feature makes of it is in tests/otel.
+#[cfg(not(feature = "otel"))]
+#[test]
+fn traces_need_a_tieline_that_was_built_for_them() {
+    let etc = Etc::new().write(
+        "tieline.toml",
+        "[daemon.otel]\nendpoint = \"https://collector.example:4318\"\n",
+    );
+    assert_eq!(
+        etc.faults(),
+        [
+            "tieline.toml:1: daemon.otel: this tieline sends no traces: it was built without the feature otel; allowed: no [daemon.otel]; or a tieline of `cargo build --release --locked --features otel`"
+        ]
+    );
+}
+
 #[test]
 fn without_proof_the_listener_stays_on_the_machine() {
     let open = "[daemon]\nlisten = \"0.0.0.0:8480\"\n[[pbx]]\nname = \"hq\"\ndialect = \"tieline\"\nauth = { kind = \"none\" }\n";
@@ -714,7 +730,7 @@ fn the_environment_is_named_by_its_variables() {
     assert_eq!(
         etc.faults(),
         [
-            "TIELINE_DAEMON__LISTN: daemon.listn: there is no such key; did you mean listen?; allowed: admin, area_code, default_region, disk_reserve, grace, intake, keep, listen, state_dir, time_zone, tls",
+            "TIELINE_DAEMON__LISTN: daemon.listn: there is no such key; did you mean listen?; allowed: admin, area_code, default_region, disk_reserve, grace, intake, keep, listen, otel, state_dir, time_zone, tls",
             "TIELINE_KUSTOMER__SUPPORT__API_KEY: kustomer.support.api_key: secrets are not written into settings, which are copied and shown: put it alone into a file and name that file with api_key_file",
             "TIELINE_KUSTOMER__SUPPORT__PARALLEL: kustomer.support.parallel: this text can't be read as a value; allowed: a whole number from 1 to 32",
             "TIELINE_PBX__H.Q__SETTLE: pbx: \"h.q\" is no name; allowed: 1 to 32 of a-z, 0-9, _ and -",

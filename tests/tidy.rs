@@ -140,10 +140,11 @@ const WALLS: [Wall; 12] = [
         except: &[
             "daemon/kustomer/http.rs",
             "daemon/phonebook/carddav/http.rs",
+            "daemon/trace/otel/http.rs",
         ],
         never: &["reqwest"],
         own: &[],
-        why: "one HTTP client for each peer: every request to Kustomer passes the budgets before it comes to kustomer/http.rs, every one to a contact server the limits in carddav/http.rs",
+        why: "one HTTP client for each peer: every request to Kustomer passes the budgets before it comes to kustomer/http.rs, every one to a contact server the limits in carddav/http.rs; trace/otel/http.rs sends spans alone",
     },
     Wall {
         inside: &["daemon/sandbox/"],

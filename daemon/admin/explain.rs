@@ -16,6 +16,7 @@ use crate::terms::call::CallType;
 use crate::terms::ids::EventId;
 use crate::terms::number::E164;
 use crate::terms::party::{Contact, Party};
+use crate::trace;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -90,6 +91,7 @@ fn explain_record(admin: &Admin, record: &CallRecord) -> Result<Value, StoreFaul
     };
     Ok(json!({
         "key": record.key,
+        "trace": trace::trace_of(&record.key),
         "stage": match record.stage {
             Stage::Gathering => "waiting for more events",
             Stage::Owed => "being logged",

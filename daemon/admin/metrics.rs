@@ -5,6 +5,7 @@ use super::{Accounting, Admin, WRITE_TIME_MAX, accounts, hooks, sync};
 use crate::calls::dispatch::Hold;
 use crate::calls::links::LinkState;
 use crate::store::StoreFault;
+use crate::trace::SPANS;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -70,6 +71,7 @@ pub fn text(admin: &Admin) -> Result<String, StoreFault> {
 
 fn daemon(admin: &Admin) -> Vec<Family> {
     let one = |value| vec![(Vec::new(), value)];
+    let outcome = |word: &str| vec![("outcome", word.to_owned())];
     let certificate = admin.certificate.as_ref();
     let expires = certificate.and_then(|shown| shown.expires);
     let expires = expires.map(|at| u64::try_from(at.as_second()).unwrap_or_default());
@@ -88,6 +90,14 @@ fn daemon(admin: &Admin) -> Vec<Family> {
             "tieline_certificate_expires_seconds",
             "When the listener's certificate expires, in seconds since 1970",
             expires.map(one).unwrap_or_default(),
+        ),
+        counter(
+            "tieline_spans",
+            "Spans for a collector of traces, since the start",
+            vec![
+                (outcome("sent"), SPANS.sent.load(Relaxed)),
+                (outcome("dropped"), SPANS.dropped.load(Relaxed)),
+            ],
         ),
     ]
 }

@@ -196,6 +196,7 @@ impl Book {
         }
         self.bring_home(seen, &mut record, turn)?;
         let key = record.key.clone();
+        trace::joins(&key);
         if !gathering {
             turn.late.insert(key.clone());
             turn.changes.records.insert(key.clone(), record);

@@ -42,6 +42,9 @@ pub fn print(explained: &Value, out: &mut dyn Write) -> io::Result<()> {
     if let Some(key) = explained["key"].as_str() {
         writeln!(out, "{key}: {}", word(explained, "stage"))?;
     }
+    if let Some(trace) = explained["trace"].as_str() {
+        writeln!(out, "trace {trace}")?;
+    }
     if let Some(supposed) = explained["supposed"].as_str() {
         writeln!(out, "{} — supposing {supposed}", word(explained, "number"))?;
     }

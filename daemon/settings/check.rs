@@ -8,6 +8,7 @@ mod fields;
 mod kustomer;
 mod link;
 mod lists;
+mod otel;
 mod pbx;
 mod per_type;
 mod proxy;
@@ -142,6 +143,7 @@ fn daemon(file: &DaemonFile, fields: &mut Fields<'_>) -> Option<DaemonSettings> 
         grace,
         intake: limits,
         tls: tls::tls(&file.tls, fields),
+        otel: otel::otel(&file.otel, fields),
     })
 }
 

@@ -5,11 +5,13 @@
 pub mod auth;
 mod contacts;
 mod numbers;
+mod otel;
 mod per_type;
 mod proxy;
 
 pub use contacts::{CardDavFile, ClientFile, ConflictsFile, ContactsFile, WebhookFile};
 pub use numbers::{NumberFile, NumberList};
+pub use otel::OtelFile;
 pub use per_type::{TypeFile, TypesFile};
 pub use proxy::ProxyFile;
 
@@ -85,6 +87,8 @@ pub struct DaemonFile {
     pub intake: IntakeFile,
     /// What the listener for phone systems shows; unset: it speaks plain HTTP.
     pub tls: TlsFile,
+    /// Where traces go; unset: nowhere.
+    pub otel: OtelFile,
 }
 
 /// Certificate and key of the listener, read again at a reload.

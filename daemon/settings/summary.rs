@@ -32,6 +32,9 @@ pub fn summary(settings: &Settings) -> Vec<String> {
             duration_words(daemon.keep)
         ),
     ];
+    if let Some(otel) = &daemon.otel {
+        lines.push(format!("daemon: traces go to {}", otel.endpoint));
+    }
     lines.extend(settings.pbxs.iter().map(pbx));
     for kustomer in &settings.kustomers {
         lines.extend(integration(kustomer));

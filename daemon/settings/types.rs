@@ -3,6 +3,7 @@
 //! straight from the files, so that each is spelled in one place.
 
 mod contacts;
+mod otel;
 mod per_type;
 mod proxy;
 
@@ -11,6 +12,7 @@ pub use contacts::{
     CardDavSettings, ClientSettings, ContactRules, MergeBy, Right, SkipShared, WebhookSettings,
     webhook_address,
 };
+pub use otel::OtelSettings;
 pub use per_type::{AssignRules, AssignTo, CustomRules, TypeRules};
 pub use proxy::{ProxyLogin, ProxySettings};
 
@@ -58,6 +60,8 @@ pub struct DaemonSettings {
     pub intake: IntakeLimits,
     /// What the listener shows; none: it speaks plain HTTP.
     pub tls: Option<TlsSettings>,
+    /// Where traces go; none: nowhere, as in every tieline that was built without the feature `otel`.
+    pub otel: Option<OtelSettings>,
 }
 
 /// Files of PEM.
