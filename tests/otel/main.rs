@@ -22,7 +22,10 @@ use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use support::{Config, Daemon, LOOK_EVERY, TlsDoor, World, call, logs, recorded, within};
+use support::{
+    Config, Daemon, Journal, LOOK_EVERY, TlsDoor, World, all, call, logs, messages, recorded,
+    within,
+};
 
 const MAX: &str = "+491711234567";
 
@@ -166,6 +169,38 @@ async fn a_call_is_one_trace_and_nothing_personal_leaves() {
     assert!(never.len() > 2, "{never:?}");
     never_left(&collector, never.iter().map(String::as_str));
     never_left(&collector, [id, "1711234567"].into_iter());
+}
+
+/// From a trace to its call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_journal_knows_whose_a_trace_is() {
+    let collector = Collector::start().await;
+    let world = World::start(&told_to(&collector)).await;
+    let journal = Journal::start().await;
+    let under_systemd = [("JOURNAL_STREAM", Path::new("8:1"))];
+    let daemon = world
+        .place
+        .spawn_in(&journal.starter(&world.place), &under_systemd);
+    let daemon = daemon.ready().await.unwrap();
+    daemon.post(&call("a1", MAX)).await;
+    daemon.post(&call("a2", MAX)).await;
+    daemon.at_rest("both are logged").await;
+    let trace = trace_of(&daemon, "script:a1").await.unwrap();
+    assert!(daemon.stop().await.success());
+    within("the journal has the last line", async {
+        while !messages(&journal.lines(&[])).contains(&"stopped") {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    })
+    .await;
+    let lines = journal.lines(&[&format!("TIELINE_TRACE={trace}")]);
+    assert!(messages(&lines).contains(&"decided"), "{lines:?}");
+    for line in &lines {
+        assert!(
+            all(line, "TIELINE_CALL").contains(&"call:script:a1"),
+            "{line}"
+        );
+    }
 }
 
 /// Also those that nobody logs anything of.

@@ -6,12 +6,14 @@ mod daemon;
 pub mod disk;
 mod doors;
 mod events;
+mod journal;
 mod world;
 
 pub use config::{Config, Integration, QUICK};
 pub use daemon::{Daemon, Place};
 pub use doors::{Proxy, TlsDoor};
 pub use events::{OURS, call, live, recorded, recorded_post, text};
+pub use journal::{Journal, all, messages};
 pub use world::{World, address, answers, attribute, logs, populated, related, request};
 
 use std::future::Future;
