@@ -461,6 +461,6 @@ fn a_trace_reads_as_sentences() {
     assert_snapshot!("explain_ignored", lines(&ignored));
     assert_snapshot!(
         "explain_ignored_json",
-        serde_json::to_string_pretty(&ignored.to_json()).unwrap()
+        serde_json::to_string_pretty(&ignored.to_json("support")).unwrap()
     );
 }

@@ -111,31 +111,31 @@ fn integration_json(
     end: Option<&End>,
     delivery: Option<&Delivery>,
 ) -> Value {
-    let decided = decision.to_json();
+    let end = end.map(|end| json!({"end": end.word(), "why": end.why()}));
+    let mut shown = decision.to_json(name);
+    shown.insert("end".to_owned(), json!(end));
+    shown.insert("delivery".to_owned(), json!(delivery.map(delivery_json)));
+    shown.into()
+}
+
+fn delivery_json(delivery: &Delivery) -> Value {
     json!({
-        "integration": name,
-        "skip": decided.get("skip"),
-        "rules": decided.get("rules"),
-        "decided_by": decision.skip.map_or("no rule: it is logged", |reason| reason.key()),
-        "end": end.map(|end| json!({"end": end.word(), "why": end.why()})),
-        "delivery": delivery.map(|delivery| json!({
-            "customer": delivery.customer,
-            "conversation": delivery.conversation,
-            "note": delivery.note,
-            "message": delivery.message,
-            "external_id": delivery.entry.external_id,
-            "joins": delivery.joins.as_ref().map(|joins| &joins.first),
-            "assigned": {
-                "users": delivery.extras.users,
-                "teams": delivery.extras.teams,
-                "chain": delivery.extras.asked.iter().map(|asked| json!({"link": asked.link.word(), "outcome": asked.outcome})).collect::<Vec<_>>(),
-            },
-            "custom": delivery.extras.custom,
-            "left_out": delivery.extras.left_out,
-            "attempts": delivery.attempts,
-            "next_try": delivery.end.is_none().then(|| delivery.next_try.to_string()),
-            "fault": delivery.fault,
-        })),
+        "customer": delivery.customer,
+        "conversation": delivery.conversation,
+        "note": delivery.note,
+        "message": delivery.message,
+        "external_id": delivery.entry.external_id,
+        "joins": delivery.joins.as_ref().map(|joins| &joins.first),
+        "assigned": {
+            "users": delivery.extras.users,
+            "teams": delivery.extras.teams,
+            "chain": delivery.extras.asked.iter().map(|asked| json!({"link": asked.link.word(), "outcome": asked.outcome})).collect::<Vec<_>>(),
+        },
+        "custom": delivery.extras.custom,
+        "left_out": delivery.extras.left_out,
+        "attempts": delivery.attempts,
+        "next_try": delivery.end.is_none().then(|| delivery.next_try.to_string()),
+        "fault": delivery.fault,
     })
 }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::settings::types::{AnonymousPolicy, KustomerSettings, LogAs, NumberPattern, TextRules};
 use crate::terms::call::{Call, CallType, Direction};
@@ -118,8 +118,9 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// `{"skip": key or null, "rules": [{"rule", "outcome", "detail"}…]}`: what `explain --json` prints.
-    pub fn to_json(&self) -> Value {
+    /// `{"integration", "skip": key or null, "decided_by", "rules": [{"rule", "outcome", "detail"}…]}`: what `explain --json` and
+    /// `filter test --json` print of one integration.
+    pub fn to_json(&self, integration: &str) -> Map<String, Value> {
         let rules: Vec<Value> = self
             .trace
             .iter()
@@ -127,7 +128,17 @@ impl Decision {
                 json!({"rule": step.rule.key(), "outcome": step.outcome.word(), "detail": step.detail})
             })
             .collect();
-        json!({"skip": self.skip.map(SkipReason::key), "rules": rules})
+        let skip = self.skip.map(SkipReason::key);
+        let parts = [
+            ("integration", json!(integration)),
+            ("skip", json!(skip)),
+            ("decided_by", json!(skip.unwrap_or("no rule: it is logged"))),
+            ("rules", json!(rules)),
+        ];
+        parts
+            .map(|(key, value)| (key.to_owned(), value))
+            .into_iter()
+            .collect()
     }
 }
 

@@ -229,14 +229,14 @@ fn explained(subject: &Subject, settings: &Settings) -> Value {
     };
     let decisions = reader::decisions(&settings.kustomers, subject).into_iter();
     let decided = |(integration, decision): (String, Decision)| {
-        let shown = decision.to_json();
-        json!({
-            "integration": integration,
-            "skip": shown.get("skip"),
-            "rules": shown.get("rules"),
-            "decided_by": decision.skip.map_or("no rule: it is logged", |reason| reason.key()),
-            "end": {"end": if decision.skip.is_some() { "would be filtered" } else { "would be logged" }},
-        })
+        let end = if decision.skip.is_some() {
+            "would be filtered"
+        } else {
+            "would be logged"
+        };
+        let mut shown = decision.to_json(&integration);
+        shown.insert("end".to_owned(), json!({"end": end}));
+        Value::Object(shown)
     };
     json!({
         "call": call,
