@@ -108,6 +108,9 @@ mod tests {
     #[test]
     fn jitter_is_ten_percent_either_way() {
         assert_eq!(wait(2, 0, 0.0, None), Some(27.0));
+        assert_eq!(wait(2, 0, 0.25, None), Some(28.5));
+        assert_eq!(wait(2, 0, 0.5, None), Some(30.0));
+        assert_eq!(wait(2, 0, 0.75, None), Some(31.5));
         assert_eq!(wait(2, 0, 1.0, None), Some(33.0));
         assert_eq!(wait(2, 0, 7.0, None), Some(33.0));
     }

@@ -196,6 +196,7 @@ async fn after_a_restore_all_that_is_owed_or_given_up_is_doubted_and_so_is_what_
     all[3].intent = Some(Create::Note);
     outbox.keep_all(all).await.unwrap();
     assert_eq!(outbox.note_restored(at(500)).await.unwrap(), 299);
+    assert_eq!(outbox.all().count(), 300);
     for one in outbox.all() {
         let one = one.unwrap();
         let doubted = one.doubts_since(Create::Note);

@@ -77,6 +77,7 @@ fn later_lanes_leave_what_live_calls_ask_for_too() {
     let part_is_over = Duration::from_micros(100_100);
     assert_eq!(pace.next(ms(0)), Next::At(part_is_over));
     assert_eq!(pace.view(part_is_over).rest(Lane::Sync), 9);
+    assert!(matches!(pace.next(part_is_over), Next::Grant(_)));
 }
 
 #[test]

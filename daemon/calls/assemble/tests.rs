@@ -194,8 +194,12 @@ fn one_hand_over_told_twice_is_one_and_two_are_two() {
     }
     let nameless = handed(s(20), Blind, None, "");
     let named = handed(at(20_500), Blind, None, "102");
-    let got = hand_overs(&[nameless, named], &talks);
+    let got = hand_overs(&[nameless.clone(), named], &talks);
     assert_eq!(got, [(Blind, "101".to_owned(), "102".to_owned())]);
+    let later = handed(s(40), Blind, Some("102"), "103");
+    let got = hand_overs(&[nameless, later.clone()], &talks);
+    let first = (Blind, "101".to_owned(), String::new());
+    assert_eq!(got, [first, (Blind, "102".to_owned(), later.to)]);
 }
 
 #[test]

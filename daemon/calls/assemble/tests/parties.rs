@@ -124,3 +124,36 @@ fn the_phone_that_rang_last_of_an_incoming_call() {
     assert_eq!(of(Direction::Out), None);
     assert_eq!(of(Direction::Internal), None);
 }
+
+#[test]
+fn our_side_is_what_was_dialled_or_shown_as_sent_if_anything_was() {
+    let of = |direction, dialled: Contact, shown: Contact| {
+        let root = root(|leg| {
+            leg.direction = Some(direction);
+            leg.dialled = Some(dialled);
+            leg.shown = Some(shown);
+            leg.ended = Some(s(9));
+        });
+        let call = call(&[root]);
+        (call.connected, call.connected_raw)
+    };
+    let (ours, theirs) = (number("+4930111111"), number("+4930222222"));
+    let hidden = Contact::new(Party::Anonymous, "", None);
+    let word = invalid("sales");
+    let known = (ours.number().cloned(), Some("+4930111111".to_owned()));
+    for (direction, dialled, shown, connected) in [
+        (Direction::In, &ours, &theirs, known.clone()),
+        (Direction::Out, &theirs, &ours, known),
+        (
+            Direction::In,
+            &word,
+            &theirs,
+            (None, Some("sales".to_owned())),
+        ),
+        (Direction::In, &hidden, &theirs, (None, None)),
+        (Direction::Internal, &ours, &theirs, (None, None)),
+    ] {
+        let got = of(direction, dialled.clone(), shown.clone());
+        assert_eq!(got, connected, "{direction:?} {dialled:?} {shown:?}");
+    }
+}
