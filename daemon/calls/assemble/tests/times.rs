@@ -136,6 +136,20 @@ fn ours_that_talked_are_phones_and_a_call_forwarded_outside_has_none() {
 }
 
 #[test]
+fn our_phones_among_themselves_are_no_talk_of_an_outgoing_call() {
+    let mut placed = in_bridge("101", 5, 50);
+    (placed.role, placed.started) = (Some(Role::Root), Some(s(0)));
+    (placed.direction, placed.ended) = (Some(Direction::Out), Some(s(60)));
+    let mut called = in_bridge("trunk", 30, 50);
+    called.line = Some(Line::Trunk);
+    called.party = Some(number("+493012345678"));
+    // 101 asks 102 before anybody outside is there.
+    let call = call(&[placed, in_bridge("102", 10, 20), called]);
+    assert_eq!(call.answered, Some(s(30)));
+    assert_eq!(call.talk, SignedDuration::from_secs(20));
+}
+
+#[test]
 fn joined_with_two_at_once_is_talk_with_both_and_with_one_after_the_other_from_when_the_first_left()
 {
     let joins = |first: (i64, i64), second: (i64, i64)| {
