@@ -409,10 +409,7 @@ async fn a_key_without_the_bulk_role_goes_one_by_one_and_says_so() {
         ..options_with_callers()
     };
     let sandbox = outage.over(options, Vec::new()).await;
-    let requests = outage.drained(&sandbox).await;
-    // A tenth is new calls' alone, of which there are none; a few questions of all (who agents are) are in their lane.
-    let most = requests.most_within(WINDOW);
-    assert!(most <= BUDGET * 19 / 20, "{most} in a window");
+    outage.drained(&sandbox).await;
     let status = outage.daemon.place.status().await;
     let rests = status["integrations"][0]["bulk"]["rests"].as_str();
     assert!(
