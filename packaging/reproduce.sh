@@ -8,16 +8,15 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 # build NAME UMASK ZONE LANGUAGE
-build() {
-    git clone --quiet "$root" "$folder/$1"
-    (
-        umask "$2"
-        export TZ="$3" LC_ALL="$4"
-        unset CARGO_TARGET_DIR
-        make --no-print-directory -C "$folder/$1" deb TOOLS="$root/target/tools"
-    )
-}
+build() (
+    umask "$2"
+    export TZ="$3" LC_ALL="$4"
+    unset CARGO_TARGET_DIR
+    make --no-print-directory -C "$folder/$1" deb TOOLS="$root/target/tools"
+)
 
+# Both before the first is built, which takes a while: a commit meanwhile would be in one of them alone.
+for name in a another-name/below; do git clone --quiet "$root" "$folder/$name"; done
 make --no-print-directory tools
 build a 022 UTC C
 build another-name/below 027 Asia/Kathmandu C.UTF-8
