@@ -147,7 +147,7 @@ pub async fn live(
     let mut reloaded = None;
     loop {
         #[cfg(feature = "otel")]
-        let export = trace::otel::Export::start(&settings.daemon).map_err(AppFault::Secret)?;
+        let export = trace::otel::Export::start(&settings.daemon);
         let mut parts = Parts::build(ground, &settings, &store, &journal)?;
         parts.admin.reloaded = reloaded.take();
         parts.admin.certificate.clone_from(&listeners.certificate);

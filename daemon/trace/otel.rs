@@ -63,16 +63,20 @@ struct Outlet {
 pub struct Export(Option<JoinHandle<()>>);
 
 impl Export {
-    /// From now on spans go where the settings say, or nowhere. Speaks to nobody yet.
-    ///
-    /// # Errors
-    /// A file that can't be used, in words.
-    pub fn start(daemon: &DaemonSettings) -> Result<Self, String> {
+    /// From now on spans go where the settings say, or nowhere; nowhere too, with a warning, where a file can't be used or the disk
+    /// is full: a trace must not cost a call. Speaks to nobody yet.
+    pub fn start(daemon: &DaemonSettings) -> Self {
         let started = daemon.otel.as_ref();
         let started = started.map(|settings| open(settings, &daemon.state_dir));
-        let (outlet, sending) = started.transpose()?.unzip();
+        let (outlet, sending) = match started.transpose() {
+            Ok(started) => started.unzip(),
+            Err(fault) => {
+                tracing::warn!(fault, "spans go nowhere until the next start or reload");
+                (None, None)
+            }
+        };
         *OUTLET.write().unwrap_or_else(PoisonError::into_inner) = outlet;
-        Ok(Self(sending))
+        Self(sending)
     }
 
     /// No more spans are taken; those in the queue have `FLUSH_TIME_MAX` to leave.

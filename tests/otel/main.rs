@@ -291,6 +291,20 @@ async fn a_collector_that_is_away_costs_spans_and_nothing_else() {
     assert_eq!(said("the collector takes spans again"), 1);
 }
 
+/// The key of traces can't be written, as on a full disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_cannot_be_kept_costs_spans_and_nothing_else() {
+    let collector = Collector::start().await;
+    let world = World::start(&told_to(&collector)).await;
+    fs::create_dir_all(world.place.folder.join("state/trace-key")).unwrap();
+    let daemon = world.place.start().await;
+    daemon.post(&call("a1", MAX)).await;
+    daemon.at_rest("it is logged").await;
+    assert_eq!(logs(&world.sandbox).len(), 1);
+    assert_eq!(trace_of(&daemon, "script:a1").await, None);
+    assert!(daemon.place.log().contains("spans go nowhere"));
+}
+
 /// It takes a request and never answers: no call waits for it, and a stop for two seconds at most, then it says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_hangs_holds_up_neither_calls_nor_a_stop() {
